@@ -1,13 +1,14 @@
 // Graph IR: typed SSA over tensors, written for one request.
 //
-// A module holds functions; blocks of a model stay functions, so equal layers are one function called many times with other
-// weights. A function has parameters (inputs, weights, states) and results. Values have one definition: a parameter or a node. A node
-// is an op of ir/ops.def with operands, attributes and results; `call` names its callee. Nodes of a body stand in a list in execution order.
-// States are threaded as values: a state parameter holds the rows (or the fixed value) before, the matching result the one after.
-// Seq dims are those of one request; that requests are packed appears below this level only.
+// A module holds functions; blocks of a model stay functions, so equal layers are one function called many times with
+// other weights. A function has parameters (inputs, weights, states) and results. Values have one definition: a
+// parameter or a node. A node is an op of ir/ops.def with operands, attributes and results; `call` names its callee.
+// Nodes of a body stand in a list in execution order. States are threaded as values: a state parameter holds the rows
+// (or the fixed value) before, the matching result the one after. Seq dims are those of one request; that requests are
+// packed appears below this level only.
 //
-// Text: `ir_print_module` writes it, `ir_parse_module` reads it, and parse(print(m)) prints the same. Grammar in ir/README.md.
-// Everything lives in the module's arena and dies with it; passes never free. One thread per module.
+// Text: `ir_print_module` writes it, `ir_parse_module` reads it, and parse(print(m)) prints the same. Grammar in
+// ir/README.md. Everything lives in the module's arena and dies with it; passes never free. One thread per module.
 #ifndef WEIR_IR_GRAPH_H
 #define WEIR_IR_GRAPH_H
 
@@ -30,7 +31,15 @@ typedef enum {
   IR_ATTR_COUNT
 } ir_attr_name;
 
-typedef enum { IR_ATTR_INT, IR_ATTR_FLOAT, IR_ATTR_BOOL, IR_ATTR_INTS, IR_ATTR_DIM, IR_ATTR_DIMS, IR_ATTR_DTYPE } ir_attr_kind;
+typedef enum {
+  IR_ATTR_INT,
+  IR_ATTR_FLOAT,
+  IR_ATTR_BOOL,
+  IR_ATTR_INTS,
+  IR_ATTR_DIM,
+  IR_ATTR_DIMS,
+  IR_ATTR_DTYPE
+} ir_attr_kind;
 
 // One attribute. Which member counts follows from the name's kind in attrs.def.
 typedef struct {
@@ -47,17 +56,24 @@ typedef struct {
 } ir_attr;
 
 enum {
-  IR_FLAG_PURE = 1, IR_FLAG_EW = 2, IR_FLAG_COMM = 4, IR_FLAG_REDUCE = 8, IR_FLAG_MOVE = 16, IR_FLAG_ROW = 32, IR_FLAG_STATE = 64,
-  IR_FLAG_FLOAT = 128, IR_FLAG_BOOLS = 256,
+  IR_FLAG_PURE = 1,
+  IR_FLAG_EW = 2,
+  IR_FLAG_COMM = 4,
+  IR_FLAG_REDUCE = 8,
+  IR_FLAG_MOVE = 16,
+  IR_FLAG_ROW = 32,
+  IR_FLAG_STATE = 64,
+  IR_FLAG_FLOAT = 128,
+  IR_FLAG_BOOLS = 256,
 };
 enum { IR_COST_MATMUL = -1, IR_COST_ATTEND = -2 };
 
 typedef struct {
   const char *name;
-  int operands;            // -1: any
+  int operands;  // -1: any
   int attr_count;
   ir_attr_name attrs[4];
-  unsigned flags;          // IR_FLAG_*
+  unsigned flags;  // IR_FLAG_*
   int cost;
   const char *meaning;
 } ir_op_info;
@@ -106,19 +122,19 @@ typedef enum {
 
 typedef struct {
   ir_param_kind kind;
-  const char *name;   // input: its name; weight, state: path below the function's block ("self_attn.q_proj.weight")
+  const char *name;  // input: its name; weight, state: path below the function's block ("self_attn.q_proj.weight")
   ir_value *value;
-  // Initial value. Weights: null, must come from a checkpoint; else an expression's text ("normal(0.02)", "0") kept for training.
-  // States: a fixed shape has a number ("0"); a state over rows starts empty.
+  // Initial value. Weights: null, must come from a checkpoint; else an expression's text ("normal(0.02)", "0") kept for
+  // training. States: a fixed shape has a number ("0"); a state over rows starts empty.
   const char *init;
-  bool rows;             // state: first dim is the rows so far (T.past), grown by append or replaced
-  int64_t window;        // state over last(T, W): W; 0 keeps all
+  bool rows;       // state: first dim is the rows so far (T.past), grown by append or replaced
+  int64_t window;  // state over last(T, W): W; 0 keeps all
 } ir_param;
 
 typedef struct {
-  const char *name;      // output's name ("" if the text gives none); state results: the path
+  const char *name;  // output's name ("" if the text gives none); state results: the path
   ir_value *value;
-  int state;             // index of the state parameter that this is the new value of; -1 for an output
+  int state;  // index of the state parameter that this is the new value of; -1 for an output
 } ir_result;
 
 typedef enum { IR_FUNCTION_BLOCK, IR_FUNCTION_ENTRY, IR_FUNCTION_STEP } ir_function_kind;
@@ -126,7 +142,7 @@ typedef enum { IR_FUNCTION_BLOCK, IR_FUNCTION_ENTRY, IR_FUNCTION_STEP } ir_funct
 struct ir_function {
   ir_function_kind kind;
   const char *name;
-  const char *doc;     // its doc comment, may be null
+  const char *doc;  // its doc comment, may be null
   ir_module *module;
   ir_param *params;
   int param_count, param_capacity;
@@ -140,8 +156,8 @@ struct ir_function {
 struct ir_module {
   weir_arena *arena;
   ir_dim_table *dims;
-  const char *name;          // the model's
-  ir_function **functions;   // callees before callers
+  const char *name;         // the model's
+  ir_function **functions;  // callees before callers
   int function_count, function_capacity;
 };
 
@@ -153,13 +169,13 @@ ir_value *ir_function_add_param(ir_function *function, ir_param_kind kind, const
 void ir_function_add_result(ir_function *function, const char *name, ir_value *value, int state);
 
 // ---- building. Appends a node at the end of |function|, with result types from the table's rule.
-// On operands or attributes that the rule refuses: returns null and writes a one-line reason into |*out_error| (arena of the module; may be null).
-// Copies operands and attributes. Single-result ops return the result.
-ir_value *ir_build(ir_function *function, ir_op op, ir_value *const *operands, int operand_count, const ir_attr *attrs, int attr_count, ir_loc loc,
-                   const char **out_error);
+// On operands or attributes that the rule refuses: returns null and writes a one-line reason into |*out_error| (arena
+// of the module; may be null). Copies operands and attributes. Single-result ops return the result.
+ir_value *ir_build(ir_function *function, ir_op op, ir_value *const *operands, int operand_count, const ir_attr *attrs,
+                   int attr_count, ir_loc loc, const char **out_error);
 // A call; results in node->results, as many as the callee has.
-ir_node *ir_build_call(ir_function *function, ir_function *callee, ir_value *const *operands, int operand_count, ir_loc loc,
-                       const char **out_error);
+ir_node *ir_build_call(ir_function *function, ir_function *callee, ir_value *const *operands, int operand_count,
+                       ir_loc loc, const char **out_error);
 // Shorthands that return null where ir_build does.
 ir_value *ir_build1(ir_function *function, ir_op op, ir_value *x, ir_loc loc, const char **out_error);
 ir_value *ir_build2(ir_function *function, ir_op op, ir_value *x, ir_value *y, ir_loc loc, const char **out_error);
@@ -175,14 +191,14 @@ ir_attr ir_attr_dtype(ir_attr_name name, ir_dtype dtype);
 const ir_attr *ir_node_attr(const ir_node *node, ir_attr_name name);
 
 // ---- changing
-// Makes a detached copy of nothing: inserts a new node before |position| (null: at the end). Same errors as ir_build.
-ir_node *ir_insert(ir_function *function, ir_node *position, ir_op op, ir_value *const *operands, int operand_count, const ir_attr *attrs,
-                   int attr_count, ir_loc loc, const char **out_error);
-ir_node *ir_insert_call(ir_function *function, ir_node *position, ir_function *callee, ir_value *const *operands, int operand_count, ir_loc loc,
-                        const char **out_error);
-void ir_node_remove(ir_node *node);                                              // from its list; its results must be unused
-void ir_value_replace(ir_function *function, ir_value *old, ir_value *with);     // in all operands and results
-int ir_value_use_count(const ir_function *function, const ir_value *value);      // operands and results
+// Inserts a new node before |position| (null: at the end). Same errors as ir_build.
+ir_node *ir_insert(ir_function *function, ir_node *position, ir_op op, ir_value *const *operands, int operand_count,
+                   const ir_attr *attrs, int attr_count, ir_loc loc, const char **out_error);
+ir_node *ir_insert_call(ir_function *function, ir_node *position, ir_function *callee, ir_value *const *operands,
+                        int operand_count, ir_loc loc, const char **out_error);
+void ir_node_remove(ir_node *node);  // from its list; its results must be unused
+void ir_value_replace(ir_function *function, ir_value *old, ir_value *with);  // in all operands and results
+int ir_value_use_count(const ir_function *function, const ir_value *value);   // operands and results
 void ir_function_renumber(ir_function *function);
 
 // ---- text, checks
@@ -190,8 +206,8 @@ const char *ir_print_module(weir_arena *arena, const ir_module *module);
 const char *ir_print_function(weir_arena *arena, const ir_function *function);
 // INVALID_DATA with line and column on a malformed text; what it returns has passed ir_verify.
 weir_status ir_parse_module(weir_arena *arena, const char *text, size_t length, ir_module **out_module);
-// Operand and result types by the table, one definition, definitions before uses, call signatures, no recursion, linear states.
-// The message holds the function's text with the complaint under the offending line.
+// Operand and result types by the table, one definition, definitions before uses, call signatures, no recursion, linear
+// states. The message holds the function's text with the complaint under the offending line.
 weir_status ir_verify(const ir_module *module);
 
 // ---- meaning
@@ -203,11 +219,13 @@ typedef struct {
   double *data;
 } ir_tensor;
 int64_t ir_tensor_elements(const ir_tensor *tensor);
-// Runs |function| for one request. |args| in parameter order (state parameters: the state before; empty rows have dims[0] == 0);
-// |results| in result order, allocated in |arena|. Symbols are bound by the args' dims and checked against bounds and
-// integer ranges: INVALID_ARGUMENT names the one that fails. Casts round to their type; everything else is float64.
+// Runs |function| for one request. |args| in parameter order (state parameters: the state before; empty rows have
+// dims[0] == 0); |results| in result order, allocated in |arena|. Symbols are bound by the args' dims and checked
+// against bounds and integer ranges: INVALID_ARGUMENT names the one that fails. Casts round to their type; everything
+// else is float64.
 weir_status ir_interpret(weir_arena *arena, const ir_function *function, const ir_tensor *args, ir_tensor *results);
-// The reference of single ops (ir_eval_<name>), used by ir_interpret and by constant folding: all operands known, result dims known.
+// The reference of single ops (ir_eval_<name>), used by ir_interpret and by constant folding: all operands known,
+// result dims known.
 typedef void (*ir_eval_fn)(const ir_node *node, const ir_tensor *operands, ir_tensor *result);
 ir_eval_fn ir_op_eval(ir_op op);  // null for call
 

@@ -67,6 +67,7 @@ struct ir_kexpr {
   double f;      // const of floats
   int index;     // size: number; load: buffer number
   ir_kvar *var;  // var
+  const struct ir_kfacts *facts;  // what the builder knows of an integer (its interval); null for nodes made by hand
 };
 
 typedef enum { IR_KVAR_RANGE, IR_KVAR_VALUE, IR_KVAR_REG } ir_kvar_kind;
@@ -163,6 +164,7 @@ typedef struct {
   ir_kernel *kernel;
   ir_kstmt ***ends;  // stack of list ends
   int depth, capacity;
+  struct ir_kb_state *state;  // the builder's own: interned expressions, open statements
 } ir_kbuilder;
 
 void ir_kb_init(ir_kbuilder *b, weir_arena *arena, const char *name, const char *banner);
@@ -212,8 +214,16 @@ weir_status ir_kernel_verify(const ir_kernel *kernel);
 uint64_t ir_kernel_hash(const ir_kernel *kernel);
 bool ir_kernel_equal(const ir_kernel *a, const ir_kernel *b);
 // Runs items |begin|..|end|. |args[i]| is the pointer of arg i and |arg_bytes[i]| its extent (TABLE: pointers, |arg_bytes| the extent behind each);
-// an access outside is INVALID_DATA with the buffer, index and statement. Uninitialised LOCAL reads give NaN.
+// an access outside is INVALID_DATA with the buffer, index and statement, and so is a read of LOCAL bytes that the item has not written.
+// The kernel is verified first. A table's request is checked against the size named R where the kernel has one.
 weir_status ir_kernel_interpret(const ir_kernel *kernel, void *const *args, const size_t *arg_bytes, const int64_t *sizes, int64_t begin, int64_t end);
+
+typedef struct {
+  bool round_f32;        // every f32 operation rounds to f32, fma once: the bits of compiled code where the machine has fma (exp and the like apart)
+  uint64_t step_limit;   // OUT_OF_RANGE after so many iterations of ranges; 0: no limit
+} ir_kinterpret_options;
+weir_status ir_kernel_interpret_options(const ir_kernel *kernel, void *const *args, const size_t *arg_bytes, const int64_t *sizes, int64_t begin,
+                                        int64_t end, const ir_kinterpret_options *options);
 
 const char *ir_ktype_name(ir_ktype type);
 int ir_ktype_bytes(ir_ktype type);

@@ -37,8 +37,8 @@ typedef struct {
 const char *ir_dtype_name(ir_dtype dtype);
 int ir_dtype_bytes(ir_dtype dtype);
 bool ir_dtype_is_float(ir_dtype dtype);
-bool ir_dtype_is_int(ir_dtype dtype);                       // bool is not an int
-bool ir_dtype_find(const char *name, ir_dtype *out);        // false if unknown
+bool ir_dtype_is_int(ir_dtype dtype);                 // bool is not an int
+bool ir_dtype_find(const char *name, ir_dtype *out);  // false if unknown
 bool ir_type_equal(const ir_type *a, const ir_type *b);
 ir_type ir_type_make(ir_dtype dtype, int rank, const ir_dim *dims);
 const char *ir_type_print(weir_arena *arena, const ir_type *type);  // "f32[T, 576]"

@@ -19,6 +19,7 @@ typedef struct weir_status_record *weir_status;
 
 #define WEIR_MUST_USE __attribute__((warn_unused_result))
 #define WEIR_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
+#define WEIR_NEVER_NULL __attribute__((returns_nonnull))
 #define WEIR_OK ((weir_status)0)
 
 typedef enum {
@@ -35,10 +36,10 @@ typedef enum {
 } weir_code;
 
 // Makes a status with a printf-style message. Never null: out of memory yields a static OUT_OF_MEMORY record.
-weir_status weir_status_make(weir_code code, const char *fmt, ...) WEIR_PRINTF(2, 3) WEIR_MUST_USE;
+weir_status weir_status_make(weir_code code, const char *fmt, ...) WEIR_PRINTF(2, 3) WEIR_MUST_USE WEIR_NEVER_NULL;
 
 // Makes an IO status (NOT_FOUND for ENOENT) whose message ends with the text of |error_number|.
-weir_status weir_status_errno(int error_number, const char *fmt, ...) WEIR_PRINTF(2, 3) WEIR_MUST_USE;
+weir_status weir_status_errno(int error_number, const char *fmt, ...) WEIR_PRINTF(2, 3) WEIR_MUST_USE WEIR_NEVER_NULL;
 
 // Puts "context: " before the message. Takes and returns ownership; null stays null.
 weir_status weir_status_annotate(weir_status status, const char *fmt, ...) WEIR_PRINTF(2, 3) WEIR_MUST_USE;

@@ -1,0 +1,329 @@
+// Statements as C: declarations of buffers and sizes, then the expanded statements, each behind the temporaries it is
+// the first to need.
+#include <string.h>
+
+#include "codegen/cpu/code.h"
+#include "runtime/base/half.h"
+
+enum { MAX_INLINE_DEPTH = 5 };
+
+static void emit_scope(cg_code *c, ir_text *out, cg_scope *scope, int indent);
+
+static void start_line(ir_text *out, int indent) { ir_text_printf(out, "%*s", 2 * indent, ""); }
+
+// ---- temporaries
+static bool is_leaf(const cg_node *n) {
+  return n->arg_count == 0 || (n->op == CG_SPLAT && n->args[0]->op == IR_K_const);
+}
+
+static bool needs_name(cg_node *n) {
+  int deepest = 0;
+  for (int i = 0; i < n->arg_count; i++) {
+    const cg_node *arg = n->args[i];
+    if (arg && !arg->c_name && arg->print_depth > deepest) deepest = arg->print_depth;
+  }
+  n->print_depth = deepest + 1;
+  if (is_leaf(n)) return false;
+  return n->wanted || n->deep || n->uses > 1 || n->print_depth > MAX_INLINE_DEPTH;
+}
+
+static const char *proposal(const cg_code *c, const cg_node *n) {
+  if (n->name) return n->name;
+  if (n->op == IR_K_load || n->op == CG_LOAD_RAMP)
+    return weir_arena_printf(c->arena, "%s_v", c->kernel->buffers[n->index].name);
+  if (n->op == CG_SPLAT && n->args[0]->c_name) return weir_arena_printf(c->arena, "%s_v", n->args[0]->c_name);
+  if (n->type == IR_KT_bool) return "on";
+  return n->type == IR_KT_i64 ? "at" : "t";
+}
+
+static void emit_temporaries(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+  for (int i = 0; i < s->pre_count; i++) {
+    cg_node *n = s->pre[i];
+    if (!n->live || !needs_name(n)) continue;
+    const char *name = cg_unique(c, proposal(c, n), c->scope);
+    start_line(out, indent);
+    ir_text_printf(out, "const %s %s = ", cg_c_type(n->type, n->vector), name);
+    cg_emit_expr(c, out, n);
+    ir_text_puts(out, ";\n");
+    n->c_name = name;
+  }
+}
+
+// ---- loops
+static void emit_body(cg_code *c, ir_text *out, cg_scope *body, int indent) {
+  ir_text_puts(out, " {\n");
+  emit_scope(c, out, body, indent + 1);
+  start_line(out, indent);
+  ir_text_puts(out, "}");
+}
+
+static void emit_step(ir_text *out, const char *name, int64_t step) {
+  if (step == 1) ir_text_printf(out, "%s++)", name);
+  else ir_text_printf(out, "%s += %lld)", name, (long long)step);
+}
+
+static void emit_for(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+  const char *end = NULL;
+  if (s->opaque) {
+    end = cg_unique(c, weir_arena_printf(c->arena, "%s_end", s->name), c->scope);
+    ir_text_printf(out, "i64 %s = ", end);
+    cg_emit_expr(c, out, s->hi);
+    ir_text_printf(out, ";\n%*sOPAQUE(%s);\n%*s", 2 * indent, "", end, 2 * indent, "");
+  }
+  ir_text_printf(out, "for (i64 %s = ", s->name);
+  cg_emit_expr(c, out, s->lo);
+  ir_text_printf(out, "; %s < ", s->name);
+  if (end) ir_text_puts(out, end);
+  else cg_emit_expr(c, out, s->hi);
+  ir_text_puts(out, "; ");
+  emit_step(out, s->name, s->step);
+  emit_body(c, out, s->body, indent);
+  ir_text_puts(out, "\n");
+}
+
+static void emit_tile(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+  bool optional = !s->last && s->registers > 0;
+  if (optional) ir_text_printf(out, "#if VF_REGISTERS >= %d\n", s->registers);
+  start_line(out, indent);
+  ir_text_puts(out, "for (; ");
+  cg_emit_expr(c, out, s->hi);
+  ir_text_printf(out, " - %s >= %lld; ", s->name, (long long)s->step);
+  emit_step(out, s->name, s->step);
+  emit_body(c, out, s->body, indent);
+  ir_text_puts(out, optional ? "\n#endif\n" : "\n");
+}
+
+static void emit_blocks(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+  ir_text_printf(out, "for (; %s + 16 <= ", s->name);
+  cg_emit_expr(c, out, s->hi);
+  ir_text_printf(out, "; %s += 16)", s->name);
+  emit_body(c, out, s->body, indent);
+  ir_text_puts(out, "\n");
+}
+
+static void emit_masked_for(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+  const char *k = s->slot->name, *on = s->partial->name;
+  ir_text_printf(out, "for (vm %s; vm_any(%s = ", on, on);
+  if (s->mask) {
+    ir_text_puts(out, "vm_and(");
+    cg_emit_expr(c, out, s->mask);
+    ir_text_puts(out, ", ");
+  }
+  ir_text_printf(out, "vl_lt(%s, ", k);
+  cg_emit_expr(c, out, s->hi);
+  ir_text_printf(out, s->mask ? "))); %s = vl_add(%s, vl_splat(%lld)))" : ")); %s = vl_add(%s, vl_splat(%lld)))", k, k,
+                 (long long)s->step);
+  emit_body(c, out, s->body, indent);
+  ir_text_puts(out, "\n");
+}
+
+static void emit_if(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+  ir_text_puts(out, "if (");
+  cg_emit_expr(c, out, s->value);
+  ir_text_puts(out, ")");
+  emit_body(c, out, s->body, indent);
+  if (s->body2) {
+    ir_text_puts(out, " else");
+    emit_body(c, out, s->body2, indent);
+  }
+  ir_text_puts(out, "\n");
+}
+
+// ---- simple statements
+static void emit_set(cg_code *c, ir_text *out, const cg_stmt *s) {
+  if (s->kind == CG_DECLARE) ir_text_printf(out, "%s ", cg_c_type(s->slot->type, s->slot->vector));
+  ir_text_printf(out, "%s = ", s->slot->name);
+  if (s->mask) {
+    ir_text_printf(out, "v%c_select(", cg_rep(s->slot->type));
+    cg_emit_expr(c, out, s->mask);
+    ir_text_puts(out, ", ");
+  }
+  cg_emit_expr(c, out, s->value);
+  if (s->mask) ir_text_printf(out, ", %s)", s->slot->name);
+  ir_text_puts(out, ";\n");
+}
+
+static void emit_scalar_store(cg_code *c, ir_text *out, const cg_stmt *s) {
+  bool plain = cg_base_type(s->type) == s->type;
+  if (s->mask) {
+    ir_text_puts(out, "if (");
+    cg_emit_expr(c, out, s->mask);
+    ir_text_puts(out, ") ");
+  }
+  cg_emit_place(c, out, s->buffer, s->type, s->request, s->index, true);
+  ir_text_puts(out, " = ");
+  if (!plain) ir_text_printf(out, "%s_from_%c(", ir_ktype_name(s->type), cg_rep(s->type));
+  cg_emit_expr(c, out, s->value);
+  ir_text_puts(out, plain ? ";\n" : ");\n");
+}
+
+static void emit_vector_store(cg_code *c, ir_text *out, const cg_stmt *s) {
+  bool next = s->ramp_step != NULL;
+  ir_text_printf(out, "v%c_store_%s%s(", cg_rep(s->type), ir_ktype_name(s->type), !next ? "_g" : s->mask ? "_m" : "");
+  cg_emit_place(c, out, s->buffer, s->type, s->request, next ? s->index : NULL, false);
+  if (!next) {
+    ir_text_puts(out, ", ");
+    cg_emit_expr(c, out, s->index);
+  }
+  ir_text_puts(out, ", ");
+  cg_emit_expr(c, out, s->value);
+  if (s->mask) {
+    ir_text_puts(out, ", ");
+    cg_emit_expr(c, out, s->mask);
+  } else if (!next) {
+    ir_text_puts(out, ", vm_splat(1)");
+  }
+  ir_text_puts(out, ");\n");
+}
+
+static void emit_finish(ir_text *out, const cg_stmt *s) {
+  char rep = cg_rep(s->slot->type);
+  const char *all = s->combine == IR_K_add   ? "sum"
+                    : s->combine == IR_K_mul ? "product"
+                    : s->combine == IR_K_max ? "highest"
+                                             : "lowest";
+  bool narrow = !ir_ktype_is_float(s->type) && cg_base_type(s->type) != s->type;
+  ir_text_printf(out, "%s = ", s->slot->name);
+  if (narrow) ir_text_printf(out, "s%c_wrap_%s(", rep, ir_ktype_name(s->type));
+  ir_text_printf(out, "s%c_%s(%s, v%c_%s(%s))", rep, ir_kop_name(s->combine), s->slot->name, rep, all,
+                 s->partial->name);
+  ir_text_puts(out, narrow ? ");\n" : ";\n");
+}
+
+static void emit_stmt(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+  emit_temporaries(c, out, s, indent);
+  if ((s->kind == CG_COMMENT && !s->name) || (s->kind == CG_DECLARE && !s->slot->used)) return;
+  if (s->kind != CG_TILE) start_line(out, indent);
+  switch (s->kind) {
+    case CG_FOR:
+      emit_for(c, out, s, indent);
+      break;
+    case CG_TILE:
+      emit_tile(c, out, s, indent);
+      break;
+    case CG_BLOCKS:
+      emit_blocks(c, out, s, indent);
+      break;
+    case CG_MASKED_FOR:
+      emit_masked_for(c, out, s, indent);
+      break;
+    case CG_IF:
+      emit_if(c, out, s, indent);
+      break;
+    case CG_DECLARE:
+    case CG_SET:
+      emit_set(c, out, s);
+      break;
+    case CG_COUNTER:
+      ir_text_printf(out, "i64 %s = ", s->name);
+      cg_emit_expr(c, out, s->value);
+      ir_text_puts(out, ";\n");
+      break;
+    case CG_STORE:
+      if (s->value->vector || s->index->vector) emit_vector_store(c, out, s);
+      else emit_scalar_store(c, out, s);
+      break;
+    case CG_FINISH:
+      emit_finish(out, s);
+      break;
+    case CG_COMMENT:
+      ir_text_printf(out, "// %s\n", s->name);
+      break;
+  }
+}
+
+static void emit_scope(cg_code *c, ir_text *out, cg_scope *scope, int indent) {
+  c->scope = scope;
+  scope->closed = false;
+  for (const cg_stmt *s = scope->first; s; s = s->next) emit_stmt(c, out, s, indent);
+  scope->closed = true;
+  c->scope = scope->parent;
+}
+
+// ---- buffers
+static bool is_table(const ir_kbuffer *b) { return b->kind == IR_KB_TABLE_IN || b->kind == IR_KB_TABLE_INOUT; }
+
+static int types_used(const cg_code *c, int buffer) {
+  int count = 0;
+  for (int t = 0; t < IR_KT_COUNT; t++) count += c->access[buffer][t].used;
+  return count;
+}
+
+// Nothing else in the kernel points to the same memory, or nobody writes it.
+static bool may_restrict(const cg_code *c, int buffer) {
+  const ir_kbuffer *b = &c->kernel->buffers[buffer];
+  if (b->arg < 0 || !c->written[b->arg]) return true;
+  int pointers = 0;
+  for (int i = 0; i < c->kernel->buffer_count; i++)
+    if (c->kernel->buffers[i].arg == b->arg) pointers += types_used(c, i);
+  return pointers == 1;
+}
+
+static void emit_literal(ir_text *out, ir_ktype type, double value) {
+  switch (type) {
+    case IR_KT_f16:
+      ir_text_printf(out, "%u", weir_f32_to_f16((float)value));
+      break;
+    case IR_KT_bf16:
+      ir_text_printf(out, "%u", weir_f32_to_bf16((float)value));
+      break;
+    case IR_KT_f32:
+    case IR_KT_f64:
+      cg_emit_float(out, type, value);
+      break;
+    default:
+      ir_text_printf(out, "%lldLL", (long long)value);
+      break;
+  }
+}
+
+static void emit_const_buffer(cg_code *c, ir_text *out, int buffer) {
+  const ir_kbuffer *b = &c->kernel->buffers[buffer];
+  const char *name = cg_unique(c, b->name, NULL);
+  ir_text_printf(out, "  static const %s %s[] __attribute__((aligned(64))) = {", cg_memory_type(b->type), name);
+  for (int64_t i = 0; i < b->count; i++) {
+    ir_text_puts(out, i % 12 ? ", " : i ? ",\n      " : "\n      ");
+    emit_literal(out, b->type, b->data[i]);
+  }
+  ir_text_puts(out, b->count ? "};\n" : "0};\n");
+  for (int t = 0; t < IR_KT_COUNT; t++) {
+    if (!c->access[buffer][t].used) continue;
+    const char *type = cg_memory_type((ir_ktype)t);
+    c->access[buffer][t].view = t == (int)b->type ? name : weir_arena_printf(c->arena, "((const %s *)%s)", type, name);
+  }
+}
+
+static void emit_view(cg_code *c, ir_text *out, int buffer, ir_ktype t, int64_t offset) {
+  const ir_kbuffer *b = &c->kernel->buffers[buffer];
+  bool many = types_used(c, buffer) > 1, written = b->arg < 0 || c->written[b->arg];
+  const char *suffix = many ? weir_arena_printf(c->arena, "_%s", ir_ktype_name(t)) : "";
+  const char *name = c->access[buffer][t].view =
+      cg_unique(c, weir_arena_printf(c->arena, "%s%s", b->name, suffix), NULL);
+  const char *type = weir_arena_printf(c->arena, "%s%s", written ? "" : "const ", cg_memory_type(t));
+  if (is_table(b)) ir_text_printf(out, "  %s *const *%s = args[%d];\n", type, name, b->arg);
+  else if (b->arg >= 0)
+    ir_text_printf(out, "  %s *%s%s = args[%d];\n", type, may_restrict(c, buffer) ? "restrict " : "", name, b->arg);
+  else ir_text_printf(out, "  %s *%s = (%s *)((char *)scratch + %lld);\n", type, name, type, (long long)offset);
+}
+
+static void emit_buffers(cg_code *c, ir_text *out) {
+  int64_t offset = 0;
+  for (int i = 0; i < c->kernel->buffer_count; i++) {
+    const ir_kbuffer *b = &c->kernel->buffers[i];
+    if (b->kind == IR_KB_CONST && types_used(c, i)) emit_const_buffer(c, out, i);
+    if (b->kind == IR_KB_CONST) continue;
+    for (int t = 0; t < IR_KT_COUNT; t++)
+      if (c->access[i][t].used) emit_view(c, out, i, (ir_ktype)t, offset);
+    // As cg_cpu_scratch_bytes counts, which has been asked before.
+    if (b->kind == IR_KB_LOCAL) offset += (b->bytes->i + 63) & ~INT64_C(63);
+  }
+}
+
+void cg_emit(cg_code *c, ir_text *out) {
+  const ir_kernel *k = c->kernel;
+  ir_text_printf(out, "void %s(void *const *args, const i64 *dims, i64 begin, i64 end, void *scratch) {\n", k->name);
+  emit_buffers(c, out);
+  for (int i = 0; i < k->size_count; i++) ir_text_printf(out, "  const i64 %s = dims[%d];\n", c->size_names[i], i);
+  emit_scope(c, out, c->root, 1);
+  ir_text_puts(out, "}\n");
+}

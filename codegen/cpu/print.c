@@ -1,0 +1,89 @@
+// The C file: prelude, then each kernel behind a banner.
+#include <string.h>
+
+#include "codegen/cpu/code.h"
+#include "codegen/cpu/print.h"
+#include "runtime/base/checked.h"
+
+weir_status cg_cpu_scratch_bytes(const ir_kernel *kernel, int64_t *out_bytes) {
+  int64_t total = 0;
+  for (int i = 0; i < kernel->buffer_count; i++) {
+    const ir_kbuffer *b = &kernel->buffers[i];
+    if (b->kind != IR_KB_LOCAL) continue;
+    int64_t bytes;
+    bool constant = b->bytes && b->bytes->op == IR_K_const && b->bytes->i >= 0;
+    if (!constant)
+      return weir_status_make(WEIR_CODE_INTERNAL, "kernel '%s': scratch '%s' has no constant extent", kernel->name,
+                              b->name);
+    if (!weir_round_up_i64(b->bytes->i, 64, &bytes) || !weir_add_i64(total, bytes, &total))
+      return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "kernel '%s': scratch is too large", kernel->name);
+  }
+  *out_bytes = total;
+  return WEIR_OK;
+}
+
+static void emit_banner(ir_text *out, const ir_kernel *k) {
+  ir_text_printf(out, "\n// %s\n", k->name);
+  // Banners may have several lines.
+  for (const char *line = k->banner; line && *line;) {
+    size_t length = strcspn(line, "\n");
+    ir_text_printf(out, "// %.*s\n", (int)length, line);
+    line += length + (line[length] == '\n');
+  }
+  for (int i = 0; i < k->buffer_count; i++) {
+    static const char *const kinds[] = {"in", "out", "inout", "table in", "table inout", "local", "const"};
+    const ir_kbuffer *b = &k->buffers[i];
+    ir_text_printf(out, "//   %s %s", kinds[b->kind], b->name);
+    if (b->arg >= 0) ir_text_printf(out, " = args[%d]", b->arg);
+    ir_text_puts(out, "\n");
+  }
+}
+
+weir_status cg_print_kernel(weir_arena *arena, const ir_kernel *kernel, cg_printed *out) {
+  int64_t scratch;
+  WEIR_TRY(cg_cpu_scratch_bytes(kernel, &scratch));
+  cg_code c = {.arena = arena, .kernel = kernel};
+  c.values = WEIR_NEW_ARRAY(arena, cg_node *, kernel->var_count + 1);
+  c.slots = WEIR_NEW_ARRAY(arena, cg_slot *, kernel->var_count + 1);
+  c.written = WEIR_NEW_ARRAY(arena, bool, kernel->arg_count + 1);
+  c.access = weir_arena_array(arena, (size_t)kernel->buffer_count + 1, sizeof *c.access);
+  for (int i = 0; i < kernel->buffer_count; i++) {
+    const ir_kbuffer *b = &kernel->buffers[i];
+    bool writes = b->kind == IR_KB_OUT || b->kind == IR_KB_INOUT || b->kind == IR_KB_TABLE_INOUT;
+    if (writes && b->arg >= 0) c.written[b->arg] = true;
+  }
+  for (int i = 0; i < kernel->size_count; i++) c.size_names[i] = cg_unique(&c, kernel->sizes[i], NULL);
+  cg_expand(&c);
+  if (c.status) return c.status;
+  cg_count_uses(&c);
+  c.emitting = true;
+  ir_text text;
+  ir_text_init(&text, arena);
+  emit_banner(&text, kernel);
+  cg_emit(&c, &text);
+  *out = (cg_printed){.text = text.data, .bytes = text.length};
+  memcpy(out->memory, c.memory, sizeof out->memory);
+  return WEIR_OK;
+}
+
+const char *cg_print_file(weir_arena *arena, const cg_printed *const *kernels, int count) {
+  bool memory[IR_KT_COUNT] = {false};
+  for (int i = 0; i < count; i++)
+    for (int t = 0; t < IR_KT_COUNT; t++) memory[t] |= kernels[i]->memory[t];
+  ir_text out;
+  ir_text_init(&out, arena);
+  cg_prelude(&out, memory);
+  for (int i = 0; i < count; i++) ir_text_puts(&out, kernels[i]->text);
+  return out.data;
+}
+
+weir_status cg_cpu_print(weir_arena *arena, const ir_kernel *const *kernels, int count, const char **out_source) {
+  cg_printed *printed = WEIR_NEW_ARRAY(arena, cg_printed, count);
+  const cg_printed **list = WEIR_NEW_ARRAY(arena, const cg_printed *, count);
+  for (int i = 0; i < count; i++) {
+    WEIR_TRY(cg_print_kernel(arena, kernels[i], &printed[i]));
+    list[i] = &printed[i];
+  }
+  *out_source = cg_print_file(arena, list, count);
+  return WEIR_OK;
+}

@@ -1,0 +1,23 @@
+// Kernel IR as C: one file of text that any gcc (12) or clang (14) compiles at every ISA level, without headers.
+//
+// A kernel becomes `void NAME(void *const *args, const int64_t *dims, int64_t begin, int64_t end, void *scratch)`.
+// Innermost `lanes` ranges run 16 at once on the vector types of the prelude (codegen/cpu/prelude_*.inc), with a masked
+// block for what is left over; everything else is scalar. The bits of a result do not depend on tile sizes, on extents
+// elsewhere or on the split of work. How to read the emitted code: docs/kernels.md.
+#ifndef WEIR_CODEGEN_CPU_PRINT_H
+#define WEIR_CODEGEN_CPU_PRINT_H
+
+#include "ir/kernel.h"
+
+// Prints |count| verified kernels with different names after one prelude; |*out_source| lives in |arena|. INTERNAL,
+// naming kernel and variable, if a kernel breaks its contract in a way that only expansion shows (a register index that
+// is not constant, a register set from the lanes of an inner range); OUT_OF_RANGE if unrolling makes more than a
+// million statements.
+weir_status cg_cpu_print(weir_arena *arena, const ir_kernel *const *kernels, int count,
+                         const char **out_source) WEIR_MUST_USE;
+
+// Bytes of scratch that a call of the kernel needs: its LOCAL buffers, each at a multiple of 64. OUT_OF_RANGE on
+// overflow.
+weir_status cg_cpu_scratch_bytes(const ir_kernel *kernel, int64_t *out_bytes) WEIR_MUST_USE;
+
+#endif

@@ -1,0 +1,22 @@
+// Child processes of the CPU target: the C compiler is started directly, with its messages in a file.
+#ifndef WEIR_CODEGEN_CPU_PROCESS_H
+#define WEIR_CODEGEN_CPU_PROCESS_H
+
+#include "runtime/base/arena.h"
+#include "runtime/base/status.h"
+
+typedef struct {
+  const char **args;         // null after the last; args[0] is a path
+  const char *output_path;   // of stdout; null: none
+  const char *message_path;  // of stderr
+  int exit_code;             // out: -1 if it did not run or was killed
+} cg_process;
+
+// Runs all, at most |at_once| at the same time, and waits for those that were started. IO if one cannot be started or
+// waited for.
+weir_status cg_processes_run(cg_process *processes, int count, int at_once) WEIR_MUST_USE;
+
+// The compiler's words: $CC, else the first of cc, gcc and clang on PATH. UNSUPPORTED if there is none.
+weir_status cg_compiler_find(weir_arena *arena, const char ***out_words, int *out_count) WEIR_MUST_USE;
+
+#endif

@@ -1,0 +1,330 @@
+// Attention: softmax(scale q k) v over packed ragged rows, with an online softmax over blocks of keys (Milakov and Gimelshein 2018; Dao et
+// al. 2022). One work item is a tile of rows of one request for one key/value head, with all query heads of its group, so that each key
+// and value is read once for the group. Key blocks are cut at absolute positions and visited in order; a row's arithmetic touches its own
+// visible keys only. So its bits depend neither on the other rows of the tile nor on how the sequence was cut into calls.
+#include <math.h>
+
+#include "codegen/lower/internal.h"
+
+enum { KEYS = 64, VECTORS = KEYS / IR_LANES, TILE_ROWS = 24 };
+
+typedef struct {
+  emitter e;
+  function_lowering *fl;
+  ir_value *root, *q, *k, *v;
+  int64_t group, key_heads, depth, width;  // query heads per key head; last dims of q and v
+  int64_t tile;                            // rows of q per item
+  bool causal;
+  int64_t window;
+  double scale;
+  const ir_kexpr *head;                    // key head
+  const ir_kexpr *first_row;               // packed row of the tile's first q row
+  const ir_kexpr *key_base;                // packed row of the request's first key; null where keys are a history
+  const ir_kexpr *position;                // position of the tile's first row among the keys
+  const ir_kexpr *rows;                    // rows of the tile times |group|
+  const ir_kexpr *key_end, *block, *keys;  // end of all keys, first key of the block, keys in it
+  int lq, lk, ls, lo, lm;                  // LOCAL: queries, transposed keys, scores, outputs, maxima and sums
+} attend_kernel;
+
+static const ir_kexpr *integer(attend_kernel *a, int64_t value) { return ir_kb_int(&a->e.b, value); }
+static const ir_kexpr *local(attend_kernel *a, const ir_kexpr *row, int64_t stride, const ir_kexpr *at) {
+  return ir_kb_add(&a->e.b, ir_kb_mul(&a->e.b, row, integer(a, stride)), at);
+}
+static const ir_kexpr *load(attend_kernel *a, int buffer, const ir_kexpr *at) { return ir_kb_load(&a->e.b, IR_KT_f32, buffer, at); }
+static void store(attend_kernel *a, int buffer, const ir_kexpr *at, const ir_kexpr *x) { ir_kb_store(&a->e.b, IR_KT_f32, buffer, at, x); }
+static const ir_kexpr *lanes(attend_kernel *a, const char *name, const ir_kexpr *lo, const ir_kexpr *hi) {
+  return ir_kb_for(&a->e.b, IR_KR_LANES, name, lo, hi, 1);
+}
+static const ir_kexpr *serial(attend_kernel *a, const char *name, const ir_kexpr *lo, const ir_kexpr *hi, int64_t step) {
+  return ir_kb_for(&a->e.b, IR_KR_SERIAL, name, lo, hi, step);
+}
+static void end(attend_kernel *a) { ir_kb_end(&a->e.b); }
+
+// Element of q, in the tile's row |i| (query heads of the group run fastest).
+static const ir_kexpr *query_row(attend_kernel *a, const ir_kexpr *i) {
+  return ir_kb_add(&a->e.b, a->first_row, ir_kb_div(&a->e.b, i, integer(a, a->group)));
+}
+static const ir_kexpr *query_head(attend_kernel *a, const ir_kexpr *i) {
+  ir_kbuilder *b = &a->e.b;
+  return ir_kb_add(b, ir_kb_mul(b, a->head, integer(a, a->group)), ir_kb_mod(b, i, integer(a, a->group)));
+}
+
+static const ir_kexpr *key_element(attend_kernel *a, ir_value *value, const ir_kexpr *key, const ir_kexpr *at) {
+  const ir_kexpr *idx[3] = {a->key_base ? ir_kb_add(&a->e.b, a->key_base, key) : key, a->head, at};
+  return cg_emit_value(&a->e, value, idx);
+}
+
+static void begin_tile(attend_kernel *a) {
+  ir_kbuilder *b = &a->e.b;
+  const ir_kexpr *zero = integer(a, 0), *i = serial(a, "i", zero, a->rows, 1);
+  const ir_kexpr *row = query_row(a, i), *head = query_head(a, i);
+  a->e.row = row;
+  const ir_kexpr *d = lanes(a, "d", zero, integer(a, a->depth)), *idx[3] = {row, head, d};
+  store(a, a->lq, local(a, i, a->depth, d), ir_kb_mul(b, cg_emit_value(&a->e, a->q, idx), ir_kb_const(b, IR_KT_f32, a->scale)));
+  end(a);
+  d = lanes(a, "d", zero, integer(a, a->width));
+  store(a, a->lo, local(a, i, a->width, d), ir_kb_const(b, IR_KT_f32, 0));
+  end(a);
+  const ir_kexpr *m = ir_kb_mul(b, i, integer(a, 2));
+  store(a, a->lm, m, ir_kb_const(b, IR_KT_f32, -INFINITY));
+  store(a, a->lm, ir_kb_add(b, m, integer(a, 1)), ir_kb_const(b, IR_KT_f32, 0));
+  end(a);
+}
+
+// The block's keys, input by input, so that lanes are keys; missing keys are zeros.
+static void transpose_keys(attend_kernel *a) {
+  ir_kbuilder *b = &a->e.b;
+  const ir_kexpr *d = serial(a, "d", integer(a, 0), integer(a, a->depth), 1);
+  const ir_kexpr *j = lanes(a, "j", integer(a, 0), a->keys);
+  store(a, a->lk, local(a, d, KEYS, j), key_element(a, a->k, ir_kb_add(b, a->block, j), d));
+  end(a);
+  j = lanes(a, "j", a->keys, integer(a, KEYS));
+  store(a, a->lk, local(a, d, KEYS, j), ir_kb_const(b, IR_KT_f32, 0));
+  end(a);
+  end(a);
+}
+
+static const int heights[] = {6, 4, 2, 1};
+
+typedef struct {
+  const ir_kexpr *first, *size, *lane;
+  ir_kvar *acc;
+} tile;
+
+static tile open_tile(attend_kernel *a, int vectors) {
+  ir_kbuilder *b = &a->e.b;
+  tile t;
+  int dims[2] = {heights[0], vectors};
+  t.first = ir_kb_tiles(b, "m", integer(a, 0), a->rows, heights, 4, &t.size);
+  t.lane = lanes(a, "l", integer(a, 0), integer(a, IR_LANES));
+  t.acc = ir_kb_reg(b, "acc", IR_KT_f32, true, 2, dims, ir_kb_const(b, IR_KT_f32, 0));
+  return t;
+}
+
+static const ir_kexpr *unroll(attend_kernel *a, const tile *t) { return ir_kb_for(&a->e.b, IR_KR_UNROLL, "i", integer(a, 0), t->size, 1); }
+
+static const ir_kexpr *vector_at(attend_kernel *a, const tile *t, int p) { return ir_kb_add(&a->e.b, t->lane, integer(a, p * IR_LANES)); }
+
+static void scores(attend_kernel *a) {
+  ir_kbuilder *b = &a->e.b;
+  tile t = open_tile(a, VECTORS);
+  const ir_kexpr *d = serial(a, "d", integer(a, 0), integer(a, a->depth), 1), *k[VECTORS];
+  for (int p = 0; p < VECTORS; p++) k[p] = ir_kb_let(b, "k", load(a, a->lk, local(a, d, KEYS, vector_at(a, &t, p))));
+  const ir_kexpr *i = unroll(a, &t);
+  const ir_kexpr *q = ir_kb_let(b, "q", load(a, a->lq, local(a, ir_kb_add(b, t.first, i), a->depth, d)));
+  for (int p = 0; p < VECTORS; p++) {
+    const ir_kexpr *at = integer(a, p);
+    ir_kb_set(b, t.acc, ir_kb_op(b, IR_K_fma, IR_KT_f32, q, k[p], ir_kb_read(b, t.acc, i, at, NULL)), i, at, NULL);
+  }
+  end(a);
+  end(a);
+  i = unroll(a, &t);
+  for (int p = 0; p < VECTORS; p++)
+    store(a, a->ls, local(a, ir_kb_add(b, t.first, i), KEYS, vector_at(a, &t, p)), ir_kb_read(b, t.acc, i, integer(a, p), NULL));
+  end(a);
+  end(a);
+  end(a);
+}
+
+static void fill_zero(attend_kernel *a, const ir_kexpr *row, const ir_kexpr *lo, const ir_kexpr *hi) {
+  const ir_kexpr *j = lanes(a, "j", lo, hi);
+  store(a, a->ls, local(a, row, KEYS, j), ir_kb_const(&a->e.b, IR_KT_f32, 0));
+  end(a);
+}
+
+// The keys of the block that row |i| sees: from, to.
+static void visible(attend_kernel *a, const ir_kexpr *i, const ir_kexpr **from, const ir_kexpr **to) {
+  ir_kbuilder *b = &a->e.b;
+  *from = integer(a, 0);
+  *to = a->keys;
+  const ir_kexpr *at = ir_kb_sub(b, ir_kb_add(b, a->position, ir_kb_div(b, i, integer(a, a->group))), a->block);
+  if (a->causal) {
+    const ir_kexpr *limit = ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_add(b, at, integer(a, 1)), integer(a, 0), NULL);
+    *to = ir_kb_let(b, "to", ir_kb_min(b, a->keys, limit));
+  }
+  if (a->window) {
+    const ir_kexpr *start = ir_kb_add(b, at, integer(a, 1 - a->window));
+    *from = ir_kb_let(b, "from", ir_kb_min(b, *to, ir_kb_op(b, IR_K_max, IR_KT_i64, start, integer(a, 0), NULL)));
+  }
+}
+
+static void soften_row(attend_kernel *a, const ir_kexpr *i) {
+  ir_kbuilder *b = &a->e.b;
+  const ir_kexpr *from, *to;
+  visible(a, i, &from, &to);
+  ir_kb_if(b, ir_kb_op(b, IR_K_gt, IR_KT_bool, to, from, NULL));
+  const ir_kexpr *m_at = ir_kb_mul(b, i, integer(a, 2)), *l_at = ir_kb_add(b, m_at, integer(a, 1));
+  ir_kvar *largest = ir_kb_reg(b, "largest", IR_KT_f32, false, 0, NULL, ir_kb_const(b, IR_KT_f32, -INFINITY));
+  const ir_kexpr *j = lanes(a, "j", from, to);
+  ir_kb_reduce(b, IR_K_max, largest, load(a, a->ls, local(a, i, KEYS, j)));
+  end(a);
+  const ir_kexpr *old = ir_kb_let(b, "old", load(a, a->lm, m_at));
+  const ir_kexpr *m = ir_kb_let(b, "m", ir_kb_op(b, IR_K_max, IR_KT_f32, old, ir_kb_read(b, largest, NULL, NULL, NULL), NULL));
+  const ir_kexpr *decay = ir_kb_let(b, "decay", ir_kb_op(b, IR_K_exp, IR_KT_f32, ir_kb_sub(b, old, m), NULL, NULL));
+  ir_kvar *sum = ir_kb_reg(b, "sum", IR_KT_f32, false, 0, NULL, ir_kb_const(b, IR_KT_f32, 0));
+  j = lanes(a, "j", from, to);
+  const ir_kexpr *s_at = local(a, i, KEYS, j);
+  const ir_kexpr *p = ir_kb_let(b, "p", ir_kb_op(b, IR_K_exp, IR_KT_f32, ir_kb_sub(b, load(a, a->ls, s_at), m), NULL, NULL));
+  store(a, a->ls, s_at, p);
+  ir_kb_reduce(b, IR_K_add, sum, p);
+  end(a);
+  store(a, a->lm, m_at, m);
+  const ir_kexpr *total = ir_kb_op(b, IR_K_fma, IR_KT_f32, load(a, a->lm, l_at), decay, ir_kb_read(b, sum, NULL, NULL, NULL));
+  store(a, a->lm, l_at, total);
+  const ir_kexpr *d = lanes(a, "d", integer(a, 0), integer(a, a->width)), *o_at = local(a, i, a->width, d);
+  store(a, a->lo, o_at, ir_kb_mul(b, load(a, a->lo, o_at), decay));
+  end(a);
+  ir_kb_end(b);
+  fill_zero(a, i, integer(a, 0), from);
+  fill_zero(a, i, to, a->keys);
+}
+
+static void add_values(attend_kernel *a) {
+  ir_kbuilder *b = &a->e.b;
+  int vectors = a->width % 64 == 0 ? 4 : a->width % 32 == 0 ? 2 : 1;
+  const ir_kexpr *group = serial(a, "e", integer(a, 0), integer(a, a->width), (int64_t)vectors * IR_LANES);
+  tile t = open_tile(a, vectors);
+  const ir_kexpr *i = unroll(a, &t);
+  for (int p = 0; p < vectors; p++) {
+    const ir_kexpr *at = local(a, ir_kb_add(b, t.first, i), a->width, ir_kb_add(b, group, vector_at(a, &t, p)));
+    ir_kb_set(b, t.acc, load(a, a->lo, at), i, integer(a, p), NULL);
+  }
+  end(a);
+  const ir_kexpr *j = serial(a, "j", integer(a, 0), a->keys, 1), *v[4];
+  for (int p = 0; p < vectors; p++)
+    v[p] = ir_kb_let(b, "v", key_element(a, a->v, ir_kb_add(b, a->block, j), ir_kb_add(b, group, vector_at(a, &t, p))));
+  i = unroll(a, &t);
+  const ir_kexpr *weight = ir_kb_let(b, "p", load(a, a->ls, local(a, ir_kb_add(b, t.first, i), KEYS, j)));
+  for (int p = 0; p < vectors; p++) {
+    const ir_kexpr *at = integer(a, p);
+    ir_kb_set(b, t.acc, ir_kb_op(b, IR_K_fma, IR_KT_f32, weight, v[p], ir_kb_read(b, t.acc, i, at, NULL)), i, at, NULL);
+  }
+  end(a);
+  end(a);
+  i = unroll(a, &t);
+  for (int p = 0; p < vectors; p++) {
+    const ir_kexpr *at = local(a, ir_kb_add(b, t.first, i), a->width, ir_kb_add(b, group, vector_at(a, &t, p)));
+    store(a, a->lo, at, ir_kb_read(b, t.acc, i, integer(a, p), NULL));
+  }
+  end(a);
+  end(a);
+  end(a);
+  end(a);
+}
+
+// The same for widths that are no whole number of vectors: memory instead of registers.
+static void add_values_plain(attend_kernel *a) {
+  ir_kbuilder *b = &a->e.b;
+  const ir_kexpr *i = serial(a, "i", integer(a, 0), a->rows, 1), *j = serial(a, "j", integer(a, 0), a->keys, 1);
+  const ir_kexpr *weight = ir_kb_let(b, "p", load(a, a->ls, local(a, i, KEYS, j)));
+  const ir_kexpr *d = lanes(a, "d", integer(a, 0), integer(a, a->width)), *at = local(a, i, a->width, d);
+  const ir_kexpr *v = key_element(a, a->v, ir_kb_add(b, a->block, j), d);
+  store(a, a->lo, at, ir_kb_op(b, IR_K_fma, IR_KT_f32, weight, v, load(a, a->lo, at)));
+  end(a);
+  end(a);
+  end(a);
+}
+
+static void finish_tile(attend_kernel *a) {
+  ir_kbuilder *b = &a->e.b;
+  const ir_kexpr *i = serial(a, "i", integer(a, 0), a->rows, 1);
+  const ir_kexpr *l = load(a, a->lm, ir_kb_add(b, ir_kb_mul(b, i, integer(a, 2)), integer(a, 1)));
+  const ir_kexpr *inverse = ir_kb_let(b, "inverse", ir_kb_div(b, ir_kb_const(b, IR_KT_f32, 1), l));
+  const ir_kexpr *row = query_row(a, i), *head = query_head(a, i);
+  a->e.row = row;
+  const ir_kexpr *d = lanes(a, "d", integer(a, 0), integer(a, a->width)), *idx[3] = {row, head, d};
+  cg_emit_store(&a->e, a->root, cg_info(a->fl, a->root)->slot, idx, ir_kb_mul(b, load(a, a->lo, local(a, i, a->width, d)), inverse));
+  end(a);
+  end(a);
+}
+
+// Binds the work item: request, head, tile; opens the `if` that the tile has rows.
+static void bind_item(attend_kernel *a) {
+  emitter *e = &a->e;
+  ir_kbuilder *b = &e->b;
+  const value_info *q = cg_info(a->fl, a->q), *k = cg_info(a->fl, a->k);
+  const ir_kexpr *one = integer(a, 1), *tile_rows = integer(a, a->tile), *heads = integer(a, a->key_heads);
+  const ir_kexpr *most = cg_emit_size(e, SIZE_ROWS_MAX, q->symbol);
+  const ir_kexpr *tiles = ir_kb_div(b, ir_kb_add(b, most, integer(a, a->tile - 1)), tile_rows);
+  const ir_kexpr *grid = ir_kb_mul(b, ir_kb_mul(b, cg_emit_size(e, SIZE_REQUESTS, NULL), heads), tiles);
+  const ir_kexpr *n = ir_kb_set_grid(b, grid, "n");
+  const ir_kexpr *pair = ir_kb_let(b, "pair", ir_kb_div(b, n, tiles));
+  a->head = ir_kb_let(b, "head", ir_kb_mod(b, pair, heads));
+  e->symbol = q->symbol;
+  e->request = ir_kb_let(b, "request", ir_kb_div(b, pair, heads));
+  const ir_kexpr *next = ir_kb_add(b, e->request, one);
+  const ir_kexpr *start = ir_kb_let(b, "start", cg_emit_start(e, q->symbol, e->request));
+  const ir_kexpr *rows = ir_kb_let(b, "length", ir_kb_sub(b, cg_emit_start(e, q->symbol, next), start));
+  const ir_kexpr *t0 = ir_kb_let(b, "t0", ir_kb_mul(b, ir_kb_mod(b, n, tiles), tile_rows)), *past, *total;
+  if (k->cls == CLASS_HISTORY) {
+    past = ir_kb_let(b, "past", ir_kb_cast(b, IR_KT_i64, ir_kb_load(b, IR_KT_i32, cg_emit_table(e, RT_ARG_PAST, q->symbol), e->request)));
+    total = ir_kb_add(b, past, rows);
+  } else {
+    a->key_base = ir_kb_let(b, "key_base", cg_emit_start(e, k->symbol, e->request));
+    total = ir_kb_sub(b, cg_emit_start(e, k->symbol, next), a->key_base);
+    past = ir_kb_let(b, "past", ir_kb_sub(b, total, rows));
+  }
+  ir_kb_if(b, ir_kb_op(b, IR_K_lt, IR_KT_bool, t0, rows, NULL));
+  const ir_kexpr *here = ir_kb_let(b, "here", ir_kb_min(b, tile_rows, ir_kb_sub(b, rows, t0)));
+  a->first_row = ir_kb_let(b, "first_row", ir_kb_add(b, start, t0));
+  a->position = ir_kb_let(b, "position", ir_kb_add(b, past, t0));
+  a->rows = ir_kb_let(b, "rows_here", ir_kb_mul(b, here, integer(a, a->group)));
+  a->key_end = ir_kb_let(b, "key_end", a->causal ? ir_kb_add(b, a->position, here) : total);
+}
+
+static void add_local(attend_kernel *a, int *out, const char *name, int64_t floats) {
+  *out = ir_kb_add_buffer(&a->e.b, IR_KB_LOCAL, name, ir_kb_int(&a->e.b, 4 * floats), -1);
+}
+
+static void emit_attend(attend_kernel *a) {
+  ir_kbuilder *b = &a->e.b;
+  int64_t rows = a->tile * a->group;
+  bind_item(a);
+  add_local(a, &a->lq, "queries", rows * a->depth);
+  add_local(a, &a->lk, "keys", a->depth * KEYS);
+  add_local(a, &a->ls, "scores", rows * KEYS);
+  add_local(a, &a->lo, "outputs", rows * a->width);
+  add_local(a, &a->lm, "sums", rows * 2);
+  begin_tile(a);
+  const ir_kexpr *from = integer(a, 0);
+  if (a->window) {
+    const ir_kexpr *first = ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_add(b, a->position, integer(a, 1 - a->window)), integer(a, 0), NULL);
+    from = ir_kb_let(b, "from_block", ir_kb_mul(b, ir_kb_div(b, first, integer(a, KEYS)), integer(a, KEYS)));
+  }
+  a->block = serial(a, "block", from, a->key_end, KEYS);
+  a->keys = ir_kb_let(b, "keys", ir_kb_min(b, integer(a, KEYS), ir_kb_sub(b, a->key_end, a->block)));
+  transpose_keys(a);
+  scores(a);
+  const ir_kexpr *i = serial(a, "i", integer(a, 0), a->rows, 1);
+  soften_row(a, i);
+  end(a);
+  if (a->width % IR_LANES == 0) add_values(a);
+  else add_values_plain(a);
+  end(a);
+  finish_tile(a);
+  ir_kb_end(b);
+}
+
+weir_status cg_lower_attend(function_lowering *fl, ir_value *root) {
+  const ir_node *node = root->def;
+  attend_kernel a = {.fl = fl, .root = root, .q = node->operands[0], .k = node->operands[1], .v = node->operands[2]};
+  const value_info *q = cg_info(fl, a.q), *k = cg_info(fl, a.k), *v = cg_info(fl, a.v);
+  if (cg_compute_type(root->type.dtype) != IR_KT_f32)
+    return cg_unsupported(fl->function, node->loc, "attend of %s has no lowering yet", ir_dtype_name(root->type.dtype));
+  bool ragged = q->cls == CLASS_PACKED && q->axis == 0 && (k->cls == CLASS_HISTORY || (k->cls == CLASS_PACKED && k->axis == 0)) &&
+                v->cls == k->cls && v->symbol == k->symbol;
+  if (!ragged || a.q->type.rank != 3) return cg_unsupported(fl->function, node->loc, "attend over dims that are not ragged has no lowering yet");
+  a.depth = cg_const_dim(a.q->type.dims[2]);
+  a.width = cg_const_dim(a.v->type.dims[2]);
+  a.key_heads = cg_const_dim(a.k->type.dims[1]);
+  a.group = cg_const_dim(a.q->type.dims[1]) / a.key_heads;
+  a.tile = TILE_ROWS / a.group > 0 ? TILE_ROWS / a.group : 1;
+  a.causal = ir_node_attr(node, IR_ATTR_causal)->i != 0;
+  a.window = ir_node_attr(node, IR_ATTR_window)->i;
+  a.scale = ir_node_attr(node, IR_ATTR_scale)->f;
+  const char *name = weir_arena_printf(fl->low->arena, "attend%s%s_%dx%d", a.causal ? "_causal" : "", k->cls == CLASS_HISTORY ? "_history" : "",
+                                       (int)a.group, (int)a.depth);
+  cg_emit_begin(&a.e, fl, root, name, "attention of a tile of rows and one key head over all keys that they see");
+  emit_attend(&a);
+  return cg_emit_finish(&a.e);
+}

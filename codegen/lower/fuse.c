@@ -1,0 +1,263 @@
+// Fusion: which values get memory of their own and which are computed inside the kernel of their consumer.
+//
+// Values are visited against the order of the body, so that the fate of all consumers is known. Legality comes from index maps: a value can
+// be computed inside a consumer when the consumer asks for it at indices that follow from its own (elementwise, movement, reductions
+// within a row), and when all its consumers end in one kernel, or repeating it costs nothing (movement). Profit is the traffic that is
+// saved (a write and a read per use) minus the work that is repeated: a value needed by every pass of a row kernel is computed in
+// every pass. Products (linear, attend, rope) are never repeated; a linear takes the elementwise consumer chain as its epilogue.
+// Each decision is logged with its reason. Must not build kernels.
+#include <string.h>
+
+#include "codegen/lower/internal.h"
+
+enum { OPS_PER_BYTE = 4 };  // repeated scalar operations that are as dear as a byte written and read again in cache, see docs/design/fusion.md
+
+static bool is_free_movement(const ir_node *node) {
+  switch (node->op) {
+    case IR_OP_constant: case IR_OP_pos: case IR_OP_iota: case IR_OP_size: case IR_OP_slice: case IR_OP_reshape:
+    case IR_OP_permute: case IR_OP_broadcast: case IR_OP_last: case IR_OP_cast: return true;
+    default: return false;
+  }
+}
+
+static bool is_product(ir_op op) { return op == IR_OP_linear || op == IR_OP_attend || op == IR_OP_rope || op == IR_OP_matmul; }
+
+static bool is_row_op(const ir_node *node) { return (ir_op_get_info(node->op)->flags & (IR_FLAG_REDUCE | IR_FLAG_ROW)) != 0; }
+
+static bool is_elementwise(const ir_node *node) { return (ir_op_get_info(node->op)->flags & IR_FLAG_EW) != 0; }
+
+static bool same_dims(const ir_type *a, const ir_type *b) {
+  if (a->rank != b->rank) return false;
+  for (int i = 0; i < a->rank; i++)
+    if (a->dims[i] != b->dims[i]) return false;
+  return true;
+}
+
+ir_value *cg_base(const function_lowering *fl, ir_value *value) {
+  while (cg_info(fl, value)->fate == FATE_ALIAS) value = cg_info(fl, value)->base;
+  return value;
+}
+
+static int64_t row_bytes(const value_info *info) {
+  int64_t elements;
+  return cg_inner_elements(info, &elements) ? elements * ir_dtype_bytes(info->value->type.dtype) : 0;
+}
+
+static void note(function_lowering *fl, const ir_node *node, const ir_node *consumer, bool fused, const char *reason) {
+  cg_module *out = fl->low->out;
+  value_info *info = cg_info(fl, node->results[0]);
+  cg_decision decision = {.function = fl->function->name, .loc = node->loc, .producer = ir_op_get_info(node->op)->name,
+                          .consumer = consumer ? ir_op_get_info(consumer->op)->name : "", .fused = fused, .reason = reason,
+                          .saved_bytes = 2 * row_bytes(info)};
+  WEIR_PUSH(fl->low->arena, out->decisions, out->decision_count, out->decision_capacity, decision);
+}
+
+static void note_all(function_lowering *fl, const ir_node *node, bool fused, const char *reason) {
+  value_info *info = cg_info(fl, node->results[0]);
+  for (int i = 0; i < info->use_count; i++) note(fl, node, info->users[i], fused, reason);
+  if (info->is_result) note(fl, node, NULL, fused, reason);
+}
+
+// Operations per element to compute the value again from memory.
+static int64_t inline_cost(const function_lowering *fl, const ir_value *value) {
+  const value_info *info = cg_info(fl, value);
+  if (!value->def || info->fate != FATE_INLINE) return 1;
+  int64_t cost = ir_op_get_info(value->def->op)->cost;
+  if (is_row_op(value->def)) return 0;  // computed once per row
+  for (int i = 0; i < value->def->operand_count; i++) cost += inline_cost(fl, value->def->operands[i]);
+  return cost;
+}
+
+// Passes over a row that the kernel of |root| makes: one for each reduction inside (softmax two), and the last.
+static int passes_of(const function_lowering *fl, const ir_value *root) {
+  int passes = 1;
+  for (int i = 0; i < fl->value_count; i++) {
+    const value_info *info = &fl->values[i];
+    if (!info->value || !info->value->def || !is_row_op(info->value->def)) continue;
+    if (info->value == root || info->group == root) passes += info->value->def->op == IR_OP_softmax ? 2 : 1;
+  }
+  return passes;
+}
+
+// The single root in which all users of |value| are computed; null if there are several or a user takes whole memory.
+static ir_value *common_root(const function_lowering *fl, const value_info *info) {
+  ir_value *root = NULL;
+  for (int i = 0; i < info->use_count; i++) {
+    const ir_node *user = info->users[i];
+    if (user->op == IR_OP_call || user->op == IR_OP_append || user->result_count != 1) return NULL;
+    const value_info *result = cg_info(fl, user->results[0]);
+    ir_value *candidate = result->fate == FATE_ROOT ? result->value : result->fate == FATE_INLINE ? result->group : NULL;
+    if (!candidate || (root && root != candidate)) return NULL;
+    root = candidate;
+  }
+  return root;
+}
+
+int cg_group_linears(const function_lowering *fl, ir_value *root, ir_node **out, int capacity) {
+  int count = 0;
+  for (int i = 0; i < fl->value_count; i++) {
+    const value_info *info = &fl->values[i];
+    if (!info->value || !info->value->def || info->value->def->op != IR_OP_linear) continue;
+    if (info->value != root && !(info->fate == FATE_INLINE && info->group == root)) continue;
+    if (count < capacity) out[count] = info->value->def;
+    count++;
+  }
+  return count;
+}
+
+// Whether |value| reaches |root| through elementwise nodes of the same dims only.
+static bool elementwise_path(const function_lowering *fl, const ir_value *value, const ir_value *root) {
+  const value_info *info = cg_info(fl, value);
+  if (value == root) return true;
+  if (info->use_count != 1) return false;
+  ir_node *user = info->users[0];
+  return is_elementwise(user) && same_dims(&user->results[0]->type, &value->type) && elementwise_path(fl, user->results[0], root);
+}
+
+static bool group_has_row_op(const function_lowering *fl, const ir_value *root) { return passes_of(fl, root) > 1; }
+
+static bool is_weight(const function_lowering *fl, const ir_value *value) {
+  return !value->def && fl->function->params[value->result].kind == IR_PARAM_WEIGHT;
+}
+
+static weir_storage weight_storage(const function_lowering *fl, const ir_value *value) { return fl->out->formats[value->result].storage; }
+
+// Null, or why the linear can't become part of the kernel of |root|.
+static const char *refuse_epilogue(const function_lowering *fl, const ir_node *linear, ir_value *root) {
+  if (!root) return "its consumers are in different kernels";
+  if (cg_info(fl, linear->results[0])->use_count != 1) return "used more than once";
+  if (!is_elementwise(root->def)) return "the consumer is no elementwise kernel";
+  if (!elementwise_path(fl, linear->results[0], root)) return "the consumer moves its elements";
+  if (group_has_row_op(fl, root)) return "the consumer reduces over rows: the whole row must be there first";
+  if (!is_weight(fl, linear->operands[1])) return "the matrix is computed";
+  ir_node *others[2];
+  int count = cg_group_linears(fl, root, others, 2);
+  if (count == 0) return NULL;
+  if (count > 1) return "the kernel already has two products";
+  if (others[0]->operands[0] != linear->operands[0]) return "another product with another input is in the kernel";
+  if (!same_dims(&others[0]->operands[1]->type, &linear->operands[1]->type)) return "another product of other dims is in the kernel";
+  if (weight_storage(fl, others[0]->operands[1]) != weight_storage(fl, linear->operands[1])) return "the matrices have different storage";
+  return NULL;
+}
+
+static bool reads_whole_operand(const ir_node *user) { return user->op == IR_OP_call || user->op == IR_OP_append || is_product(user->op); }
+
+static bool only_read_whole(const value_info *info) {
+  for (int i = 0; i < info->use_count; i++)
+    if (!reads_whole_operand(info->users[i])) return false;
+  return true;
+}
+
+static bool called_or_returned(const value_info *info) {
+  if (info->is_result) return true;
+  for (int i = 0; i < info->use_count; i++)
+    if (info->users[i]->op == IR_OP_call) return true;
+  return false;
+}
+
+// Whether a reshape keeps the order of elements in memory: the ragged axis stays in front.
+static bool keeps_memory(const function_lowering *fl, const ir_node *node) {
+  if (node->op != IR_OP_reshape) return false;
+  const value_info *x = cg_info(fl, node->operands[0]), *y = cg_info(fl, node->results[0]);
+  return x->cls == y->cls && (x->cls != CLASS_PACKED || (x->axis == 0 && y->axis == 0));
+}
+
+static bool has_memory(const function_lowering *fl, const ir_value *value) {
+  return !value->def || value->def->op == IR_OP_call || value->def->op == IR_OP_append || is_product(value->def->op) ||
+         !is_free_movement(value->def) || (keeps_memory(fl, value->def) && has_memory(fl, value->def->operands[0]));
+}
+
+static bool is_plain_memory(const function_lowering *fl, ir_value *value) {
+  while (value->def && keeps_memory(fl, value->def)) value = value->def->operands[0];
+  return value->def || !is_weight(fl, value);
+}
+
+static void decide_movement(function_lowering *fl, ir_node *node, value_info *info) {
+  if (called_or_returned(info)) {
+    if (keeps_memory(fl, node) && has_memory(fl, node->operands[0]) && is_plain_memory(fl, node->operands[0])) {
+      info->fate = FATE_ALIAS;
+      info->base = node->operands[0];
+      note_all(fl, node, true, "the same memory under other dims");
+      return;
+    }
+    info->fate = FATE_ROOT;
+    note_all(fl, node, false, "its memory is an argument or a result");
+    return;
+  }
+  info->fate = FATE_INLINE;
+  info->group = common_root(fl, info);
+  note_all(fl, node, true, "movement is index arithmetic");
+}
+
+static void make_root(function_lowering *fl, ir_node *node, value_info *info, const char *reason) {
+  info->fate = FATE_ROOT;
+  note_all(fl, node, false, reason);
+}
+
+static void decide_linear(function_lowering *fl, ir_node *node, value_info *info) {
+  ir_value *root = called_or_returned(info) ? NULL : common_root(fl, info);
+  const char *refused = refuse_epilogue(fl, node, root);
+  if (refused) {
+    make_root(fl, node, info, refused);
+    return;
+  }
+  info->fate = FATE_INLINE;
+  info->group = root;
+  note_all(fl, node, true, "epilogue on the product's registers");
+}
+
+static const char *refuse_inline(const function_lowering *fl, const ir_node *node, const value_info *info, ir_value *root) {
+  if (called_or_returned(info)) return "its memory is an argument or a result";
+  if (!root) return only_read_whole(info) ? "the consumer reads it as a whole, many times" : "its consumers are in different kernels";
+  ir_node *linear[1];
+  bool product = is_product(root->def->op) || cg_group_linears(fl, root, linear, 1) > 0;
+  bool epilogue = product && root->def->op != IR_OP_attend && root->def->op != IR_OP_rope && root->def->op != IR_OP_matmul;
+  if (is_row_op(node)) {
+    if (product) return "a product's kernel has no whole row";
+    if (cg_reduces_rows(fl, node)) return "reduces over the ragged dim: a kernel over requests";
+    const value_info *x = cg_info(fl, node->operands[0]), *r = cg_info(fl, root);
+    if (x->cls != r->cls || x->symbol != r->symbol) return "the consumer has other rows";
+    if (is_row_op(root->def) && cg_reduces_rows(fl, root->def)) return "the consumer runs over requests";
+    return NULL;
+  }
+  if (product && !(epilogue && elementwise_path(fl, node->results[0], root)))
+    return "the consumer reads it as a whole, many times";
+  int64_t repeats = passes_of(fl, root) - 1 + info->use_count - 1;
+  int64_t cost = inline_cost(fl, node->results[0]) + ir_op_get_info(node->op)->cost;
+  if (repeats * cost > 2 * OPS_PER_BYTE * ir_dtype_bytes(info->value->type.dtype)) return "repeating it in every pass costs more than the traffic";
+  return NULL;
+}
+
+static void decide_value(function_lowering *fl, ir_node *node, value_info *info) {
+  ir_value *root = common_root(fl, info);
+  const char *refused = refuse_inline(fl, node, info, root);
+  if (refused) {
+    make_root(fl, node, info, refused);
+    return;
+  }
+  info->fate = FATE_INLINE;
+  info->group = root;
+  note_all(fl, node, true, is_row_op(node) ? "a value of the row, computed ahead in the same kernel" : "computed where it is needed");
+}
+
+void cg_fuse(function_lowering *fl) {
+  for (ir_node *node = fl->function->last; node; node = node->prev) {
+    if (node->op == IR_OP_call) {
+      for (int i = 0; i < node->result_count; i++) cg_info(fl, node->results[i])->fate = FATE_ROOT;
+      continue;
+    }
+    value_info *info = cg_info(fl, node->results[0]);
+    if (node->op == IR_OP_append) info->fate = FATE_ROOT;
+    else if (info->use_count == 0 && !info->is_result) info->fate = FATE_DEAD;
+    else if (node->op == IR_OP_linear) decide_linear(fl, node, info);
+    else if (is_product(node->op)) make_root(fl, node, info, "a kernel of its own");
+    else if (is_free_movement(node)) decide_movement(fl, node, info);
+    else decide_value(fl, node, info);
+    if (info->fate == FATE_DEAD)
+      for (int i = 0; i < node->operand_count; i++) {  // a dead node's operands are not used by it
+        value_info *operand = cg_info(fl, node->operands[i]);
+        for (int u = 0; u < operand->use_count; u++)
+          if (operand->users[u] == node) operand->users[u--] = operand->users[--operand->use_count];
+      }
+  }
+}

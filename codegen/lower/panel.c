@@ -1,0 +1,464 @@
+// The panel table: for each storage format the fields of a block in panel order, how to take a raw code out of a checkpoint block, and
+// how to turn codes into floats. Values follow the float32 arithmetic of the format's reference: products of scales and codes are exact in
+// float32, so that a fused multiply-add rounds once, as the reference's last addition does.
+#include "codegen/lower/panel.h"
+
+#include <string.h>
+
+#include "runtime/base/checked.h"
+
+typedef enum {
+  FIELD_END,
+  FIELD_COPY2,    // two bytes at |from|, one per lane
+  FIELD_COPY4,    // |count| words of four bytes at |from|
+  FIELD_NIBBLES,  // low four bits of the codes, eight inputs a word
+  FIELD_BITS1,    // bit 4 of the codes, 32 inputs a word
+  FIELD_BITS2,    // bits 4 and 5, 16 inputs a word
+  FIELD_BYTES,    // the codes as bytes, four inputs a word
+} field_kind;
+
+typedef struct {
+  field_kind kind;
+  int from, count;
+} field;
+
+// The scale of a block or sub-block: w = a * code + b.
+typedef enum { SCALE_FLOAT, SCALE_D, SCALE_D_OFFSET, SCALE_D_M, SCALE_K, SCALE_K6 } scale_kind;
+
+typedef struct {
+  weir_storage storage;
+  int block, sub;                              // inputs per block, inputs that share a scale
+  int offset;                                  // SCALE_D_OFFSET, SCALE_K6: subtracted from the code
+  scale_kind scale;
+  unsigned (*code)(const unsigned char *block, int k);
+  field fields[6];
+} panel_format;
+
+static unsigned code_nibble(const unsigned char *q, int k) { return k < 16 ? q[k] & 15 : q[k - 16] >> 4; }
+static unsigned code_q4_0(const unsigned char *b, int k) { return code_nibble(b + 2, k); }
+static unsigned code_q4_1(const unsigned char *b, int k) { return code_nibble(b + 4, k); }
+static unsigned code_q5_0(const unsigned char *b, int k) {
+  return code_nibble(b + 6, k) | ((unsigned)(b[2 + k / 8] >> (k % 8)) & 1) << 4;
+}
+static unsigned code_q5_1(const unsigned char *b, int k) {
+  return code_nibble(b + 8, k) | ((unsigned)(b[4 + k / 8] >> (k % 8)) & 1) << 4;
+}
+static unsigned code_q8_0(const unsigned char *b, int k) { return b[2 + k]; }
+static unsigned code_k4(const unsigned char *qs, int k) {
+  unsigned byte = qs[k / 64 * 32 + k % 32];
+  return k % 64 < 32 ? byte & 15 : byte >> 4;
+}
+static unsigned code_q4_k(const unsigned char *b, int k) { return code_k4(b + 16, k); }
+static unsigned code_q5_k(const unsigned char *b, int k) {
+  return code_k4(b + 48, k) | ((unsigned)(b[16 + k % 32] >> (k / 32)) & 1) << 4;
+}
+static unsigned code_q6_k(const unsigned char *b, int k) {
+  int half = k / 128, e = k % 128, l = e % 32;
+  unsigned low = b[half * 64 + e % 64];
+  low = e < 64 ? low & 15 : low >> 4;
+  return low | ((unsigned)(b[128 + half * 32 + l] >> (2 * (e / 32))) & 3) << 4;
+}
+
+static const panel_format formats[] = {
+    {WEIR_STORAGE_F32, 1, 1, 0, SCALE_FLOAT, NULL, {{FIELD_COPY4, 0, 1}}},
+    {WEIR_STORAGE_F16, 1, 1, 0, SCALE_FLOAT, NULL, {{FIELD_COPY2, 0, 1}}},
+    {WEIR_STORAGE_BF16, 1, 1, 0, SCALE_FLOAT, NULL, {{FIELD_COPY2, 0, 1}}},
+    {WEIR_STORAGE_Q8_0, 32, 32, 0, SCALE_D, code_q8_0, {{FIELD_COPY2, 0, 1}, {FIELD_BYTES, 0, 0}}},
+    {WEIR_STORAGE_Q4_0, 32, 32, 8, SCALE_D_OFFSET, code_q4_0, {{FIELD_COPY2, 0, 1}, {FIELD_NIBBLES, 0, 0}}},
+    {WEIR_STORAGE_Q4_1, 32, 32, 0, SCALE_D_M, code_q4_1, {{FIELD_COPY2, 0, 1}, {FIELD_COPY2, 2, 1}, {FIELD_NIBBLES, 0, 0}}},
+    {WEIR_STORAGE_Q5_0, 32, 32, 16, SCALE_D_OFFSET, code_q5_0, {{FIELD_COPY2, 0, 1}, {FIELD_BITS1, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
+    {WEIR_STORAGE_Q5_1, 32, 32, 0, SCALE_D_M, code_q5_1,
+     {{FIELD_COPY2, 0, 1}, {FIELD_COPY2, 2, 1}, {FIELD_BITS1, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
+    {WEIR_STORAGE_Q4_K, 256, 32, 0, SCALE_K, code_q4_k,
+     {{FIELD_COPY2, 0, 1}, {FIELD_COPY2, 2, 1}, {FIELD_COPY4, 4, 3}, {FIELD_NIBBLES, 0, 0}}},
+    {WEIR_STORAGE_Q5_K, 256, 32, 0, SCALE_K, code_q5_k,
+     {{FIELD_COPY2, 0, 1}, {FIELD_COPY2, 2, 1}, {FIELD_COPY4, 4, 3}, {FIELD_BITS1, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
+    {WEIR_STORAGE_Q6_K, 256, 16, 32, SCALE_K6, code_q6_k,
+     {{FIELD_COPY2, 208, 1}, {FIELD_COPY4, 192, 4}, {FIELD_BITS2, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
+};
+
+static const panel_format *format_of(weir_storage storage) {
+  for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+    if (formats[i].storage == storage) return &formats[i];
+  return NULL;
+}
+
+const char *cg_layout_name(cg_layout layout) {
+  static const char *const names[] = {"plain", "panel"};
+  return names[layout];
+}
+
+bool cg_panel_supports(weir_storage storage) { return format_of(storage) != NULL; }
+int cg_panel_block(weir_storage storage) { return format_of(storage)->block; }
+
+bool cg_panel_bytes(weir_storage storage, int64_t rows, int64_t cols, int64_t *out_bytes) {
+  int64_t row_bytes, panels;
+  weir_status status = weir_storage_row_bytes(storage, cols, &row_bytes);
+  if (status) {
+    weir_status_release(status);
+    return false;
+  }
+  if (rows < 0 || !weir_add_i64(rows, IR_LANES - 1, &panels)) return false;
+  panels /= IR_LANES;
+  return weir_mul_i64(row_bytes, IR_LANES, &row_bytes) && weir_mul_i64(row_bytes, panels, out_bytes);
+}
+
+// ---- packing
+
+static int field_words(const panel_format *f, const field *at) {
+  switch (at->kind) {
+    case FIELD_COPY4: return at->count;
+    case FIELD_NIBBLES: return f->block / 8;
+    case FIELD_BITS1: return f->block / 32;
+    case FIELD_BITS2: return f->block / 16;
+    case FIELD_BYTES: return f->block / 4;
+    default: return 0;
+  }
+}
+
+// Bytes of one lane's share of the fields before |kind|, and whether the format has it.
+static int field_offset(const panel_format *f, field_kind kind, int nth) {
+  int offset = 0;
+  for (const field *at = f->fields; at->kind != FIELD_END; at++) {
+    if (at->kind == kind && nth-- == 0) return offset;
+    offset += at->kind == FIELD_COPY2 ? 2 : 4 * field_words(f, at);
+  }
+  return -1;
+}
+
+static int block_bytes(const panel_format *f) { return (int)weir_storage_info(f->storage)->block_bytes; }
+
+static uint32_t pack_word(const panel_format *f, const field *at, const unsigned char *block, int word) {
+  uint32_t out = 0;
+  if (at->kind == FIELD_COPY4) {
+    memcpy(&out, block + at->from + 4 * word, 4);
+    return out;
+  }
+  int bits = at->kind == FIELD_NIBBLES ? 4 : at->kind == FIELD_BITS1 ? 1 : at->kind == FIELD_BITS2 ? 2 : 8;
+  int per_word = 32 / bits, shift = at->kind == FIELD_BITS1 || at->kind == FIELD_BITS2 ? 4 : 0;
+  for (int j = 0; j < per_word; j++) {
+    uint32_t code = f->code(block, word * per_word + j) >> shift;
+    out |= (code & (uint32_t)((1ull << bits) - 1)) << (bits * j);
+  }
+  return out;
+}
+
+static void pack_block(const panel_format *f, const unsigned char *block, int lane, unsigned char *out) {
+  for (const field *at = f->fields; at->kind != FIELD_END; at++) {
+    if (at->kind == FIELD_COPY2) {
+      if (block) memcpy(out + 2 * lane, block + at->from, 2);
+      else memset(out + 2 * lane, 0, 2);
+      out += 2 * IR_LANES;
+      continue;
+    }
+    for (int word = 0; word < field_words(f, at); word++, out += 4 * IR_LANES) {
+      uint32_t value = block ? pack_word(f, at, block, word) : 0;
+      memcpy(out + 4 * lane, &value, 4);
+    }
+  }
+}
+
+void cg_panel_pack(weir_storage storage, const void *const rows[IR_LANES], int64_t cols, void *out) {
+  const panel_format *f = format_of(storage);
+  int bytes = block_bytes(f);
+  for (int64_t block = 0; block < cols / f->block; block++) {
+    unsigned char *to = (unsigned char *)out + block * bytes * IR_LANES;
+    for (int lane = 0; lane < IR_LANES; lane++) {
+      const unsigned char *from = rows[lane];
+      pack_block(f, from ? from + block * bytes : NULL, lane, to);
+    }
+  }
+}
+
+// ---- emission
+
+// One operand inside the loops.
+typedef struct {
+  const panel_format *f;
+  int buffer;
+  const ir_kexpr *base;        // 32-bit words from the buffer's start to the block
+  const ir_kexpr *d, *m;       // f32 scales of the block
+  const ir_kexpr *a, *b;       // of the sub-block
+  const ir_kexpr *k0, *k1, *k2;  // SCALE_K: the three scale words
+} operand_state;
+
+static const ir_kexpr *u32(ir_kbuilder *b, int64_t value) { return ir_kb_const(b, IR_KT_u32, (double)value); }
+static const ir_kexpr *and_u32(ir_kbuilder *b, const ir_kexpr *x, int64_t mask) {
+  return ir_kb_op(b, IR_K_and, IR_KT_u32, x, u32(b, mask), NULL);
+}
+static const ir_kexpr *shr_u32(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr *by) {
+  return ir_kb_op(b, IR_K_shr, IR_KT_u32, x, by, NULL);
+}
+static const ir_kexpr *float_of_u32(ir_kbuilder *b, const ir_kexpr *x) {
+  return ir_kb_cast(b, IR_KT_f32, ir_kb_op(b, IR_K_bitcast, IR_KT_i32, x, NULL, NULL));
+}
+static const ir_kexpr *fma_f32(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr *y, const ir_kexpr *z) {
+  return ir_kb_op(b, IR_K_fma, IR_KT_f32, x, y, z);
+}
+
+// Word |word| of a field at |offset| bytes per lane, in |lane|.
+static const ir_kexpr *load_word(ir_kbuilder *b, const operand_state *o, int offset, const ir_kexpr *word, const ir_kexpr *lane) {
+  const ir_kexpr *index = ir_kb_add(b, o->base, ir_kb_int(b, offset * IR_LANES / 4));
+  index = ir_kb_add(b, index, ir_kb_mul(b, word, ir_kb_int(b, IR_LANES)));
+  return ir_kb_load(b, IR_KT_u32, o->buffer, ir_kb_add(b, index, lane));
+}
+
+static const ir_kexpr *load_scale(ir_kbuilder *b, const operand_state *o, int nth, const ir_kexpr *lane) {
+  const ir_kexpr *index = ir_kb_mul(b, o->base, ir_kb_int(b, 2));
+  index = ir_kb_add(b, index, ir_kb_int(b, field_offset(o->f, FIELD_COPY2, nth) * IR_LANES / 2));
+  return ir_kb_cast(b, IR_KT_f32, ir_kb_load(b, IR_KT_f16, o->buffer, ir_kb_add(b, index, lane)));
+}
+
+static void begin_block(ir_kbuilder *b, operand_state *o, const ir_kexpr *lane) {
+  const panel_format *f = o->f;
+  o->d = ir_kb_let(b, "d", load_scale(b, o, 0, lane));
+  switch (f->scale) {
+    case SCALE_D: o->a = o->d; break;
+    case SCALE_D_OFFSET:
+      o->a = o->d;
+      o->b = ir_kb_let(b, "m", ir_kb_mul(b, o->d, ir_kb_const(b, IR_KT_f32, -f->offset)));
+      break;
+    case SCALE_D_M:
+      o->a = o->d;
+      o->b = ir_kb_let(b, "m", load_scale(b, o, 1, lane));
+      break;
+    case SCALE_K: {
+      int offset = field_offset(f, FIELD_COPY4, 0);
+      o->m = ir_kb_let(b, "dmin", load_scale(b, o, 1, lane));
+      o->k0 = ir_kb_let(b, "s0", load_word(b, o, offset, ir_kb_int(b, 0), lane));
+      o->k1 = ir_kb_let(b, "s1", load_word(b, o, offset, ir_kb_int(b, 1), lane));
+      o->k2 = ir_kb_let(b, "s2", load_word(b, o, offset, ir_kb_int(b, 2), lane));
+      break;
+    }
+    default: break;
+  }
+}
+
+// The 6-bit scale and minimum of sub-block |sub| (i64): bytes of the 12 scale bytes, packed differently for the first and last four.
+static void k_scale(ir_kbuilder *b, operand_state *o, const ir_kexpr *sub, bool upper) {
+  const ir_kexpr *shift = ir_kb_cast(b, IR_KT_u32, ir_kb_mul(b, upper ? ir_kb_sub(b, sub, ir_kb_int(b, 4)) : sub, ir_kb_int(b, 8)));
+  const ir_kexpr *scale, *minimum;
+  if (!upper) {
+    scale = and_u32(b, shr_u32(b, o->k0, shift), 63);
+    minimum = and_u32(b, shr_u32(b, o->k1, shift), 63);
+  } else {
+    const ir_kexpr *low = shr_u32(b, o->k2, shift);
+    const ir_kexpr *four = u32(b, 4), *high_shift = ir_kb_add(b, shift, u32(b, 6));
+    const ir_kexpr *high_scale = ir_kb_op(b, IR_K_shl, IR_KT_u32, and_u32(b, shr_u32(b, o->k0, high_shift), 3), four, NULL);
+    const ir_kexpr *high_min = ir_kb_op(b, IR_K_shl, IR_KT_u32, and_u32(b, shr_u32(b, o->k1, high_shift), 3), four, NULL);
+    scale = ir_kb_op(b, IR_K_or, IR_KT_u32, and_u32(b, low, 15), high_scale, NULL);
+    minimum = ir_kb_op(b, IR_K_or, IR_KT_u32, and_u32(b, shr_u32(b, low, four), 15), high_min, NULL);
+  }
+  o->a = ir_kb_let(b, "a", ir_kb_mul(b, o->d, float_of_u32(b, scale)));
+  o->b = ir_kb_let(b, "b", ir_kb_op(b, IR_K_neg, IR_KT_f32, ir_kb_mul(b, o->m, float_of_u32(b, minimum)), NULL, NULL));
+}
+
+static const ir_kexpr *signed_byte(ir_kbuilder *b, const ir_kexpr *word, const ir_kexpr *left) {
+  const ir_kexpr *x = ir_kb_op(b, IR_K_bitcast, IR_KT_i32, word, NULL, NULL);
+  x = ir_kb_op(b, IR_K_shl, IR_KT_i32, x, left, NULL);
+  return ir_kb_op(b, IR_K_shr, IR_KT_i32, x, ir_kb_const(b, IR_KT_i32, 24), NULL);
+}
+
+// |sub| (i64) is the number of the sub-block in its block.
+static void begin_sub(ir_kbuilder *b, operand_state *o, const ir_kexpr *sub, bool upper, const ir_kexpr *lane) {
+  if (o->f->scale == SCALE_K) k_scale(b, o, sub, upper);
+  if (o->f->scale != SCALE_K6) return;
+  const ir_kexpr *four = ir_kb_int(b, 4);
+  const ir_kexpr *word = load_word(b, o, field_offset(o->f, FIELD_COPY4, 0), ir_kb_div(b, sub, four), lane);
+  const ir_kexpr *left = ir_kb_sub(b, ir_kb_int(b, 24), ir_kb_mul(b, ir_kb_mod(b, sub, four), ir_kb_int(b, 8)));
+  const ir_kexpr *scale = signed_byte(b, word, ir_kb_cast(b, IR_KT_i32, left));
+  o->a = ir_kb_let(b, "a", ir_kb_mul(b, o->d, ir_kb_cast(b, IR_KT_f32, scale)));
+  o->b = ir_kb_let(b, "b", ir_kb_mul(b, o->a, ir_kb_const(b, IR_KT_f32, -o->f->offset)));
+}
+
+// The words that hold inputs group * 8 .. group * 8 + 7 of a block (Q8: two words).
+typedef struct {
+  const ir_kexpr *low, *low2, *high, *high_shift;
+} group_words;
+
+static group_words begin_group(ir_kbuilder *b, const operand_state *o, const ir_kexpr *group, const ir_kexpr *lane) {
+  const panel_format *f = o->f;
+  group_words w = {0};
+  if (f->scale == SCALE_D) {
+    const ir_kexpr *first = ir_kb_mul(b, group, ir_kb_int(b, 2));
+    int offset = field_offset(f, FIELD_BYTES, 0);
+    w.low = ir_kb_let(b, "q", load_word(b, o, offset, first, lane));
+    w.low2 = ir_kb_let(b, "r", load_word(b, o, offset, ir_kb_add(b, first, ir_kb_int(b, 1)), lane));
+    return w;
+  }
+  w.low = ir_kb_let(b, "q", load_word(b, o, field_offset(f, FIELD_NIBBLES, 0), group, lane));
+  field_kind high = field_offset(f, FIELD_BITS1, 0) >= 0 ? FIELD_BITS1 : field_offset(f, FIELD_BITS2, 0) >= 0 ? FIELD_BITS2 : FIELD_END;
+  if (high == FIELD_END) return w;
+  int groups = high == FIELD_BITS1 ? 4 : 2, bits = high == FIELD_BITS1 ? 8 : 16;  // groups a word, bits a group
+  const ir_kexpr *word = load_word(b, o, field_offset(f, high, 0), ir_kb_div(b, group, ir_kb_int(b, groups)), lane);
+  const ir_kexpr *shift = ir_kb_mul(b, ir_kb_mod(b, group, ir_kb_int(b, groups)), ir_kb_int(b, bits));
+  w.high = ir_kb_let(b, "h", shr_u32(b, word, ir_kb_cast(b, IR_KT_u32, shift)));
+  return w;
+}
+
+// The weight of input |j| of a group.
+static const ir_kexpr *group_weight(ir_kbuilder *b, const operand_state *o, const group_words *w, int j) {
+  const panel_format *f = o->f;
+  if (f->scale == SCALE_D) {
+    const ir_kexpr *code = signed_byte(b, j < 4 ? w->low : w->low2, ir_kb_const(b, IR_KT_i32, 24 - 8 * (j % 4)));
+    return ir_kb_mul(b, o->a, ir_kb_cast(b, IR_KT_f32, code));
+  }
+  const ir_kexpr *code = shr_u32(b, w->low, u32(b, 4 * j));
+  if (j < 7) code = and_u32(b, code, 15);
+  if (w->high) {
+    bool two = field_offset(f, FIELD_BITS2, 0) >= 0;
+    const ir_kexpr *high = and_u32(b, shr_u32(b, w->high, u32(b, (two ? 2 : 1) * j)), two ? 3 : 1);
+    code = ir_kb_op(b, IR_K_or, IR_KT_u32, code, ir_kb_op(b, IR_K_shl, IR_KT_u32, high, u32(b, 4), NULL), NULL);
+  }
+  return fma_f32(b, o->a, float_of_u32(b, code), o->b);
+}
+
+enum { MAX_OPERANDS = 8 };
+
+static const ir_kexpr *panel_base(ir_kbuilder *b, const panel_format *f, int64_t cols, const ir_kexpr *panel) {
+  int64_t panel_bytes = cols / f->block * block_bytes(f) * IR_LANES;
+  return ir_kb_mul(b, panel, ir_kb_int(b, panel_bytes / 4));
+}
+
+static int float_step(int64_t cols) { return cols % 8 == 0 ? 8 : cols % 4 == 0 ? 4 : cols % 2 == 0 ? 2 : 1; }
+
+int cg_panel_step(weir_storage storage, int64_t cols) {
+  const panel_format *f = format_of(storage);
+  return f->scale == SCALE_FLOAT ? float_step(cols) : f->block;
+}
+
+static const ir_kexpr *float_weight(ir_kbuilder *b, const panel_format *f, int buffer, const ir_kexpr *index) {
+  ir_ktype type = f->storage == WEIR_STORAGE_F32 ? IR_KT_f32 : f->storage == WEIR_STORAGE_F16 ? IR_KT_f16 : IR_KT_bf16;
+  return ir_kb_cast(b, IR_KT_f32, ir_kb_load(b, type, buffer, index));
+}
+
+static void emit_float(ir_kbuilder *b, const panel_format *f, int64_t cols, const cg_panel_operand *operands, int count, const ir_kexpr *lane,
+                       const ir_kexpr *lo, const ir_kexpr *hi, cg_panel_visit visit, void *user) {
+  int step = float_step(cols);
+  const ir_kexpr *k0 = ir_kb_for(b, IR_KR_SERIAL, "k", lo, hi, step);
+  for (int j = 0; j < step; j++) {
+    const ir_kexpr *k = ir_kb_add(b, k0, ir_kb_int(b, j)), *w[MAX_OPERANDS];
+    for (int i = 0; i < count; i++) {
+      const ir_kexpr *at = ir_kb_mul(b, operands[i].panel, ir_kb_int(b, cols * IR_LANES));
+      at = ir_kb_add(b, ir_kb_add(b, at, ir_kb_mul(b, k, ir_kb_int(b, IR_LANES))), lane);
+      w[i] = ir_kb_let(b, "w", float_weight(b, f, operands[i].buffer, at));
+    }
+    visit(user, k, w);
+  }
+  ir_kb_end(b);
+}
+
+typedef struct {
+  ir_kbuilder *b;
+  operand_state *states;
+  int count;
+  const ir_kexpr *lane, *k_block;  // first input of the block
+  cg_panel_visit visit;
+  void *user;
+} block_context;
+
+// Groups |from|..|to| of the block share the current scales.
+static void emit_groups(const block_context *c, const ir_kexpr *from, const ir_kexpr *to) {
+  ir_kbuilder *b = c->b;
+  const ir_kexpr *group = ir_kb_for(b, IR_KR_SERIAL, "g", from, to, 1);
+  group_words words[MAX_OPERANDS];
+  for (int i = 0; i < c->count; i++) words[i] = begin_group(b, &c->states[i], group, c->lane);
+  for (int j = 0; j < 8; j++) {
+    const ir_kexpr *w[MAX_OPERANDS];
+    for (int i = 0; i < c->count; i++) w[i] = ir_kb_let(b, "w", group_weight(b, &c->states[i], &words[i], j));
+    const ir_kexpr *k = ir_kb_add(b, c->k_block, ir_kb_add(b, ir_kb_mul(b, group, ir_kb_int(b, 8)), ir_kb_int(b, j)));
+    c->visit(c->user, k, w);
+  }
+  ir_kb_end(b);
+}
+
+static void emit_subs(const block_context *c, int first, int last, bool upper) {
+  ir_kbuilder *b = c->b;
+  int groups = c->states->f->sub / 8;
+  const ir_kexpr *sub = ir_kb_for(b, IR_KR_SERIAL, "s", ir_kb_int(b, first), ir_kb_int(b, last), 1);
+  for (int i = 0; i < c->count; i++) begin_sub(b, &c->states[i], sub, upper, c->lane);
+  const ir_kexpr *from = ir_kb_mul(b, sub, ir_kb_int(b, groups));
+  emit_groups(c, from, ir_kb_add(b, from, ir_kb_int(b, groups)));
+  ir_kb_end(b);
+}
+
+void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands, int operand_count, const ir_kexpr *lane,
+                   const ir_kexpr *lo, const ir_kexpr *hi, cg_panel_visit visit, void *user) {
+  const panel_format *f = format_of(storage);
+  if (f->scale == SCALE_FLOAT) {
+    emit_float(b, f, cols, operands, operand_count, lane, lo, hi, visit, user);
+    return;
+  }
+  operand_state states[MAX_OPERANDS];
+  const ir_kexpr *size = ir_kb_int(b, f->block);
+  const ir_kexpr *block = ir_kb_for(b, IR_KR_SERIAL, "kb", ir_kb_div(b, lo, size), ir_kb_div(b, hi, size), 1);
+  for (int i = 0; i < operand_count; i++) {
+    const ir_kexpr *base = panel_base(b, f, cols, operands[i].panel);
+    base = ir_kb_add(b, base, ir_kb_mul(b, block, ir_kb_int(b, (int64_t)block_bytes(f) * IR_LANES / 4)));
+    states[i] = (operand_state){.f = f, .buffer = operands[i].buffer, .base = base};
+    begin_block(b, &states[i], lane);
+  }
+  block_context c = {b, states, operand_count, lane, ir_kb_mul(b, block, size), visit, user};
+  int subs = f->block / f->sub;
+  if (f->scale == SCALE_K) {
+    emit_subs(&c, 0, subs / 2, false);
+    emit_subs(&c, subs / 2, subs, true);
+  } else if (f->scale == SCALE_K6) {
+    emit_subs(&c, 0, subs, false);
+  } else {
+    emit_groups(&c, ir_kb_int(b, 0), ir_kb_int(b, f->block / 8));
+  }
+  ir_kb_end(b);
+}
+
+// ---- single elements
+
+// Code of input |k| of the block, from one word of a bit field with |bits| bits an input.
+static const ir_kexpr *element_bits(ir_kbuilder *b, const operand_state *o, field_kind kind, int bits, const ir_kexpr *k, const ir_kexpr *lane) {
+  int per_word = 32 / bits;
+  const ir_kexpr *word = load_word(b, o, field_offset(o->f, kind, 0), ir_kb_div(b, k, ir_kb_int(b, per_word)), lane);
+  const ir_kexpr *shift = ir_kb_mul(b, ir_kb_mod(b, k, ir_kb_int(b, per_word)), ir_kb_int(b, bits));
+  return and_u32(b, shr_u32(b, word, ir_kb_cast(b, IR_KT_u32, shift)), (1 << bits) - 1);
+}
+
+static const ir_kexpr *panel_element(ir_kbuilder *b, const panel_format *f, int buffer, int64_t cols, const ir_kexpr *row, const ir_kexpr *k) {
+  const ir_kexpr *lanes = ir_kb_int(b, IR_LANES), *panel = ir_kb_div(b, row, lanes), *lane = ir_kb_mod(b, row, lanes);
+  if (f->scale == SCALE_FLOAT) {
+    const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, panel, ir_kb_int(b, cols * IR_LANES)), ir_kb_mul(b, k, lanes));
+    return float_weight(b, f, buffer, ir_kb_add(b, at, lane));
+  }
+  const ir_kexpr *size = ir_kb_int(b, f->block), *block = ir_kb_div(b, k, size), *at = ir_kb_mod(b, k, size);
+  const ir_kexpr *base = ir_kb_mul(b, block, ir_kb_int(b, (int64_t)block_bytes(f) * IR_LANES / 4));
+  operand_state o = {.f = f, .buffer = buffer, .base = ir_kb_add(b, panel_base(b, f, cols, panel), base)};
+  begin_block(b, &o, lane);
+  if (f->scale == SCALE_D) {
+    const ir_kexpr *code = element_bits(b, &o, FIELD_BYTES, 8, at, lane);
+    code = signed_byte(b, code, ir_kb_const(b, IR_KT_i32, 24));
+    return ir_kb_mul(b, o.a, ir_kb_cast(b, IR_KT_f32, code));
+  }
+  const ir_kexpr *sub = ir_kb_div(b, at, ir_kb_int(b, f->sub));
+  if (f->scale == SCALE_K) {
+    operand_state upper = o;
+    k_scale(b, &o, ir_kb_min(b, sub, ir_kb_int(b, 3)), false);
+    k_scale(b, &upper, ir_kb_op(b, IR_K_max, IR_KT_i64, sub, ir_kb_int(b, 4), NULL), true);
+    const ir_kexpr *is_upper = ir_kb_op(b, IR_K_ge, IR_KT_bool, sub, ir_kb_int(b, 4), NULL);
+    o.a = ir_kb_op(b, IR_K_select, IR_KT_f32, is_upper, upper.a, o.a);
+    o.b = ir_kb_op(b, IR_K_select, IR_KT_f32, is_upper, upper.b, o.b);
+  } else {
+    begin_sub(b, &o, sub, false, lane);
+  }
+  const ir_kexpr *code = element_bits(b, &o, FIELD_NIBBLES, 4, at, lane);
+  field_kind high = field_offset(f, FIELD_BITS1, 0) >= 0 ? FIELD_BITS1 : field_offset(f, FIELD_BITS2, 0) >= 0 ? FIELD_BITS2 : FIELD_END;
+  if (high != FIELD_END) {
+    const ir_kexpr *bits = element_bits(b, &o, high, high == FIELD_BITS1 ? 1 : 2, at, lane);
+    code = ir_kb_op(b, IR_K_or, IR_KT_u32, code, ir_kb_op(b, IR_K_shl, IR_KT_u32, bits, u32(b, 4), NULL), NULL);
+  }
+  return fma_f32(b, o.a, float_of_u32(b, code), o.b);
+}
+
+const ir_kexpr *cg_weight_element(ir_kbuilder *b, cg_weight_format format, int buffer, int64_t cols, const ir_kexpr *row, const ir_kexpr *k) {
+  const panel_format *f = format_of(format.storage);
+  if (format.layout == CG_LAYOUT_PANEL) return panel_element(b, f, buffer, cols, row, k);
+  const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, row, ir_kb_int(b, cols)), k);
+  return float_weight(b, f, buffer, at);
+}

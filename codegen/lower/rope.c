@@ -1,0 +1,129 @@
+// Rotary positions. Cosines and sines depend on positions only, so one small table per program serves all layers: row n holds rotary/2
+// cosines, then as many sines, from angles computed in float64 (positions reach thousands of radians). Where the positions are no `pos`
+// the angles are computed in place.
+#include <math.h>
+
+#include "codegen/lower/internal.h"
+
+static double *frequencies(weir_arena *arena, double theta, int rotary) {
+  double *out = WEIR_NEW_ARRAY(arena, double, rotary / 2);
+  for (int i = 0; i < rotary / 2; i++) out[i] = pow(theta, -2.0 * i / rotary);
+  return out;
+}
+
+static const ir_kexpr *angle(ir_kbuilder *b, const ir_kexpr *position, int table, const ir_kexpr *pair) {
+  return ir_kb_mul(b, ir_kb_cast(b, IR_KT_f64, position), ir_kb_load(b, IR_KT_f64, table, pair));
+}
+
+static const ir_kexpr *turn(ir_kbuilder *b, ir_kop op, const ir_kexpr *at) {
+  return ir_kb_cast(b, IR_KT_f32, ir_kb_op(b, op, IR_KT_f64, at, NULL, NULL));
+}
+
+weir_status cg_lower_rope_table(lowering *low, double theta, int rotary, int *out_kernel) {
+  ir_kbuilder b;
+  ir_kb_init(&b, low->arena, "rope_table", "cosines and sines of rotary positions");
+  const ir_kexpr *rows = ir_kb_add_size(&b, "rows"), *half = ir_kb_int(&b, rotary / 2);
+  int positions = ir_kb_add_buffer(&b, IR_KB_IN, "positions", ir_kb_mul(&b, rows, ir_kb_int(&b, 4)), -1);
+  int table = ir_kb_add_buffer(&b, IR_KB_OUT, "table", ir_kb_mul(&b, rows, ir_kb_int(&b, 4 * rotary)), -1);
+  int freq = ir_kb_add_const(&b, "frequencies", IR_KT_f64, rotary / 2, frequencies(low->arena, theta, rotary));
+  const ir_kexpr *row = ir_kb_set_grid(&b, rows, "n");
+  const ir_kexpr *pair = ir_kb_for(&b, IR_KR_SERIAL, "i", ir_kb_int(&b, 0), half, 1);
+  const ir_kexpr *at = ir_kb_let(&b, "angle", angle(&b, ir_kb_load(&b, IR_KT_i32, positions, row), freq, pair));
+  const ir_kexpr *to = ir_kb_add(&b, ir_kb_mul(&b, row, ir_kb_int(&b, rotary)), pair);
+  ir_kb_store(&b, IR_KT_f32, table, to, turn(&b, IR_K_cos, at));
+  ir_kb_store(&b, IR_KT_f32, table, ir_kb_add(&b, to, half), turn(&b, IR_K_sin, at));
+  ir_kb_end(&b);
+  ir_kernel *kernel = ir_kb_finish(&b);
+  WEIR_TRY(ir_kernel_verify(kernel));
+  uint64_t hash = ir_kernel_hash(kernel);
+  kernel->name = weir_arena_printf(low->arena, "k_rope_table_%08x", (unsigned)(hash ^ (hash >> 32)));
+  *out_kernel = cg_add_kernel(low, kernel);
+  return WEIR_OK;
+}
+
+typedef struct {
+  emitter e;
+  ir_value *root, *x;
+  int64_t half;
+  bool interleaved;
+  int table, freq;                    // buffers; table is -1 where angles are computed in place
+  const ir_kexpr *row, *position;
+  const ir_kexpr *idx[IR_MAX_RANK];   // all axes but the last
+} rope_kernel;
+
+static int find_table(function_lowering *fl, const ir_symbol *symbol, double theta, int rotary) {
+  lowered *out = fl->out;
+  for (int i = 0; i < out->slot_count; i++) {
+    slot *at = &out->slots[i];
+    if (at->kind == SLOT_ROPE && at->symbol == symbol && at->theta == theta && at->rotary == rotary) return i;
+  }
+  slot added = {.kind = SLOT_ROPE, .name = "rope", .symbol = symbol, .theta = theta, .rotary = rotary};
+  WEIR_PUSH(fl->low->arena, out->slots, out->slot_count, out->slot_capacity, added);
+  return out->slot_count - 1;
+}
+
+static void rotate(rope_kernel *k, int rotary) {
+  ir_kbuilder *b = &k->e.b;
+  int last = k->root->type.rank - 1, slot_index = cg_info(k->e.fl, k->root)->slot;
+  const ir_kexpr *half = ir_kb_int(b, k->half), *two = ir_kb_int(b, 2), *one = ir_kb_int(b, 1), *c, *s, *in_place = NULL;
+  bool lanes = k->table >= 0 && !k->interleaved;
+  const ir_kexpr *pair = ir_kb_for(b, lanes ? IR_KR_LANES : IR_KR_SERIAL, "i", ir_kb_int(b, 0), half, 1);
+  if (k->table >= 0) {
+    const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, k->row, ir_kb_int(b, rotary)), pair);
+    c = ir_kb_let(b, "c", ir_kb_load(b, IR_KT_f32, k->table, at));
+    s = ir_kb_let(b, "s", ir_kb_load(b, IR_KT_f32, k->table, ir_kb_add(b, at, half)));
+  } else {
+    in_place = ir_kb_let(b, "angle", angle(b, k->position, k->freq, pair));
+    c = ir_kb_let(b, "c", turn(b, IR_K_cos, in_place));
+    s = ir_kb_let(b, "s", turn(b, IR_K_sin, in_place));
+  }
+  const ir_kexpr *first = k->interleaved ? ir_kb_mul(b, pair, two) : pair;
+  const ir_kexpr *second = ir_kb_add(b, first, k->interleaved ? one : half);
+  k->idx[last] = first;
+  const ir_kexpr *x = ir_kb_let(b, "x", cg_emit_value(&k->e, k->x, k->idx));
+  k->idx[last] = second;
+  const ir_kexpr *y = ir_kb_let(b, "y", cg_emit_value(&k->e, k->x, k->idx));
+  k->idx[last] = first;
+  cg_emit_store(&k->e, k->root, slot_index, k->idx, ir_kb_sub(b, ir_kb_mul(b, x, c), ir_kb_mul(b, y, s)));
+  k->idx[last] = second;
+  cg_emit_store(&k->e, k->root, slot_index, k->idx, ir_kb_add(b, ir_kb_mul(b, y, c), ir_kb_mul(b, x, s)));
+  ir_kb_end(b);
+}
+
+weir_status cg_lower_rope(function_lowering *fl, ir_value *root) {
+  const ir_node *node = root->def;
+  const value_info *info = cg_info(fl, root);
+  int rotary = (int)ir_node_attr(node, IR_ATTR_rotary)->i, last = root->type.rank - 1;
+  double theta = ir_node_attr(node, IR_ATTR_theta)->f;
+  if (cg_compute_type(root->type.dtype) != IR_KT_f32) return cg_unsupported(fl->function, node->loc, "rope of %s has no lowering yet", ir_dtype_name(root->type.dtype));
+  rope_kernel k = {.root = root, .x = node->operands[0], .half = rotary / 2, .interleaved = ir_node_attr(node, IR_ATTR_interleaved)->i != 0, .table = -1};
+  cg_emit_begin(&k.e, fl, root, "rope", "rotary positions on the last dim");
+  ir_kbuilder *b = &k.e.b;
+  cg_emit_domain(&k.e, root, 1, NULL);
+  const ir_value *positions = node->operands[1];
+  if (info->cls == CLASS_PACKED && info->axis == 0 && positions->def && positions->def->op == IR_OP_pos) {
+    k.table = cg_emit_slot(&k.e, find_table(fl, info->symbol, theta, rotary), IR_KB_IN);
+    k.row = k.e.row;
+  } else {
+    k.freq = ir_kb_add_const(b, "frequencies", IR_KT_f64, rotary / 2, frequencies(fl->low->arena, theta, rotary));
+  }
+  int loops = 0;
+  for (int i = 0; i < last; i++) {
+    if (info->cls == CLASS_PACKED && i == info->axis) {
+      k.idx[i] = k.e.row;
+    } else {
+      k.idx[i] = ir_kb_for(b, IR_KR_SERIAL, "h", ir_kb_int(b, 0), cg_dim_expr(&k.e, root->type.dims[i]), 1);
+      loops++;
+    }
+    if (i == 0 && k.table < 0) k.position = ir_kb_let(b, "position", cg_emit_value(&k.e, node->operands[1], k.idx));
+  }
+  rotate(&k, rotary);
+  int64_t width = cg_const_dim(root->type.dims[last]);
+  if (rotary < width) {
+    k.idx[last] = ir_kb_for(b, IR_KR_LANES, "i", ir_kb_int(b, rotary), ir_kb_int(b, width), 1);
+    cg_emit_store(&k.e, root, info->slot, k.idx, cg_emit_value(&k.e, k.x, k.idx));
+    ir_kb_end(b);
+  }
+  while (loops--) ir_kb_end(b);
+  return cg_emit_finish(&k.e);
+}

@@ -1,0 +1,297 @@
+// weir bench: rates with their spread, beside the limits of the machine measured in the same run.
+//
+// Language models: prefill takes in --prompt tokens at once, decode then makes --gen tokens one by one, both in --batch sessions side by
+// side. Other models: calls of an entry, with --prompt as every size. Inputs are a fixed pattern, never zeros.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/driver/cost.h"
+#include "compiler/driver/lm.h"
+#include "compiler/plan/example.h"
+#include "runtime/exec/model.h"
+
+enum { MOST_RUNS = 100, MOST_BATCH = 1024 };
+
+typedef struct {
+  double values[MOST_RUNS];
+  int count;
+} samples;
+
+typedef struct {
+  cli *c;
+  cli_model model;
+  cli_lm lm;
+  bool language;
+  const weir_entry *entry;
+  int64_t prompt, gen, batch, repeat;
+  int32_t *tokens;        // batch * prompt
+  float *logits;          // batch * vocab
+  samples prefill, decode, first, calls;
+  cli_roof roof;
+  int64_t peak_bytes;     // of the process, before the roof was measured
+  double prefill_roof, decode_roof;  // percent
+  json_t *document;
+} bench;
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+static void add_sample(samples *s, double value) {
+  if (s->count < MOST_RUNS) s->values[s->count++] = value;
+}
+
+static double median(samples *s) {
+  qsort(s->values, (size_t)s->count, sizeof *s->values, by_value);
+  return s->count ? 0.5 * (s->values[(s->count - 1) / 2] + s->values[s->count / 2]) : 0;
+}
+
+static json_t *samples_json(samples *s) {
+  double middle = median(s);
+  return json_pack("{s:f,s:f,s:f}", "median", middle, "min", s->count ? s->values[0] : 0.0, "max", s->count ? s->values[s->count - 1] : 0.0);
+}
+
+// The machine's limits, after the model's runs: the buffer that they take must not count as the model's memory.
+static weir_status measure_roof(bench *b) {
+  b->peak_bytes = cli_peak_memory_bytes();
+  return cli_roof_measure(weir_executor_threads(b->model.executor), &b->roof);
+}
+
+// ---- language models
+
+static weir_status step(bench *b, weir_session **sessions, const int32_t *tokens, int64_t each) {
+  weir_view *inputs = WEIR_NEW_ARRAY(&b->c->arena, weir_view, b->batch), *outputs = WEIR_NEW_ARRAY(&b->c->arena, weir_view, b->batch);
+  weir_request *requests = WEIR_NEW_ARRAY(&b->c->arena, weir_request, b->batch);
+  for (int64_t i = 0; i < b->batch; i++) {
+    inputs[i] = (weir_view){.data = (void *)(uintptr_t)(tokens + i * each), .dtype = WEIR_DTYPE_I32, .rank = 1, .shape = {each}};
+    outputs[i] = (weir_view){.data = b->logits + i * b->lm.vocab, .bytes = (size_t)b->lm.vocab * sizeof(float)};
+    requests[i] = (weir_request){.session = sessions[i], .inputs = &inputs[i], .outputs = &outputs[i]};
+  }
+  weir_run_options options = {.cancel = b->c->cancel};
+  return weir_run(b->model.executor, b->lm.step, requests, (int)b->batch, &options);
+}
+
+static int32_t largest(const float *logits, int32_t count) {
+  int32_t best = 0;
+  for (int32_t i = 1; i < count; i++) best = logits[i] > logits[best] ? i : best;
+  return best;
+}
+
+static weir_status run_once(bench *b, weir_session **sessions, bool counts) {
+  int32_t *next = WEIR_NEW_ARRAY(&b->c->arena, int32_t, b->batch);
+  for (int64_t i = 0; i < b->batch; i++) WEIR_TRY(weir_session_truncate(sessions[i], NULL, 0));
+  double start = cli_now();
+  WEIR_TRY(step(b, sessions, b->tokens, b->prompt));
+  double prefill = cli_now() - start;
+  for (int64_t i = 0; i < b->batch; i++) next[i] = largest(b->logits + i * b->lm.vocab, b->lm.vocab);
+  double first = cli_now() - start;
+  start = cli_now();
+  for (int64_t k = 0; k < b->gen; k++) {
+    WEIR_TRY(step(b, sessions, next, 1));
+    for (int64_t i = 0; i < b->batch; i++) next[i] = largest(b->logits + i * b->lm.vocab, b->lm.vocab);
+  }
+  double decode = cli_now() - start;
+  if (!counts) return WEIR_OK;
+  add_sample(&b->prefill, (double)(b->prompt * b->batch) / prefill);
+  if (b->gen) add_sample(&b->decode, (double)(b->gen * b->batch) / decode);
+  add_sample(&b->first, first);
+  return WEIR_OK;
+}
+
+static weir_status run_language(bench *b) {
+  weir_session **sessions = WEIR_NEW_ARRAY(&b->c->arena, weir_session *, b->batch);
+  weir_capacity capacity = {weir_entry_symbol(b->lm.step, 0).name, b->prompt + b->gen};
+  weir_tensor_info info = weir_entry_input(b->lm.step, 0);
+  uint64_t span = (uint64_t)(info.hi - info.lo) + 1;
+  b->tokens = malloc((size_t)(b->batch * b->prompt) * sizeof *b->tokens);
+  b->logits = malloc((size_t)b->batch * (size_t)b->lm.vocab * sizeof *b->logits);
+  if (!b->tokens || !b->logits) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for %lld sequences", (long long)b->batch);
+  for (int64_t i = 0; i < b->batch * b->prompt; i++) b->tokens[i] = (int32_t)(info.lo + (int64_t)((uint64_t)(i * 7919 + 101) % span));
+  weir_status status = WEIR_OK;
+  for (int64_t i = 0; i < b->batch && !status; i++) status = weir_session_open(b->model.model, &capacity, 1, &sessions[i]);
+  for (int64_t run = 0; run <= b->repeat && !status; run++) {  // the first one warms up
+    cli_progress(b->c, "measuring", (double)run / (double)(b->repeat + 1));
+    status = run_once(b, sessions, run > 0);
+  }
+  for (int64_t i = 0; i < b->batch; i++) weir_session_close(sessions[i]);
+  return status;
+}
+
+// Percent of the roof: the least time for the step's work, as the compiler counts it, by the time it took.
+static weir_status percent_of_roof(bench *b, int64_t rows, double seconds, double *out) {
+  cli_program_cost cost;
+  WEIR_TRY(cli_cost_of(&b->c->arena, rt_entry_program(b->lm.step), &rows, (int)b->batch, &cost));
+  double flops = 0, bytes = (double)cost.weights_bytes;
+  for (int i = 0; i < cost.program->kernel_count; i++) flops += cost.kernels[i].flops;
+  double compute = flops / b->roof.flops_per_s, memory = bytes / b->roof.read_bytes_per_s;
+  *out = seconds > 0 ? 100 * (compute > memory ? compute : memory) / seconds : 0;
+  return WEIR_OK;
+}
+
+static int bench_language(bench *b) {
+  cli *c = b->c;
+  if (b->prompt + b->gen > b->lm.bound) return cli_usage(c, "--prompt and --gen together may be %lld at most", (long long)b->lm.bound);
+  weir_status status = run_language(b);
+  if (!status) status = measure_roof(b);
+  if (!status) status = percent_of_roof(b, b->prompt, (double)(b->prompt * b->batch) / median(&b->prefill), &b->prefill_roof);
+  if (!status && b->gen) status = percent_of_roof(b, 1, (double)b->batch / median(&b->decode), &b->decode_roof);
+  if (status) return cli_fail(c, status);
+  json_object_set_new(b->document, "prefill_tokens_per_s", samples_json(&b->prefill));
+  json_object_set_new(b->document, "decode_tokens_per_s", samples_json(&b->decode));
+  json_object_set_new(b->document, "first_token_s", json_real(median(&b->first)));
+  json_object_set_new(b->document, "prefill_roof_percent", json_real(b->prefill_roof));
+  json_object_set_new(b->document, "decode_roof_percent", json_real(b->decode_roof));
+  if (c->json) return CLI_DONE;
+  printf("prefill  %8.1f tokens/s  (%.1f .. %.1f)  %.0f %% of the roof, %lld tokens x %lld\n", median(&b->prefill), b->prefill.values[0],
+         b->prefill.values[b->prefill.count - 1], b->prefill_roof, (long long)b->prompt, (long long)b->batch);
+  if (b->gen) {
+    printf("decode   %8.1f tokens/s  (%.1f .. %.1f)  %.0f %% of the roof, %lld tokens x %lld\n", median(&b->decode), b->decode.values[0],
+           b->decode.values[b->decode.count - 1], b->decode_roof, (long long)b->gen, (long long)b->batch);
+  }
+  printf("first token after %.3f s\n", median(&b->first));
+  return CLI_DONE;
+}
+
+// ---- other models
+
+static weir_status call_entry(bench *b, weir_request *requests, weir_view *inputs, weir_view *outputs, const int64_t *values) {
+  weir_entry_info info = weir_entry_describe(b->entry);
+  for (int64_t i = 0; i < b->batch; i++) {
+    requests[i] = (weir_request){.inputs = inputs + i * info.input_count, .outputs = outputs + i * info.output_count};
+    WEIR_TRY(plan_example_inputs(b->entry, values, inputs + i * info.input_count));
+  }
+  WEIR_TRY(weir_output_shapes(b->entry, requests, (int)b->batch));
+  for (int64_t i = 0; i < b->batch * info.output_count; i++) WEIR_TRY(plan_example_room(&outputs[i]));
+  for (int64_t run = 0; run <= b->repeat; run++) {
+    cli_progress(b->c, "measuring", (double)run / (double)(b->repeat + 1));
+    weir_run_options options = {.cancel = b->c->cancel};
+    double start = cli_now();
+    WEIR_TRY(weir_run(b->model.executor, b->entry, requests, (int)b->batch, &options));
+    if (run) add_sample(&b->calls, (double)b->batch / (cli_now() - start));
+  }
+  return WEIR_OK;
+}
+
+static int bench_entry(bench *b) {
+  cli *c = b->c;
+  weir_entry_info info = weir_entry_describe(b->entry);
+  int64_t *values = WEIR_NEW_ARRAY(&c->arena, int64_t, info.symbol_count + 1);
+  for (int i = 0; i < info.symbol_count; i++) values[i] = plan_example_size(b->entry, i, b->prompt);
+  weir_request *requests = WEIR_NEW_ARRAY(&c->arena, weir_request, b->batch);
+  weir_view *inputs = WEIR_NEW_ARRAY(&c->arena, weir_view, b->batch * info.input_count);
+  weir_view *outputs = WEIR_NEW_ARRAY(&c->arena, weir_view, b->batch * info.output_count);
+  weir_status status = call_entry(b, requests, inputs, outputs, values);
+  if (!status) status = measure_roof(b);
+  for (int64_t i = 0; i < b->batch * info.input_count; i++) free(inputs[i].data);
+  for (int64_t i = 0; i < b->batch * info.output_count; i++) free(outputs[i].data);
+  if (status) return cli_fail(c, status);
+  json_object_set_new(b->document, "entry", json_string(info.name));
+  json_object_set_new(b->document, "requests_per_s", samples_json(&b->calls));
+  if (c->json) return CLI_DONE;
+  printf("%s  %8.2f requests/s  (%.2f .. %.2f), %lld at a time", info.name, median(&b->calls), b->calls.values[0],
+         b->calls.values[b->calls.count - 1], (long long)b->batch);
+  for (int i = 0; i < info.symbol_count; i++) printf(", %s = %lld", weir_entry_symbol(b->entry, i).name, (long long)values[i]);
+  printf("\n");
+  return CLI_DONE;
+}
+
+// ---- an earlier run
+
+static double rate_of(const json_t *document, const char *key) {
+  return json_number_value(json_object_get(json_object_get(document, key), "median"));
+}
+
+static int compare(bench *b, const char *path) {
+  cli *c = b->c;
+  const char *text;
+  size_t size;
+  int code = cli_read_file(c, path, &text, &size);
+  if (code) return code;
+  json_error_t error;
+  json_t *earlier = json_loadb(text, size, 0, &error), *ratios = json_object();
+  if (!earlier) {
+    json_decref(ratios);
+    return cli_error(c, "%s:%d: %s", path, error.line, error.text);
+  }
+  static const char *const keys[] = {"prefill_tokens_per_s", "decode_tokens_per_s", "requests_per_s"};
+  for (int i = 0; i < 3; i++) {
+    double now = rate_of(b->document, keys[i]), then = rate_of(earlier, keys[i]);
+    if (now <= 0 || then <= 0) continue;
+    json_object_set_new(ratios, keys[i], json_real(now / then));
+    if (!c->json) printf("%-22s %.2f times the baseline (%.1f)\n", keys[i], now / then, then);
+  }
+  json_object_set_new(b->document, "ratio_to_baseline", ratios);
+  json_decref(earlier);
+  return CLI_DONE;
+}
+
+// ---- all of it
+
+static bool is_language_model(const weir_model *model) {
+  const weir_entry *entry = weir_model_find_entry(model, "next");
+  return entry && weir_entry_describe(entry).step;
+}
+
+static int first_entry(bench *b) {
+  for (int i = 0; i < weir_model_entry_count(b->model.model) && !b->entry; i++) {
+    if (!weir_entry_describe(weir_model_entry(b->model.model, i)).step) b->entry = weir_model_entry(b->model.model, i);
+  }
+  return b->entry ? CLI_DONE : cli_error(b->c, "the model has no entry that can be called alone");
+}
+
+static int measure(bench *b) {
+  cli *c = b->c;
+  int code = cli_model_open(c, c->arguments[0], false, &b->model);
+  if (code) return code;
+  b->language = is_language_model(b->model.model);
+  code = b->language ? cli_lm_open(c, &b->model, &b->lm) : first_entry(b);
+  if (!code) code = b->language ? bench_language(b) : bench_entry(b);
+  cli_progress_end(c);
+  return code;
+}
+
+static int finish(bench *b) {
+  cli *c = b->c;
+  const char *baseline = cli_text(c, "baseline");
+  if (baseline) {
+    int code = compare(b, baseline);
+    if (code) return code;
+  }
+  weir_memory memory;
+  weir_memory_measured(b->model.executor, &memory);
+  json_object_set_new(b->document, "peak_memory_bytes", json_integer(b->peak_bytes));
+  json_object_set_new(b->document, "memory", json_pack("{s:I,s:I,s:I,s:I}", "weights_bytes", (json_int_t)memory.weights_bytes, "arena_bytes",
+                                                       (json_int_t)memory.arena_bytes, "state_bytes", (json_int_t)memory.state_bytes, "total_bytes",
+                                                       (json_int_t)memory.total_bytes));
+  json_object_set_new(b->document, "roof", cli_roof_json(&b->roof));
+  json_t *machine = cli_machine_json();
+  json_object_set_new(machine, "threads", json_integer(weir_executor_threads(b->model.executor)));
+  json_object_set_new(machine, "isa", json_string(weir_model_isa(b->model.model)));
+  json_object_set_new(b->document, "machine", machine);
+  if (c->json) return CLI_DONE;
+  printf("memory   %s at the peak of the process; roof: %.1f GB/s read, %.1f Gflop/s on %d threads; %s, %s\n",
+         cli_bytes(&c->arena, (double)b->peak_bytes), 1e-9 * b->roof.read_bytes_per_s, 1e-9 * b->roof.flops_per_s, b->roof.threads,
+         weir_model_isa(b->model.model), cli_cpu_name(&c->arena));
+  return CLI_DONE;
+}
+
+int cmd_bench(cli *c) {
+  if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
+  bench b = {.c = c, .prompt = 256, .gen = 64, .batch = 1, .repeat = 5};
+  if (!cli_int(c, "prompt", 1, INT32_MAX, &b.prompt) || !cli_int(c, "gen", 0, INT32_MAX, &b.gen) || !cli_int(c, "batch", 1, MOST_BATCH, &b.batch) ||
+      !cli_int(c, "repeat", 1, MOST_RUNS, &b.repeat)) {
+    return CLI_USAGE;
+  }
+  b.document = json_pack("{s:s,s:I,s:I,s:I,s:I}", "model", c->arguments[0], "prompt", (json_int_t)b.prompt, "gen", (json_int_t)b.gen, "batch",
+                         (json_int_t)b.batch, "repeat", (json_int_t)b.repeat);
+  int code = measure(&b);
+  if (!code) code = finish(&b);
+  free(b.tokens);
+  free(b.logits);
+  cli_lm_close(&b.lm);
+  cli_model_close(&b.model);
+  if (!code && c->json) return cli_json(c, b.document);
+  json_decref(b.document);
+  return code;
+}

@@ -1,0 +1,115 @@
+// weir build: one package file. It is built in the cache, where a second build finds it, and copied to its place.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compiler/driver/model.h"
+#include "compiler/plan/home.h"
+
+// The targets of all --target options, split at commas.
+static int read_targets(cli *c, const char ***out) {
+  int count = 0, capacity = 0;
+  for (int i = 0; i < cli_count(c, "target"); i++) {
+    for (const char *at = cli_text_at(c, "target", i); *at;) {
+      size_t length = strcspn(at, ",");
+      if (length) {
+        const char *target = weir_arena_strndup(&c->arena, at, length);
+        WEIR_PUSH(&c->arena, *out, count, capacity, target);
+      }
+      at += length + (at[length] == ',');
+    }
+  }
+  return count;
+}
+
+static weir_status copy_package(cli *c, const char *from, const char *to) {
+  weir_map map;
+  weir_atomic_file file;
+  WEIR_TRY(weir_map_open(from, &map));
+  weir_status status = weir_atomic_file_open(to, &file);
+  if (status) {
+    weir_map_close(&map);
+    return status;
+  }
+  enum { PIECE = 8 << 20 };
+  for (size_t at = 0; at < map.size && !status; at += PIECE) {
+    size_t bytes = map.size - at < PIECE ? map.size - at : PIECE;
+    status = weir_atomic_file_write(&file, map.data + at, bytes);
+    if (!status && plan_cancelled(c->cancel)) status = weir_status_make(WEIR_CODE_CANCELLED, "interrupted");
+  }
+  weir_map_close(&map);
+  if (!status) return weir_atomic_file_commit(&file);
+  weir_atomic_file_discard(&file);
+  return status;
+}
+
+// What the package says of itself.
+static weir_status read_manifest(cli *c, const char *path, json_t **out) {
+  (void)c;
+  rt_package *package = NULL;
+  WEIR_TRY(rt_package_open(path, NULL, &package));
+  const rt_section *section = rt_package_find(package, RT_SECTION_MANIFEST);
+  json_error_t error;
+  *out = section ? json_loadb((const char *)section->data, section->bytes, 0, &error) : NULL;
+  rt_package_close(package);
+  return *out ? WEIR_OK : weir_status_make(WEIR_CODE_INVALID_DATA, "the manifest of '%s' cannot be read", path);
+}
+
+static json_t *targets_json(const json_t *manifest) {
+  json_t *targets = json_array();
+  const json_t *objects = json_object_get(manifest, "objects");
+  for (size_t i = 0; i < json_array_size(objects); i++) {
+    const char *isa = json_string_value(json_object_get(json_array_get(objects, i), "isa"));
+    json_array_append_new(targets, json_sprintf("cpu:%s", isa ? isa : ""));
+  }
+  return targets;
+}
+
+static int report(cli *c, const char *path, const plan_result *result, double seconds, const json_t *manifest) {
+  json_t *targets = targets_json(manifest);
+  if (!c->json) {
+    char *names = json_dumps(targets, JSON_COMPACT);
+    printf("%s  %s  %s  %.2f s%s\n", path, cli_bytes(&c->arena, (double)result->bytes), names ? names : "", seconds,
+           result->cached ? "  (from the cache)" : "");
+    free(names);
+    json_decref(targets);
+    return CLI_DONE;
+  }
+  char hex[WEIR_HASH_HEX_BYTES];
+  weir_hash_hex(&result->key, hex);
+  json_t *document = json_pack("{s:s,s:I,s:f,s:o,s:b,s:s}", "path", path, "bytes", (json_int_t)result->bytes, "seconds", seconds, "targets",
+                               targets, "cached", result->cached, "key", hex);
+  static const char *const echoed[] = {"model", "plan", "float", "bind", "settings", "toolchain"};
+  for (size_t i = 0; i < sizeof echoed / sizeof echoed[0]; i++) {
+    json_t *value = json_object_get(manifest, echoed[i]);
+    if (value) json_object_set(document, echoed[i], value);
+  }
+  return cli_json(c, document);
+}
+
+int cmd_build(cli *c) {
+  if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
+  const char *output = cli_text(c, "output"), **targets = NULL;
+  if (!output) return cli_usage(c, "it needs the package's path: -o FILE");
+  double start = cli_now();
+  cli_source source;
+  int code = cli_locate(c, c->arguments[0], true, &source);
+  if (code) return code;
+  if (source.package) return cli_error(c, "%s is a package already", source.package);
+  int target_count = read_targets(c, &targets);
+  lang_diags diags;
+  lang_diags_init(&diags, &c->arena);
+  plan_result result;
+  weir_status status = plan_build(&c->arena, &source.request, targets, target_count, plan_targets_anywhere(), &diags, &result);
+  if (status) return cli_build_failed(c, &diags, status);
+  if (!c->json) cli_diagnostics(c, &diags);
+  json_t *manifest = NULL;
+  status = copy_package(c, result.path, output);
+  if (!status) status = read_manifest(c, output, &manifest);
+  if (status) return cli_fail(c, status);
+  code = report(c, output, &result, cli_now() - start, manifest);
+  json_decref(manifest);
+  return code;
+}

@@ -1,0 +1,34 @@
+// weir verify: every hash of a package, its programs and code, and the answers that it recorded when it was built.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/driver/model.h"
+#include "compiler/plan/golden.h"
+
+static int report(cli *c, const char *path, const rt_package *package, const plan_golden_report *golden, const char *isa) {
+  if (c->json) {
+    return cli_json(c, json_pack("{s:b,s:s,s:i,s:{s:i,s:s,s:f}}", "ok", 1, "path", path, "sections", rt_package_section_count(package), "golden",
+                                 "entries", golden->entries, "isa", isa, "largest_error", golden->largest_error));
+  }
+  printf("%s: %d sections are whole; ", path, rt_package_section_count(package));
+  if (golden->entries) printf("%d golden answers hold on %s (largest error %.2g)\n", golden->entries, isa, golden->largest_error);
+  else printf("no golden answers in it\n");
+  return CLI_DONE;
+}
+
+int cmd_verify(cli *c) {
+  if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
+  const char *path = c->arguments[0];
+  rt_package *package = NULL;
+  cli_model model = {0};
+  plan_golden_report golden = {0};
+  int code = cli_fail(c, rt_package_open(path, NULL, &package));
+  if (!code) code = cli_fail(c, weir_status_annotate(rt_package_verify(package), "package '%s'", path));
+  if (!code) code = cli_model_open(c, path, false, &model);
+  if (!code) code = cli_fail(c, weir_status_annotate(plan_golden_check(package, model.executor, model.model, &golden), "package '%s'", path));
+  if (!code) code = report(c, path, package, &golden, weir_model_isa(model.model));
+  cli_model_close(&model);
+  rt_package_close(package);
+  return code;
+}

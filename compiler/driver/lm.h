@@ -1,0 +1,25 @@
+// A language model as the driver uses it: a session that takes tokens and gives the logits after the last of them.
+#ifndef WEIR_COMPILER_DRIVER_LM_H
+#define WEIR_COMPILER_DRIVER_LM_H
+
+#include "compiler/driver/model.h"
+
+typedef struct {
+  const weir_entry *step;  // takes tokens i32[T], gives f32[V]
+  weir_session *session;
+  weir_executor *executor;
+  const int *cancel;
+  int64_t bound;           // most tokens of a sequence
+  int32_t vocab;
+  float *logits;           // [vocab], after the last token fed
+} cli_lm;
+
+// The step that a conversation uses: `next`, or the only one of its form. Prints what is wrong.
+int cli_lm_open(cli *c, const cli_model *m, cli_lm *out);
+// Makes room for |rows| tokens in all. INVALID_ARGUMENT past the bound.
+weir_status cli_lm_room(cli_lm *lm, int64_t rows) WEIR_MUST_USE;
+// Feeds tokens, long inputs in pieces (answers do not depend on the cut). CANCELLED on SIGINT.
+weir_status cli_lm_feed(cli_lm *lm, const int32_t *tokens, size_t count) WEIR_MUST_USE;
+void cli_lm_close(cli_lm *lm);
+
+#endif

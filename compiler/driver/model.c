@@ -1,0 +1,234 @@
+// Finding, building and loading models.
+#include "compiler/driver/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compiler/driver/zoo.h"
+#include "compiler/plan/home.h"
+
+static bool ends_with(const char *text, const char *end) {
+  size_t a = strlen(text), b = strlen(end);
+  return a >= b && !strcmp(text + a - b, end);
+}
+
+static bool begins_with(const char *path, const char *magic, size_t length) {
+  char bytes[8] = {0};
+  FILE *file = fopen(path, "rb");
+  bool same = file && fread(bytes, 1, length, file) == length && !memcmp(bytes, magic, length);
+  if (file) fclose(file);
+  return same;
+}
+
+// The options of the group `model`.
+static int read_options(cli *c, plan_request *request) {
+  int64_t seed = 0;
+  if (!cli_int(c, "random", 0, INT64_MAX, &seed)) return CLI_USAGE;
+  request->random = cli_has(c, "random");
+  request->seed = (uint64_t)seed;
+  request->weights = cli_text(c, "weights");
+  request->model = cli_text(c, "model");
+  request->plan = cli_text(c, "plan");
+  if (request->random && request->weights) return cli_usage(c, "--weights and --random exclude each other");
+  request->override_count = cli_count(c, "set");
+  const char **overrides = WEIR_NEW_ARRAY(&c->arena, const char *, request->override_count);
+  for (int i = 0; i < request->override_count; i++) {
+    overrides[i] = cli_text_at(c, "set", i);
+    if (!strchr(overrides[i], '=')) return cli_usage(c, "--set wants NAME=VALUE, not '%s'", overrides[i]);
+  }
+  request->overrides = overrides;
+  return CLI_DONE;
+}
+
+static void show_progress(void *user, const char *what, double fraction) {
+  cli *c = user;
+  if (c->verbose && fraction < 0 && !c->terminal) cli_detail(c, "%s", what);
+  cli_progress(c, what, fraction);
+}
+
+static int locate_zoo(cli *c, const zoo_model *model, bool fetch, cli_source *out) {
+  out->request.text = model->text;
+  if (out->request.weights || out->request.random) return CLI_DONE;
+  if (fetch) {
+    int code = cli_fail(c, zoo_pull(c, model));
+    if (code) return code;
+  }
+  if (zoo_is_here(model)) out->request.weights = model->weights;
+  return CLI_DONE;
+}
+
+static int locate_package(cli *c, const char *name, cli_source *out) {
+  static const char *const refused[] = {"weights", "random", "plan", "set", "model"};
+  for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+    if (cli_has(c, refused[i])) return cli_usage(c, "--%s is for model texts; %s is a package", refused[i], name);
+  }
+  out->package = name;
+  return CLI_DONE;
+}
+
+static int locate_text(cli *c, const zoo *z, const char *name, bool fetch, cli_source *out) {
+  if (begins_with(name, "GGUF", 4) || ends_with(name, ".safetensors")) {
+    return cli_error(c, "%s holds weights, not a model: name a model and give the file with -w", name);
+  }
+  out->request.text = name;
+  const zoo_model *same = zoo_find_text(z, name);
+  return same ? locate_zoo(c, same, fetch, out) : CLI_DONE;
+}
+
+static int unknown_model(cli *c, const zoo *z, const char *name) {
+  if (strchr(name, '/') || ends_with(name, ".weir") || ends_with(name, ".wpk")) {
+    cli_error(c, "there is no file %s", name);
+    return CLI_WORLD;
+  }
+  const char *near = zoo_nearest(z, name);
+  if (near) return cli_error(c, "there is neither a file nor a zoo model called '%s'; did you mean '%s'?", name, near);
+  return cli_error(c, "there is neither a file nor a zoo model called '%s'; weir list shows the zoo", name);
+}
+
+int cli_locate(cli *c, const char *name, bool fetch, cli_source *out) {
+  *out = (cli_source){.request = {.cancel = c->cancel, .progress = show_progress, .user = c}};
+  if (weir_is_dir(name)) return cli_error(c, "%s is a folder, not a model", name);
+  bool file = weir_file_exists(name);
+  if (file && (ends_with(name, ".wpk") || begins_with(name, RT_PACKAGE_MAGIC, 8))) return locate_package(c, name, out);
+  zoo z;
+  int code = read_options(c, &out->request);
+  if (!code) code = cli_fail(c, zoo_read(c, &z));
+  if (!code) code = cli_fail(c, plan_models_folder(&c->arena, &out->request.models_folder));
+  if (code) return code;
+  if (file) return locate_text(c, &z, name, fetch, out);
+  const zoo_model *model = zoo_find(&z, name);
+  return model ? locate_zoo(c, model, fetch, out) : unknown_model(c, &z, name);
+}
+
+int cli_build_failed(cli *c, lang_diags *diags, weir_status status) {
+  cli_progress_end(c);
+  if (!diags->error_count) return cli_fail(c, status);
+  weir_status_release(status);
+  cli_diagnostics(c, diags);
+  if (c->json) cli_json(c, json_pack("{s:{s:s,s:s,s:o}}", "error", "code", "invalid data", "message", "the model text has errors",
+                                     "diagnostics", cli_diagnostics_json(diags)));
+  return CLI_INPUT;
+}
+
+int cli_front_open(cli *c, const char *name, cli_front *out) {
+  *out = (cli_front){0};
+  int code = cli_locate(c, name, true, &out->source);
+  if (code) return code;
+  if (out->source.package) return cli_error(c, "%s is a package; this looks at a model text", name);
+  lang_diags_init(&out->diags, &c->arena);
+  weir_status status = plan_read(&c->arena, &out->source.request, &out->diags, &out->unit);
+  if (!status) status = plan_front(&out->unit);
+  if (status) return cli_build_failed(c, &out->diags, status);
+  cli_progress_end(c);
+  cli_diagnostics(c, &out->diags);  // warnings
+  return CLI_DONE;
+}
+
+static int build_source(cli *c, const cli_source *source, plan_result *result) {
+  lang_diags diags;
+  lang_diags_init(&diags, &c->arena);
+  weir_status status = plan_build(&c->arena, &source->request, NULL, 0, plan_targets_here(), &diags, result);
+  if (status) return cli_build_failed(c, &diags, status);
+  cli_progress_end(c);
+  if (!c->json) cli_diagnostics(c, &diags);
+  cli_detail(c, "%s %s in %.2f s", result->path, result->cached ? "found" : "built", result->seconds);
+  return CLI_DONE;
+}
+
+int cli_package_of(cli *c, const char *name, const char **out_path, plan_result *out_result) {
+  cli_source source;
+  plan_result result = {0};
+  int code = cli_locate(c, name, true, &source);
+  if (!code && !source.package) code = build_source(c, &source, &result);
+  if (code) return code;
+  *out_path = source.package ? source.package : result.path;
+  if (out_result) *out_result = result;
+  return CLI_DONE;
+}
+
+static weir_status load(cli *c, cli_model *m) {
+  weir_load_options options = {.device = cli_text(c, "device"), .isa = cli_text(c, "isa")};
+  WEIR_TRY(weir_model_load(m->path, &options, &m->model));
+  WEIR_TRY(rt_package_open(m->path, NULL, &m->package));
+  const rt_section *section = rt_package_find(m->package, RT_SECTION_TOKENIZER);
+  if (!section) return WEIR_OK;
+  WEIR_TRY(rt_package_check(m->package, section));
+  return text_tokenizer_open(section->data, section->bytes, &m->tokenizer);
+}
+
+static int load_package(cli *c, const char *name, cli_model *m) {
+  cli_source source;
+  plan_result result = {0};
+  int code = cli_locate(c, name, true, &source);
+  if (code) return code;
+  for (int attempt = 0;; attempt++) {
+    if (!source.package) code = build_source(c, &source, &result);
+    if (code) return code;
+    m->path = source.package ? source.package : result.path;
+    weir_status status = load(c, m);
+    if (!status) return CLI_DONE;
+    weir_code reason = weir_status_code(status);
+    // A package of the cache that is damaged, or that another process has just dropped, is built again; one of the user's is not touched.
+    if (source.package || attempt || (reason != WEIR_CODE_INVALID_DATA && reason != WEIR_CODE_NOT_FOUND)) return cli_fail(c, status);
+    weir_status_release(status);
+    cli_note(c, "the package in the cache is damaged; building it again");
+    unlink(m->path);
+    cli_model_close(m);
+  }
+}
+
+int cli_model_open(cli *c, const char *name, bool wants_tokenizer, cli_model *out) {
+  *out = (cli_model){0};
+  double start = cli_now();
+  int64_t threads = 0;
+  if (!cli_int(c, "threads", 1, 1024, &threads)) return CLI_USAGE;
+  const char *device = cli_text(c, "device");
+  if (device && strcmp(device, "cpu")) return cli_error(c, "device '%s': this Weir runs on 'cpu'", device);
+  int code = load_package(c, name, out);
+  if (code) return code;
+  weir_executor_options options = {.threads = (int)threads};
+  code = cli_fail(c, weir_executor_create(out->model, &options, &out->executor));
+  if (code) return code;
+  out->load_seconds = cli_now() - start;
+  if (wants_tokenizer && !out->tokenizer) return cli_error(c, "%s has no tokenizer: its weights came without one", name);
+  return CLI_DONE;
+}
+
+void cli_model_close(cli_model *m) {
+  weir_executor_destroy(m->executor);
+  weir_model_release(m->model);
+  text_tokenizer_release(m->tokenizer);
+  rt_package_close(m->package);
+  *m = (cli_model){0};
+}
+
+static const char *entry_names(cli *c, const cli_model *m) {
+  const char *text = "";
+  for (int i = 0; i < weir_model_entry_count(m->model); i++) {
+    text = weir_arena_printf(&c->arena, "%s%s%s", text, i ? ", " : "", weir_entry_describe(weir_model_entry(m->model, i)).name);
+  }
+  return text;
+}
+
+int cli_entry_find(cli *c, const cli_model *m, const char *name, const char *fallback, const weir_entry **out) {
+  *out = NULL;
+  if (name) {
+    *out = weir_model_find_entry(m->model, name);
+    if (!*out) return cli_error(c, "the model has no entry '%s'; it has %s", name, entry_names(c, m));
+    return CLI_DONE;
+  }
+  if (fallback) *out = weir_model_find_entry(m->model, fallback);
+  if (!*out && weir_model_entry_count(m->model) == 1) *out = weir_model_entry(m->model, 0);
+  if (!*out) return cli_usage(c, "which entry? The model has %s; say it with -e", entry_names(c, m));
+  return CLI_DONE;
+}
+
+int cli_read_file(cli *c, const char *path, const char **out_text, size_t *out_size) {
+  char *text = NULL;
+  weir_status status = weir_file_read(strcmp(path, "-") ? path : "/dev/stdin", (size_t)1 << 30, &text, out_size);
+  if (status) return cli_fail(c, status);
+  *out_text = weir_arena_strndup(&c->arena, text, *out_size);
+  free(text);
+  return CLI_DONE;
+}

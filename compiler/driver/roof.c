@@ -1,0 +1,185 @@
+// Measuring the roof. Both loops run on a team of threads, a few times each; the best time counts, for a limit is what can be reached.
+#include "compiler/driver/roof.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "runtime/base/team.h"
+#include "runtime/device/cpu/features.h"
+
+typedef float lanes16 __attribute__((vector_size(64)));
+typedef long words8 __attribute__((vector_size(64)));
+
+// ---- memory
+
+enum { READ_BYTES = 256 << 20, READ_ROUNDS = 6, FMA_STEPS = 1 << 21, FMA_CHAINS = 12, FMA_ROUNDS = 6 };
+
+typedef struct {
+  const uint8_t *data;
+  size_t bytes;
+  long sums[RT_TEAM_MAX_THREADS];  // so that no read can be left out
+} read_job;
+
+static inline __attribute__((always_inline)) long read_all(const uint8_t *data, size_t bytes) {
+  words8 a = {0}, b = {0}, c = {0}, d = {0};
+  const words8 *at = (const words8 *)(const void *)data, *end = at + bytes / sizeof *at / 4 * 4;
+  for (; at < end; at += 4) {
+    a += at[0];
+    b += at[1];
+    c += at[2];
+    d += at[3];
+  }
+  a += b + c + d;
+  long sum = 0;
+  for (int i = 0; i < 8; i++) sum += a[i];
+  return sum;
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2,fma"))) static long read_v3(const uint8_t *data, size_t bytes) { return read_all(data, bytes); }
+__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"))) static long read_v4(const uint8_t *data, size_t bytes) {
+  return read_all(data, bytes);
+}
+#endif
+static long read_base(const uint8_t *data, size_t bytes) { return read_all(data, bytes); }
+
+static void read_share(void *context, int thread, int thread_count) {
+  read_job *job = context;
+  size_t share = job->bytes / (size_t)thread_count / 4096 * 4096;
+  const uint8_t *from = job->data + share * (size_t)thread;
+#ifdef __x86_64__
+  if (rt_cpu_has_level("x86-64-v4")) {
+    job->sums[thread] = read_v4(from, share);
+    return;
+  }
+  if (rt_cpu_has_level("x86-64-v3")) {
+    job->sums[thread] = read_v3(from, share);
+    return;
+  }
+#endif
+  job->sums[thread] = read_base(from, share);
+}
+
+// ---- multiply-adds: enough independent chains to hide the latency of any machine
+
+typedef struct {
+  float results[RT_TEAM_MAX_THREADS];
+} fma_job;
+
+static inline __attribute__((always_inline, optimize("fp-contract=fast"))) float fma_all(int steps) {
+  lanes16 acc[FMA_CHAINS], a, b;
+  for (int i = 0; i < 16; i++) {
+    a[i] = 0.9999f;
+    b[i] = 1e-4f;
+  }
+  for (int k = 0; k < FMA_CHAINS; k++) acc[k] = b * (float)k;
+  for (int s = 0; s < steps; s++) {
+#pragma GCC unroll 12
+    for (int k = 0; k < FMA_CHAINS; k++) acc[k] = acc[k] * a + b;
+  }
+  float sum = 0;
+  for (int k = 0; k < FMA_CHAINS; k++) sum += acc[k][k];
+  return sum;
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2,fma"), optimize("fp-contract=fast"))) static float fma_v3(int steps) { return fma_all(steps); }
+__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"), optimize("fp-contract=fast"))) static float fma_v4(int steps) {
+  return fma_all(steps);
+}
+#endif
+static float fma_base(int steps) { return fma_all(steps); }
+
+static void fma_share(void *context, int thread, int thread_count) {
+  fma_job *job = context;
+  (void)thread_count;
+#ifdef __x86_64__
+  if (rt_cpu_has_level("x86-64-v4")) {
+    job->results[thread] = fma_v4(FMA_STEPS);
+    return;
+  }
+  if (rt_cpu_has_level("x86-64-v3")) {
+    job->results[thread] = fma_v3(FMA_STEPS);
+    return;
+  }
+#endif
+  job->results[thread] = fma_base(FMA_STEPS);
+}
+
+static double best_time(rt_team *team, rt_team_fn fn, void *job, int rounds) {
+  double best = 1e9;
+  for (int i = 0; i < rounds; i++) {
+    double start = cli_now();
+    rt_team_run(team, fn, job);
+    double took = cli_now() - start;
+    if (took < best) best = took;
+  }
+  return best;
+}
+
+weir_status cli_roof_measure(int threads, cli_roof *out) {
+  rt_team *team = NULL;
+  WEIR_TRY(rt_team_create(threads, true, weir_allocator_system(), &team));
+  read_job *read = calloc(1, sizeof *read);
+  fma_job *fma = calloc(1, sizeof *fma);
+  uint8_t *memory = aligned_alloc(4096, READ_BYTES);
+  weir_status status = WEIR_OK;
+  if (!read || !fma || !memory) {
+    status = weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory to measure the machine");
+  } else {
+    memset(memory, 1, READ_BYTES);
+    *read = (read_job){.data = memory, .bytes = READ_BYTES};
+    out->threads = rt_team_thread_count(team);
+    out->read_bytes_per_s = READ_BYTES / best_time(team, read_share, read, READ_ROUNDS);
+    double flops = 2.0 * 16 * FMA_CHAINS * FMA_STEPS * out->threads;
+    out->flops_per_s = flops / best_time(team, fma_share, fma, FMA_ROUNDS);
+  }
+  free(memory);
+  free(fma);
+  free(read);
+  rt_team_destroy(team);
+  return status;
+}
+
+json_t *cli_roof_json(const cli_roof *roof) {
+  return json_pack("{s:f,s:f,s:i}", "read_bytes_per_s", roof->read_bytes_per_s, "flops_per_s", roof->flops_per_s, "threads", roof->threads);
+}
+
+// ---- the machine
+
+const char *cli_cpu_name(weir_arena *arena) {
+  FILE *file = fopen("/proc/cpuinfo", "r");
+  char line[512];
+  const char *name = "unknown";
+  while (file && fgets(line, sizeof line, file)) {
+    char *colon = strchr(line, ':');
+    if (strncmp(line, "model name", 10) || !colon) continue;
+    name = weir_arena_strndup(arena, colon + 2, strcspn(colon + 2, "\n"));
+    break;
+  }
+  if (file) fclose(file);
+  return name;
+}
+
+json_t *cli_machine_json(void) {
+  weir_arena arena;
+  struct utsname system = {0};
+  char features[RT_CPU_FEATURES_BYTES];
+  weir_arena_init(&arena);
+  uname(&system);
+  rt_cpu_features(features, sizeof features);
+  int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+  json_t *machine = json_pack("{s:s,s:s,s:I,s:i,s:s,s:s,s:I,s:s}", "cpu", cli_cpu_name(&arena), "arch", system.machine, "processors",
+                              (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "cores", rt_team_default_threads(), "best_isa", rt_cpu_best_level(),
+                              "features", features, "memory_bytes", (json_int_t)memory, "system", system.release);
+  weir_arena_deinit(&arena);
+  return machine;
+}
+
+int64_t cli_peak_memory_bytes(void) {
+  struct rusage usage;
+  return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+}

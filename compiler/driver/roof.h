@@ -1,0 +1,23 @@
+// The machine and its limits: what it is, how fast memory can be read and how many multiply-adds it does, measured here and now.
+#ifndef WEIR_COMPILER_DRIVER_ROOF_H
+#define WEIR_COMPILER_DRIVER_ROOF_H
+
+#include "compiler/driver/cli.h"
+
+typedef struct {
+  double read_bytes_per_s;  // all threads together, from memory
+  double flops_per_s;       // float32 multiply-adds count as two
+  int threads;
+} cli_roof;
+
+// Takes about a third of a second.
+weir_status cli_roof_measure(int threads, cli_roof *out) WEIR_MUST_USE;
+json_t *cli_roof_json(const cli_roof *roof);
+
+// {cpu, cores, threads, features, memory_bytes, system}
+json_t *cli_machine_json(void);
+const char *cli_cpu_name(weir_arena *arena);
+// The largest resident size of this process so far.
+int64_t cli_peak_memory_bytes(void);
+
+#endif

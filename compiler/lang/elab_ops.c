@@ -1,0 +1,302 @@
+// Ops over tensors: what an operator of the text becomes in the graph. Here are the rules that hold for all ops: no promotion (`f` is a type
+// of its own, whatever it stands for), numbers take the other side's type, shapes are equal or one ends the other, and a value of the
+// last row never meets rows.
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "compiler/lang/elab_impl.h"
+
+lang_value lang_wrap(lang_frame *frame, ir_value *value, bool is_f, lang_span span) {
+  lang_tensor_value *tensor = WEIR_NEW(frame->elab->arena, lang_tensor_value);
+  *tensor = (lang_tensor_value){.value = value, .is_f = is_f, .span = span};
+  return (lang_value){.kind = LANG_V_TENSOR, .tensor = tensor};
+}
+
+// ---- latest values
+
+static const ir_symbol *mentions(lang_elab *elab, const ir_type *type, const ir_symbol *symbol) {
+  if (symbol == &lang_latest_any) symbol = NULL;
+  for (int i = 0; i < type->rank; i++) {
+    const ir_symbol *seq = lang_dim_seq(type->dims[i], elab->module->dims);
+    if (seq && (!symbol || seq == symbol)) return seq;
+  }
+  return NULL;
+}
+
+// |result| of an op over |operands|: the latest rule, and whether the result is a latest value itself.
+static void check_latest(lang_frame *frame, lang_tensor_value *const *operands, int count, lang_tensor_value *result, lang_span span) {
+  lang_elab *elab = frame->elab;
+  for (int i = 0; i < count; i++) {
+    const ir_symbol *latest = operands[i]->latest;
+    if (!latest) continue;
+    const ir_symbol *met = mentions(elab, &result->value->type, latest);
+    for (int k = 0; k < count && !met; k++) {
+      if (k != i) met = mentions(elab, &operands[k]->value->type, latest);
+    }
+    if (met) lang_event_add(frame, met, LANG_W_LATEST_MEETS_ROWS, span, lang_span_text(elab, span));
+    else result->latest = latest;
+  }
+}
+
+// ---- building
+
+lang_value lang_build(lang_frame *frame, ir_op op, lang_tensor_value *const *operands, int count, const ir_attr *attrs, int attr_count,
+                      lang_span span) {
+  lang_elab *elab = frame->elab;
+  const char *reason = NULL;
+  if (!frame->function) {
+    lang_error(elab, LANG_W_TENSOR_AT_BUILD_TIME, span, ir_op_get_info(op)->name);
+    return lang_value_error();
+  }
+  ir_value **values = WEIR_NEW_ARRAY(elab->arena, ir_value *, count + 1);
+  bool is_f = false;
+  for (int i = 0; i < count; i++) {
+    values[i] = operands[i]->value;
+    is_f = is_f || operands[i]->is_f;
+  }
+  if (!lang_spend(elab, 4 + count, span)) return lang_value_error();
+  ir_value *built = ir_build(frame->function->ir, op, values, count, attrs, attr_count, lang_loc(elab, span), &reason);
+  if (!built) {
+    lang_error(elab, LANG_W_OP_REFUSED, span, reason ? reason : ir_op_get_info(op)->name);
+    return lang_value_error();
+  }
+  lang_value v = lang_wrap(frame, built, is_f && ir_dtype_is_float(built->type.dtype), span);
+  check_latest(frame, operands, count, v.tensor, span);
+  return v;
+}
+
+// ---- numbers beside tensors
+
+static lang_tensor_value *constant(lang_frame *frame, double number, const lang_tensor_value *like, lang_span span) {
+  ir_dtype dtype = like->value->type.dtype;
+  ir_attr attrs[2] = {ir_attr_float(IR_ATTR_value, number), ir_attr_dtype(IR_ATTR_dtype, dtype)};
+  lang_value v = lang_build(frame, IR_OP_constant, NULL, 0, attrs, 2, span);
+  if (v.kind != LANG_V_TENSOR) return NULL;
+  v.tensor->is_f = like->is_f;
+  return v.tensor;
+}
+
+static bool number_fits(lang_value v, ir_dtype dtype) {
+  if (ir_dtype_is_float(dtype)) return true;
+  if (v.kind == LANG_V_FLOAT || dtype == IR_bool) return false;
+  int bits = 8 * ir_dtype_bytes(dtype);
+  bool is_signed = dtype != IR_u8;
+  int64_t hi = bits == 64 ? (int64_t)1 << 53 : ((int64_t)1 << (bits - is_signed)) - 1;
+  return v.i <= hi && v.i >= (is_signed ? -hi - (bits < 64) : 0);
+}
+
+static lang_tensor_value *size_of(lang_frame *frame, ir_dim dim, const lang_tensor_value *like, lang_span span) {
+  ir_attr attr = ir_attr_dim(IR_ATTR_dim, dim);
+  lang_length_rule(frame, dim, span);
+  lang_value v = lang_build(frame, IR_OP_size, NULL, 0, &attr, 1, span);
+  if (v.kind == LANG_V_TENSOR && like) v = lang_cast(frame, v, like->value->type.dtype, like->is_f, span);
+  return v.kind == LANG_V_TENSOR ? v.tensor : NULL;
+}
+
+lang_tensor_value *lang_tensor_of(lang_frame *frame, lang_value value, const lang_tensor_value *like, lang_span span) {
+  lang_elab *elab = frame->elab;
+  if (value.kind == LANG_V_TENSOR) return value.tensor;
+  if (lang_value_void(value)) return NULL;
+  if (value.kind == LANG_V_DIM) return size_of(frame, value.dim, like, span);
+  if (value.kind == LANG_V_BOOL && like && like->value->type.dtype == IR_bool) return constant(frame, value.b, like, span);
+  if (lang_value_is_number(value) && like && number_fits(value, like->value->type.dtype)) {
+    return constant(frame, lang_value_number(value), like, span);
+  }
+  if (lang_value_is_number(value) && like) {
+    lang_error(elab, LANG_W_NUMBER_MISFIT, span, lang_value_print(elab->arena, value),
+               like->is_f ? "f" : ir_dtype_name(like->value->type.dtype));
+  } else {
+    lang_error(elab, LANG_W_WANTS_TENSOR, span, "the operand", lang_value_describe(elab->arena, value));
+  }
+  return NULL;
+}
+
+// ---- casts
+
+lang_value lang_cast(lang_frame *frame, lang_value value, ir_dtype dtype, bool is_f, lang_span span) {
+  ir_value like_value = {.type = {.dtype = dtype}};
+  lang_tensor_value like = {.value = &like_value, .is_f = is_f};
+  if (lang_value_void(value)) return value;
+  if (value.kind == LANG_V_FLOAT && !ir_dtype_is_float(dtype) && fabs(value.f) < 0x1p53) value = lang_value_int((int64_t)value.f);
+  lang_tensor_value *x = lang_tensor_of(frame, value, value.kind == LANG_V_DIM ? NULL : &like, span);
+  if (!x) return lang_value_error();
+  lang_value result;
+  if (x->value->type.dtype == dtype) {
+    result = lang_wrap(frame, x->value, is_f, span);
+    result.tensor->latest = x->latest;
+  } else {
+    ir_attr attr = ir_attr_dtype(IR_ATTR_dtype, dtype);
+    result = lang_build(frame, IR_OP_cast, &x, 1, &attr, 1, span);
+    if (result.kind != LANG_V_TENSOR) return result;
+    result.tensor->is_f = is_f;
+  }
+  memcpy(result.tensor->labels, x->labels, sizeof x->labels);
+  return result;
+}
+
+// ---- elementwise
+
+static const char *op_text(ir_op op) {
+  switch (op) {
+    case IR_OP_add: return "+";
+    case IR_OP_sub:
+    case IR_OP_neg: return "-";
+    case IR_OP_mul: return "*";
+    case IR_OP_div: return "/";
+    case IR_OP_mod: return "%";
+    default: return ir_op_get_info(op)->name;
+  }
+}
+
+static bool check_types(lang_frame *frame, ir_op op, lang_tensor_value *const *x, int count, lang_span span) {
+  weir_arena *arena = frame->elab->arena;
+  unsigned flags = ir_op_get_info(op)->flags;
+  for (int i = op == IR_OP_select; i < count; i++) {
+    const lang_tensor_value *first = x[op == IR_OP_select];
+    ir_dtype dtype = x[i]->value->type.dtype;
+    if (dtype != first->value->type.dtype || x[i]->is_f != first->is_f) {
+      lang_diag *diag = lang_error(frame->elab, LANG_W_TYPES_DIFFER, span, op_text(op), lang_tensor_text(arena, first),
+                                   lang_tensor_text(arena, x[i]));
+      lang_note_add(frame->elab, diag, (lang_span){0}, "cast one side: f32(x), f(x)");
+      return false;
+    }
+    bool wrong = ((flags & IR_FLAG_FLOAT) && !ir_dtype_is_float(dtype)) || ((flags & IR_FLAG_BOOLS) != 0 && dtype != IR_bool) ||
+                 (dtype == IR_bool && !(flags & IR_FLAG_BOOLS) && op != IR_OP_select && op != IR_OP_eq && op != IR_OP_ne);
+    if (!wrong) continue;
+    lang_error(frame->elab, LANG_W_BAD_ELEMENT_TYPE, span, op_text(op), lang_tensor_text(arena, x[i]),
+               flags & IR_FLAG_BOOLS ? "bool" : flags & IR_FLAG_FLOAT ? "floats" : "numbers");
+    return false;
+  }
+  return true;
+}
+
+// The first axis from the end in which they differ, counted from the end; -1 if one ends the other.
+static int clash(lang_elab *elab, const ir_type *a, const ir_type *b) {
+  int shared = a->rank < b->rank ? a->rank : b->rank;
+  for (int i = 1; i <= shared; i++) {
+    if (!lang_dim_equal(elab->module->dims, a->dims[a->rank - i], b->dims[b->rank - i])) return i;
+  }
+  return -1;
+}
+
+static void report_clash(lang_frame *frame, ir_op op, const lang_tensor_value *a, const lang_tensor_value *b, int from_end,
+                         lang_span span) {
+  lang_elab *elab = frame->elab;
+  const ir_type *x = &a->value->type, *y = &b->value->type;
+  ir_dim p = x->dims[x->rank - from_end], q = y->dims[y->rank - from_end];
+  const ir_symbol *left = lang_dim_seq(p, elab->module->dims), *right = lang_dim_seq(q, elab->module->dims);
+  lang_diag_code code = left && right ? LANG_W_TWO_LENGTHS : LANG_W_SHAPES_DIFFER;
+  lang_diag *diag = lang_error(elab, code, span, op_text(op), lang_tensor_text(elab->arena, a), lang_tensor_text(elab->arena, b));
+  int64_t one;
+  if ((ir_dim_is_const(p, &one) && one == 1) || (ir_dim_is_const(q, &one) && one == 1)) {
+    lang_note_add(elab, diag, (lang_span){0}, "size 1 does not stretch");
+  }
+  if (left && right) lang_note_add(elab, diag, (lang_span){0}, "reduce one side over its own rows: x + mean(m, over = S)");
+  lang_note_dim(elab, diag, frame->function, a->value, x->rank - from_end, "");
+  lang_note_dim(elab, diag, frame->function, b->value, y->rank - from_end, "");
+}
+
+static bool check_shapes(lang_frame *frame, ir_op op, lang_tensor_value *const *x, int count, lang_span span) {
+  int longest = 0;
+  for (int i = 1; i < count; i++) {
+    if (x[i]->value->type.rank > x[longest]->value->type.rank) longest = i;
+  }
+  for (int i = 0; i < count; i++) {
+    int from_end = clash(frame->elab, &x[longest]->value->type, &x[i]->value->type);
+    if (from_end < 0) continue;
+    bool swap = i < longest;
+    report_clash(frame, op, x[swap ? i : longest], x[swap ? longest : i], from_end, span);
+    return false;
+  }
+  return true;
+}
+
+lang_value lang_elementwise(lang_frame *frame, ir_op op, const lang_value *values, int count, lang_span span) {
+  lang_tensor_value *x[3] = {NULL}, *like = NULL;
+  for (int i = 0; i < count; i++) {
+    if (lang_value_void(values[i])) return values[i];
+    if (values[i].kind == LANG_V_TENSOR && !like && !(op == IR_OP_select && i == 0)) like = values[i].tensor;
+  }
+  if (frame->structure) return lang_value_later();
+  for (int i = 0; i < count; i++) {
+    x[i] = lang_tensor_of(frame, values[i], like, span);
+    if (!x[i]) return lang_value_error();
+  }
+  if (!check_types(frame, op, x, count, span) || !check_shapes(frame, op, x, count, span)) return lang_value_error();
+  lang_value v = lang_build(frame, op, x, count, NULL, 0, span);
+  for (int i = 0; v.kind == LANG_V_TENSOR && i < count; i++) {
+    if (x[i]->value->type.rank != v.tensor->value->type.rank) continue;
+    memcpy(v.tensor->labels, x[i]->labels, sizeof v.tensor->labels);
+    break;
+  }
+  return v;
+}
+
+// ---- axes and roles
+
+void lang_axis_rule(lang_frame *frame, const lang_tensor_value *x, int axis, const char *op, lang_span span) {
+  lang_elab *elab = frame->elab;
+  ir_dim dim = x->value->type.dims[axis];
+  if (lang_dim_batch(dim)) {
+    lang_diag *diag = lang_error(elab, LANG_W_ALONG_BATCH, span, op, ir_dim_print(elab->arena, dim));
+    lang_note_add(elab, diag, x->span, "this is %s", lang_tensor_text(elab->arena, x));
+  }
+  const ir_symbol *seq = lang_dim_seq(dim, elab->module->dims);
+  if (seq) lang_event_add(frame, seq, LANG_W_ALONG_GROWING, span, op);
+}
+
+void lang_length_rule(lang_frame *frame, ir_dim dim, lang_span span) {
+  lang_elab *elab = frame->elab;
+  if (lang_dim_batch(dim)) lang_error(elab, LANG_W_ALONG_BATCH, span, "a number", ir_dim_print(elab->arena, dim));
+  lang_event_add(frame, lang_dim_seq(dim, elab->module->dims), LANG_W_LENGTH_GROWS, span, "");
+}
+
+static bool is_literal(const lang_expr *expr) {
+  if (expr && expr->kind == LANG_EXPR_UNARY) expr = expr->unary.operand;
+  return expr && expr->kind == LANG_EXPR_NUMBER;
+}
+
+static int axis_by_label(const lang_tensor_value *x, const lang_expr *expr) {
+  int found = -1;
+  if (!expr || expr->kind != LANG_EXPR_NAME) return -1;
+  for (int i = 0; i < x->value->type.rank; i++) {
+    if (!x->labels[i] || strcmp(x->labels[i], expr->name) != 0) continue;
+    if (found >= 0) return -1;
+    found = i;
+  }
+  return found;
+}
+
+static int axis_by_size(lang_frame *frame, const lang_tensor_value *x, const lang_expr *expr, ir_dim dim) {
+  lang_elab *elab = frame->elab;
+  const ir_type *type = &x->value->type;
+  int found = -1, count = 0, labelled = axis_by_label(x, expr);
+  for (int i = 0; i < type->rank; i++) {
+    if (!lang_dim_equal(elab->module->dims, type->dims[i], dim)) continue;
+    if (i == labelled) return i;
+    found = i;
+    count++;
+  }
+  if (count == 1) return found;
+  lang_error(elab, count ? LANG_W_AMBIGUOUS_AXIS : LANG_W_NO_AXIS, expr ? expr->span : x->span, ir_dim_print(elab->arena, dim),
+             lang_tensor_text(elab->arena, x));
+  return -1;
+}
+
+int lang_axis(lang_frame *frame, const lang_tensor_value *x, const lang_expr *expr, lang_value value) {
+  lang_elab *elab = frame->elab;
+  int rank = x->value->type.rank;
+  if (lang_value_void(value)) return -1;
+  if (value.kind == LANG_V_DIM) return axis_by_size(frame, x, expr, value.dim);
+  if (value.kind != LANG_V_INT) {
+    lang_error(elab, LANG_W_BAD_AXIS, expr ? expr->span : x->span, lang_value_describe(elab->arena, value));
+    return -1;
+  }
+  if (!is_literal(expr) && value.i >= 0) return axis_by_size(frame, x, expr, ir_dim_const(elab->module->dims, value.i));
+  int64_t axis = value.i < 0 ? value.i + rank : value.i;
+  if (axis >= 0 && axis < rank) return (int)axis;
+  lang_error(elab, LANG_W_NO_AXIS, expr ? expr->span : x->span, weir_arena_printf(elab->arena, "axis %" PRId64, value.i),
+             lang_tensor_text(elab->arena, x));
+  return -1;
+}

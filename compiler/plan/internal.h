@@ -1,0 +1,42 @@
+// Shared by the files of compiler/plan only.
+#ifndef WEIR_COMPILER_PLAN_INTERNAL_H
+#define WEIR_COMPILER_PLAN_INTERNAL_H
+
+#include "codegen/package/writer.h"
+#include "compiler/plan/build.h"
+
+void plan_tell(const plan_request *request, const char *what, double fraction);
+// CANCELLED if somebody asked to stop.
+weir_status plan_check_cancel(const plan_request *request) WEIR_MUST_USE;
+
+// ---- package.c: writes the whole package to |path|.
+weir_status plan_write_package(plan_unit *unit, const char *path, const char *const *targets, int target_count,
+                               plan_result *result) WEIR_MUST_USE;
+
+// ---- weights.c: every weight of the unit's code in the layout of its kernels.
+typedef struct {
+  uint8_t *data;     // a mapping of an unnamed file: dirty pages go to disk when memory is short
+  size_t bytes;
+  int64_t *offsets;  // of each weight of the code; multiples of 64
+} plan_packed;
+// |packed| is to be released in any case.
+weir_status plan_pack_weights(plan_unit *unit, plan_packed *out_packed) WEIR_MUST_USE;
+weir_status plan_write_weights(const plan_unit *unit, const plan_packed *packed, cg_package_writer *writer) WEIR_MUST_USE;
+void plan_packed_release(plan_packed *packed);
+
+// ---- source.c: what a bind says about a weight, as numbers.
+typedef struct {
+  weir_storage storage;
+  int rank;
+  int64_t dims[IMPORT_MAX_RANK];
+  bool raw;  // its rows are rows of the checkpoint's tensors, unchanged
+} plan_source_shape;
+// INVALID_DATA if the checkpoint lacks a tensor or shapes do not fit together.
+weir_status plan_source_inspect(const import_checkpoint *checkpoint, const lang_tensor_source *source,
+                                plan_source_shape *out_shape) WEIR_MUST_USE;
+// Row |row| of a raw source: its bytes in the checkpoint.
+const uint8_t *plan_source_row(const import_checkpoint *checkpoint, const lang_tensor_source *source, int64_t row);
+// All elements as float32, row-major; memory from malloc, the caller frees it.
+weir_status plan_source_decode(const import_checkpoint *checkpoint, const lang_tensor_source *source, float **out_data) WEIR_MUST_USE;
+
+#endif

@@ -1,0 +1,241 @@
+// The back half: kernels become shared objects, and everything becomes one file.
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codegen/cpu/compile.h"
+#include "codegen/cpu/print.h"
+#include "compiler/plan/golden.h"
+#include "compiler/plan/home.h"
+#include "compiler/plan/internal.h"
+#include "compiler/plan/version.h"
+#include "runtime/device/cpu/object.h"
+#include "runtime/exec/model.h"
+#include "runtime/package/format.h"
+
+typedef struct {
+  cg_cpu_isa *isas;
+  cg_cpu_object *objects;
+  int count;
+} code_objects;
+
+static weir_status compile(plan_unit *unit, const char *const *targets, int target_count, code_objects *out, plan_result *result) {
+  weir_arena *arena = unit->arena;
+  const cg_module *code = unit->code;
+  out->count = target_count;
+  out->isas = WEIR_NEW_ARRAY(arena, cg_cpu_isa, target_count);
+  out->objects = WEIR_NEW_ARRAY(arena, cg_cpu_object, target_count);
+  for (int i = 0; i < target_count; i++) WEIR_TRY(cg_cpu_isa_find(arena, targets[i], &out->isas[i]));
+  cg_cpu_options options = {0};
+  WEIR_TRY(plan_home_folder(arena, "objects", &options.cache_dir));
+  plan_tell(unit->request, "compiling kernels", -1);
+  weir_status status = cg_cpu_compile(arena, (const ir_kernel *const *)code->kernels, code->kernel_count, out->isas, target_count, &options,
+                                      out->objects);
+  if (status && plan_cancelled(unit->request->cancel)) {
+    weir_status_release(status);
+    return plan_check_cancel(unit->request);
+  }
+  if (status && weir_status_code(status) == WEIR_CODE_UNSUPPORTED) {  // no C compiler: the machine lacks something, the input is right
+    weir_status world = weir_status_make(WEIR_CODE_IO, "%s", weir_status_message(status));
+    weir_status_release(status);
+    return world;
+  }
+  for (int i = 0; i < target_count && !status; i++) {
+    if (!out->objects[i].cached) result->compile_seconds = out->objects[i].seconds;
+  }
+  return status;
+}
+
+// ---- manifest
+
+static json_t *object_json(const cg_cpu_isa *isa) {
+  return json_pack("{s:s,s:s,s:s}", "isa", isa->name, "arch", isa->arch, "features", isa->features);
+}
+
+static json_t *setting_json(const lang_setting_value *value) {
+  switch (value->kind) {
+    case LANG_SETTING_INT: return json_integer(value->i);
+    case LANG_SETTING_FLOAT: return json_real(value->f);
+    case LANG_SETTING_BOOL: return json_boolean(value->i != 0);
+    case LANG_SETTING_STRING:
+    case LANG_SETTING_NAME: return json_string(value->text ? value->text : "");
+    case LANG_SETTING_CALL:
+    case LANG_SETTING_LIST: break;
+  }
+  json_t *items = json_array();
+  for (int i = 0; i < value->item_count; i++) json_array_append_new(items, setting_json(&value->items[i]));
+  return value->kind == LANG_SETTING_CALL ? json_pack("{s:s,s:o}", "call", value->text ? value->text : "", "arguments", items) : items;
+}
+
+static json_t *settings_json(const lang_graph *graph) {
+  json_t *settings = json_object();
+  for (int i = 0; i < graph->setting_count; i++) {
+    if (graph->settings[i].name) json_object_set_new(settings, graph->settings[i].name, setting_json(&graph->settings[i]));
+  }
+  return settings;
+}
+
+static json_t *manifest_json(const plan_unit *unit, const code_objects *code, const char *tokenizer_problem) {
+  char hex[WEIR_HASH_HEX_BYTES];
+  json_t *entries = json_array(), *objects = json_array();
+  for (int i = 0; i < unit->code->program_count; i++) json_array_append_new(entries, json_string(unit->code->programs[i]->name));
+  for (int i = 0; i < code->count; i++) json_array_append_new(objects, object_json(&code->isas[i]));
+  json_t *manifest = json_pack("{s:i,s:s,s:s,s:o,s:o,s:o,s:s}", "format", RT_PACKAGE_VERSION, "weir", WEIR_VERSION, "model",
+                               unit->graph->name, "entries", entries, "objects", objects, "settings", settings_json(unit->graph), "float",
+                               ir_dtype_name(unit->float_dtype));
+  if (!manifest) return NULL;
+  json_object_set_new(manifest, "plan", unit->plan ? json_string(unit->plan->name) : json_null());
+  json_object_set_new(manifest, "bind", unit->bind_name ? json_string(unit->bind_name) : json_null());
+  if (code->count) json_object_set_new(manifest, "toolchain", json_string(code->objects[0].toolchain));
+  weir_hash_hex(&unit->weights_hash, hex);
+  if (unit->checkpoint) json_object_set_new(manifest, "checkpoint", json_string(hex));
+  else if (unit->request->random) json_object_set_new(manifest, "random", json_integer((json_int_t)unit->request->seed));
+  if (tokenizer_problem) json_object_set_new(manifest, "tokenizer_problem", json_string(tokenizer_problem));
+  return manifest;
+}
+
+static weir_status add_manifest(const plan_unit *unit, cg_package_writer *writer, const code_objects *code, const char *problem) {
+  json_t *manifest = manifest_json(unit, code, problem);
+  char *text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
+  json_decref(manifest);
+  if (!text) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "cannot write the manifest");
+  weir_status status = cg_package_add(writer, RT_SECTION_MANIFEST, text, strlen(text));
+  free(text);
+  return status;
+}
+
+// ---- other sections
+
+// A legal section name that ends like |path|.
+static const char *source_name(weir_arena *arena, int index, const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *base = weir_arena_strdup(arena, slash ? slash + 1 : path);
+  if (strlen(base) > 40) base += strlen(base) - 40;
+  for (char *at = base; *at; at++) {
+    bool fine = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || strchr("._+-", *at);
+    if (!fine) *at = '_';
+  }
+  return weir_arena_printf(arena, RT_SECTION_SOURCE "%d-%s", index, base);
+}
+
+static weir_status add_texts(const plan_unit *unit, cg_package_writer *writer) {
+  for (int i = 0; i < unit->program->file_count; i++) {
+    const lang_source *source = unit->program->files[i]->source;
+    WEIR_TRY(cg_package_add(writer, source_name(unit->arena, i, source->path), source->text, source->length));
+  }
+  for (int i = 0; i < unit->code->program_count; i++) {
+    const rt_program *program = unit->code->programs[i];
+    const char *text = rt_program_print(unit->arena, program);
+    WEIR_TRY(cg_package_add(writer, weir_arena_printf(unit->arena, RT_SECTION_PROGRAM "%s", program->name), text, strlen(text)));
+  }
+  const char *source = NULL;
+  WEIR_TRY(cg_cpu_print(unit->arena, (const ir_kernel *const *)unit->code->kernels, unit->code->kernel_count, &source));
+  return cg_package_add(writer, RT_SECTION_KERNELS "cpu.c", source, strlen(source));
+}
+
+static weir_status add_objects(const plan_unit *unit, cg_package_writer *writer, const code_objects *code) {
+  for (int i = 0; i < code->count; i++) {
+    weir_map map;
+    WEIR_TRY(weir_map_open(code->objects[i].path, &map));
+    weir_status status =
+        cg_package_add(writer, weir_arena_printf(unit->arena, RT_SECTION_OBJECT "%s", code->isas[i].name), map.data, map.size);
+    weir_map_close(&map);
+    WEIR_TRY(status);
+  }
+  return WEIR_OK;
+}
+
+// ---- golden answers: the model is made from the parts at hand and asked before the package is complete
+
+typedef struct {
+  const plan_unit *unit;
+  const plan_packed *packed;
+} packed_weights;
+
+static weir_status find_packed(void *context, const char *path, int64_t bytes, const void **out_data) {
+  const packed_weights *w = context;
+  const cg_module *code = w->unit->code;
+  for (int i = 0; i < code->weight_count; i++) {
+    if (strcmp(code->weights[i].key, path) || code->weights[i].bytes != bytes) continue;
+    *out_data = w->packed->data + w->packed->offsets[i];
+    return WEIR_OK;
+  }
+  return weir_status_make(WEIR_CODE_INTERNAL, "weight '%s' was not packed", path);
+}
+
+static weir_status ask(plan_unit *unit, packed_weights *weights, const cg_cpu_isa *isa, const weir_map *object, text_buffer *out) {
+  rt_model_parts parts = {.name = unit->graph->name,
+                          .isa = isa->name,
+                          .programs = (const rt_program *const *)unit->code->programs,
+                          .program_count = unit->code->program_count,
+                          .find_weight = find_packed,
+                          .weight_context = weights};
+  weir_model *model = NULL;
+  weir_executor *executor = NULL;
+  WEIR_TRY(rt_object_open(object->data, object->size, weir_allocator_system(), &parts.provider));
+  WEIR_TRY(rt_model_create(&parts, &model));
+  weir_status status = weir_executor_create(model, NULL, &executor);
+  if (!status) status = plan_golden_make(model, executor, out);
+  weir_executor_destroy(executor);
+  weir_model_release(model);
+  return status;
+}
+
+// Of the best code that this machine can run; none if it cannot run any.
+static weir_status add_golden(plan_unit *unit, cg_package_writer *writer, const code_objects *code, const plan_packed *packed) {
+  int chosen = -1;
+  for (int i = 0; i < code->count; i++) chosen = cg_cpu_isa_runs_here(&code->isas[i]) ? i : chosen;
+  if (chosen < 0) return WEIR_OK;
+  packed_weights weights = {unit, packed};
+  weir_map object;
+  text_buffer text = {0};
+  plan_tell(unit->request, "recording golden answers", -1);
+  WEIR_TRY(weir_map_open(code->objects[chosen].path, &object));
+  weir_status status = ask(unit, &weights, &code->isas[chosen], &object, &text);
+  weir_map_close(&object);
+  if (!status) status = cg_package_add(writer, RT_SECTION_GOLDEN, text.data, text.size);
+  text_buffer_deinit(&text);
+  return status;
+}
+
+static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, const code_objects *code, const plan_packed *packed) {
+  text_buffer tokenizer = {0};
+  const char *problem = NULL;
+  weir_status status = unit->checkpoint ? plan_tokenizer(unit->checkpoint, &tokenizer) : WEIR_OK;
+  if (status && (weir_status_code(status) == WEIR_CODE_UNSUPPORTED || weir_status_code(status) == WEIR_CODE_INVALID_DATA)) {
+    problem = weir_arena_strdup(unit->arena, weir_status_message(status));  // the model runs all the same, on tensors
+    weir_status_release(status);
+    status = WEIR_OK;
+    tokenizer.size = 0;
+  }
+  if (!status) status = add_manifest(unit, writer, code, problem);
+  if (!status) status = add_texts(unit, writer);
+  if (!status) status = add_objects(unit, writer, code);
+  if (!status && tokenizer.size) status = cg_package_add(writer, RT_SECTION_TOKENIZER, tokenizer.data, tokenizer.size);
+  text_buffer_deinit(&tokenizer);
+  if (!status) status = add_golden(unit, writer, code, packed);
+  if (!status) status = plan_write_weights(unit, packed, writer);
+  return status;
+}
+
+weir_status plan_write_package(plan_unit *unit, const char *path, const char *const *targets, int target_count, plan_result *result) {
+  code_objects code = {0};
+  plan_packed packed = {0};
+  cg_package_writer *writer = NULL;
+  uint64_t bytes = 0;
+  WEIR_TRY(compile(unit, targets, target_count, &code, result));
+  weir_status status = plan_check_cancel(unit->request);
+  if (!status) status = plan_pack_weights(unit, &packed);
+  if (!status) status = cg_package_create(path, &writer);
+  if (!status) status = write_sections(unit, writer, &code, &packed);
+  if (!status) status = plan_check_cancel(unit->request);
+  plan_packed_release(&packed);
+  if (status) {
+    cg_package_discard(writer);
+    return status;
+  }
+  plan_tell(unit->request, "writing the package", -1);
+  WEIR_TRY(cg_package_commit(writer, &bytes, NULL));
+  result->bytes = (int64_t)bytes;
+  return WEIR_OK;
+}

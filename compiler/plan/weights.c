@@ -1,0 +1,289 @@
+// Packing weights: each is brought into the layout that its kernels read, all together in one mapping, and from there into the package.
+//
+// Rows of a matrix are taken from the checkpoint as they are when the format stays the same, else they are decoded to float32 and encoded
+// again; then 16 rows at a time become a panel. A weight without a tensor gets its initial value, or random numbers where those are
+// asked for. All threads of a team pack panels of one weight together; the bytes depend on nothing but the input.
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "compiler/plan/home.h"
+#include "compiler/plan/internal.h"
+#include "runtime/base/checked.h"
+#include "runtime/base/team.h"
+
+typedef struct {
+  plan_unit *unit;
+  rt_team *team;
+} packer;
+
+// ---- values without a tensor
+
+static uint64_t next_random(uint64_t *state) {  // splitmix64
+  uint64_t z = *state += 0x9E3779B97F4A7C15ull;
+  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ z >> 27) * 0x94D049BB133111EBull;
+  return z ^ z >> 31;
+}
+
+static float next_normal(uint64_t *state) {  // Box and Muller
+  double u = ((double)(next_random(state) >> 11) + 1) * 0x1p-53, v = (double)(next_random(state) >> 11) * 0x1p-53;
+  return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
+}
+
+static uint64_t seed_of(uint64_t seed, const char *path) {
+  weir_hasher hasher;
+  weir_hash hash;
+  weir_hasher_init(&hasher);
+  weir_hasher_add_u64(&hasher, seed);
+  weir_hasher_add_text(&hasher, path);
+  weir_hasher_finish(&hasher, &hash);
+  uint64_t state;
+  memcpy(&state, hash.bytes, sizeof state);
+  return state;
+}
+
+// mean + deviation * normal for each element: what the initial value says, else something that keeps activations near 1.
+static void spread_of(const lang_weight *weight, double *mean, double *deviation) {
+  const char *init = weight->init;
+  char *end;
+  *mean = 0;
+  *deviation = 0;
+  if (init) {
+    double number = strtod(init, &end);
+    if (end != init && !*end) {
+      *mean = number;
+      return;
+    }
+    if (!strncmp(init, "normal(", 7)) {
+      number = strtod(init + 7, &end);
+      if (end != init + 7 && *end == ')') {
+        *deviation = number;
+        return;
+      }
+    }
+  }
+  int64_t cols = 1;
+  if (weight->type.rank) ir_dim_is_const(weight->type.dims[weight->type.rank - 1], &cols);
+  *deviation = weight->type.rank >= 2 ? 1 / sqrt((double)(cols > 0 ? cols : 1)) : 0.1;
+  if (weight->type.rank < 2 && !strstr(weight->path, "bias")) *mean = 1;
+}
+
+static weir_status random_values(const plan_unit *unit, const lang_weight *weight, int64_t count, float **out) {
+  if (count > INT64_MAX / 8) return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "weight '%s' is too large", weight->path);
+  *out = malloc((size_t)(count ? count : 1) * sizeof **out);
+  if (!*out) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for weight '%s'", weight->path);
+  double mean, deviation;
+  spread_of(weight, &mean, &deviation);
+  uint64_t state = seed_of(unit->request->seed, weight->path);
+  bool integer = !ir_dtype_is_float(weight->type.dtype);
+  for (int64_t i = 0; i < count; i++) {
+    float value = (float)mean + (deviation != 0 ? (float)deviation * next_normal(&state) : 0);
+    (*out)[i] = integer ? rintf(value) : value;
+  }
+  return WEIR_OK;
+}
+
+// ---- packing
+
+typedef struct {
+  const cg_weight *weight;
+  const import_checkpoint *checkpoint;
+  const lang_tensor_source *source;  // raw rows come from here
+  const float *values;               // null: raw
+  int64_t rows, cols, panel_bytes, row_bytes;
+  uint8_t *out;
+  uint8_t *encoded;  // 16 rows for each thread; null where rows are raw or float32
+  weir_status *failures;  // one for each thread
+} panel_job;
+
+static weir_status row_bytes_at(const panel_job *job, int thread, int lane, int64_t row, const void **out) {
+  if (!job->values) {
+    *out = plan_source_row(job->checkpoint, job->source, row);
+    return WEIR_OK;
+  }
+  const float *values = job->values + row * job->cols;
+  if (!job->encoded) {
+    *out = values;
+    return WEIR_OK;
+  }
+  uint8_t *place = job->encoded + ((int64_t)thread * IR_LANES + lane) * job->row_bytes;
+  *out = place;
+  return weir_storage_encode(job->weight->format.storage, values, job->cols, place);
+}
+
+static void pack_panels(void *context, int thread, int thread_count) {
+  panel_job *job = context;
+  int64_t panels = (job->rows + IR_LANES - 1) / IR_LANES;
+  int64_t from = panels * thread / thread_count, to = panels * (thread + 1) / thread_count;
+  for (int64_t p = from; p < to && !job->failures[thread]; p++) {
+    const void *rows[IR_LANES] = {0};
+    for (int lane = 0; lane < IR_LANES && !job->failures[thread]; lane++) {
+      int64_t row = p * IR_LANES + lane;
+      if (row < job->rows) job->failures[thread] = row_bytes_at(job, thread, lane, row, &rows[lane]);
+    }
+    if (!job->failures[thread]) cg_panel_pack(job->weight->format.storage, rows, job->cols, job->out + p * job->panel_bytes);
+  }
+}
+
+static weir_status run_panels(packer *p, panel_job *job) {
+  int threads = rt_team_thread_count(p->team);
+  weir_storage storage = job->weight->format.storage;
+  WEIR_TRY(weir_storage_row_bytes(storage, job->cols, &job->row_bytes));
+  job->panel_bytes = job->row_bytes * IR_LANES;
+  job->failures = calloc((size_t)threads, sizeof *job->failures);
+  bool encode = job->values && storage != WEIR_STORAGE_F32;
+  if (encode) job->encoded = malloc((size_t)(threads * IR_LANES * job->row_bytes));
+  weir_status status = WEIR_OK;
+  if (!job->failures || (encode && !job->encoded)) {
+    status = weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory to pack '%s'", job->weight->path);
+  } else {
+    rt_team_run(p->team, pack_panels, job);
+    for (int i = 0; i < threads; i++) {
+      if (status) weir_status_release(job->failures[i]);
+      else status = job->failures[i];
+    }
+  }
+  free(job->encoded);
+  free(job->failures);
+  return status;
+}
+
+static weir_status pack_plain(const cg_weight *weight, int64_t elements, const import_checkpoint *checkpoint, const lang_tensor_source *source,
+                              const plan_source_shape *shape, const float *values, uint8_t *out) {
+  weir_storage storage = weight->format.storage;
+  if (!values && shape->raw && shape->storage == storage) {
+    int64_t cols = shape->rank ? shape->dims[shape->rank - 1] : 1, rows = cols ? elements / cols : 0, row_bytes;
+    WEIR_TRY(weir_storage_row_bytes(storage, cols, &row_bytes));
+    for (int64_t i = 0; i < rows; i++) memcpy(out + i * row_bytes, plan_source_row(checkpoint, source, i), (size_t)row_bytes);
+    return WEIR_OK;
+  }
+  if (storage == WEIR_STORAGE_F32) {
+    memcpy(out, values, (size_t)elements * sizeof *values);
+    return WEIR_OK;
+  }
+  return weir_storage_encode(storage, values, elements, out);
+}
+
+static const lang_weight *find_weight(const plan_unit *unit, const char *path, const lang_tensor_source **out_source) {
+  for (int i = 0; i < unit->graph->weight_count; i++) {
+    if (strcmp(unit->graph->weights[i].path, path)) continue;
+    *out_source = unit->sources ? unit->sources[i] : NULL;
+    return &unit->graph->weights[i];
+  }
+  return NULL;
+}
+
+// Whether the rows of |source| may be packed as they are.
+static bool keeps_bytes(const plan_source_shape *shape, const cg_weight *weight) {
+  return shape->raw && shape->storage == weight->format.storage;
+}
+
+static weir_status pack(packer *p, const cg_weight *weight, uint8_t *out) {
+  plan_unit *unit = p->unit;
+  const lang_tensor_source *source = NULL;
+  const lang_weight *known = find_weight(unit, weight->path, &source);
+  if (!known) return weir_status_make(WEIR_CODE_INTERNAL, "no such weight in the model");
+  int64_t elements = 1;
+  for (int i = 0; i < weight->rank; i++) elements *= weight->dims[i];
+  plan_source_shape shape = {0};
+  float *values = NULL;
+  if (source) WEIR_TRY(plan_source_inspect(unit->checkpoint, source, &shape));
+  if (!source) WEIR_TRY(random_values(unit, known, elements, &values));
+  else if (!keeps_bytes(&shape, weight)) WEIR_TRY(plan_source_decode(unit->checkpoint, source, &values));
+  weir_status status;
+  if (weight->format.layout == CG_LAYOUT_PANEL) {
+    panel_job job = {.weight = weight, .checkpoint = unit->checkpoint, .source = source, .values = values, .rows = weight->dims[0],
+                     .cols = weight->dims[1], .out = out};
+    status = run_panels(p, &job);
+  } else {
+    status = pack_plain(weight, elements, unit->checkpoint, source, &shape, values, out);
+  }
+  free(values);
+  return status;
+}
+
+static const char *dims_text(weir_arena *arena, const cg_weight *weight) {
+  if (!weight->rank) return "-";
+  const char *text = weir_arena_printf(arena, "%lld", (long long)weight->dims[0]);
+  for (int i = 1; i < weight->rank; i++) text = weir_arena_printf(arena, "%sx%lld", text, (long long)weight->dims[i]);
+  return text;
+}
+
+// ---- all of them
+
+static weir_status place_weights(plan_unit *unit, plan_packed *out) {
+  const cg_module *code = unit->code;
+  int64_t total = 0;
+  out->offsets = WEIR_NEW_ARRAY(unit->arena, int64_t, code->weight_count + 1);
+  for (int i = 0; i < code->weight_count; i++) {
+    if (!weir_round_up_i64(total, 64, &total) || code->weights[i].bytes < 0) total = -1;
+    out->offsets[i] = total;
+    if (total < 0 || !weir_add_i64(total, code->weights[i].bytes, &total)) {
+      return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "the weights together are too large");
+    }
+  }
+  out->bytes = (size_t)total;
+  return WEIR_OK;
+}
+
+// Room on disk is taken before anything is written: a full disk is a status, not a signal.
+static weir_status map_room(plan_unit *unit, plan_packed *out) {
+  const char *folder = NULL;
+  if (!out->bytes) return WEIR_OK;
+  WEIR_TRY(plan_home_folder(unit->arena, "packages", &folder));
+  char *path = weir_arena_printf(unit->arena, "%s/packing-XXXXXX", folder);
+  int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0) {  // a file system without unnamed files
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0) return weir_status_errno(errno, "cannot make a file in '%s'", folder);
+    unlink(path);
+  }
+  int error = posix_fallocate(fd, 0, (off_t)out->bytes);
+  void *data = error ? MAP_FAILED : mmap(NULL, out->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (!error && data == MAP_FAILED) error = errno;
+  close(fd);
+  if (error) return weir_status_errno(error, "no room in '%s' for %zu bytes of weights", folder, out->bytes);
+  out->data = data;
+  return WEIR_OK;
+}
+
+weir_status plan_pack_weights(plan_unit *unit, plan_packed *out_packed) {
+  *out_packed = (plan_packed){0};
+  packer p = {.unit = unit};
+  const cg_module *code = unit->code;
+  WEIR_TRY(place_weights(unit, out_packed));
+  WEIR_TRY(map_room(unit, out_packed));
+  WEIR_TRY(rt_team_create(0, false, weir_allocator_system(), &p.team));
+  weir_status status = WEIR_OK;
+  for (int i = 0; i < code->weight_count && !status; i++) {
+    plan_tell(unit->request, "packing weights", (double)out_packed->offsets[i] / (double)(out_packed->bytes + 1));
+    status = plan_check_cancel(unit->request);
+    if (status) break;
+    status = weir_status_annotate(pack(&p, &code->weights[i], out_packed->data + out_packed->offsets[i]), "weight '%s'", code->weights[i].path);
+  }
+  rt_team_destroy(p.team);
+  return status;
+}
+
+weir_status plan_write_weights(const plan_unit *unit, const plan_packed *packed, cg_package_writer *writer) {
+  const cg_module *code = unit->code;
+  WEIR_TRY(cg_package_weights_begin(writer));
+  for (int i = 0; i < code->weight_count; i++) {
+    const cg_weight *weight = &code->weights[i];
+    plan_tell(unit->request, "writing the package", (double)packed->offsets[i] / (double)(packed->bytes + 1));
+    WEIR_TRY(plan_check_cancel(unit->request));
+    WEIR_TRY(cg_package_weight(writer, weight->key, weir_storage_name(weight->format.storage), cg_layout_name(weight->format.layout),
+                               dims_text(unit->arena, weight), packed->data + packed->offsets[i], (size_t)weight->bytes));
+  }
+  return cg_package_weights_end(writer);
+}
+
+void plan_packed_release(plan_packed *packed) {
+  if (packed->data) munmap(packed->data, packed->bytes);
+  *packed = (plan_packed){0};
+}

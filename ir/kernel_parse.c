@@ -1,0 +1,680 @@
+// Reader of the text form of kernels (docs/kernel-ir.md): recursive descent over bytes that may be anything.
+//
+// It builds what is written, unfolded, and refuses what the structures cannot hold: unknown names, too deep nesting,
+// numbers out of range. Whether the kernel makes sense is ir_kernel_verify's matter.
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/kernel_internal.h"
+
+enum { MAX_TEXT_BYTES = 1 << 23, MAX_EXPR_NEST = 200, MAX_BUFFERS = 64, MAX_NAMES = 2000, MAX_TOKEN = 200 };
+
+typedef enum { NAME_SIZE, NAME_BUFFER, NAME_VAR } name_kind;
+typedef struct {
+  const char *name;  // as written, number included
+  name_kind kind;
+  int buffer;
+  const ir_kexpr *size;
+  ir_kvar *var;
+} entry;
+
+typedef struct {
+  weir_arena *arena;
+  const char *at, *end;
+  int line;        // of the cursor
+  int token_line;  // of the last token read
+  int failed_line;
+  ir_kbuilder b;
+  entry *names;
+  int name_count, name_capacity;
+  int nest;
+  bool failed;
+  char message[256];
+} parser;
+
+static bool fail(parser *p, const char *fmt, ...) WEIR_PRINTF(2, 3);
+static bool fail(parser *p, const char *fmt, ...) {
+  if (p->failed) return false;
+  p->failed = true;
+  p->failed_line = p->token_line;
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(p->message, sizeof p->message, fmt, args);
+  va_end(args);
+  return false;
+}
+
+// Something else stands at the cursor.
+static bool fail_expected(parser *p, const char *what) {
+  p->token_line = p->line;
+  return fail(p, "expected %s", what);
+}
+
+// ---- bytes
+static void take(parser *p, size_t bytes) {
+  p->at += bytes;
+  p->token_line = p->line;
+}
+
+static void skip_space(parser *p, bool newlines) {
+  while (p->at < p->end && (*p->at == ' ' || *p->at == '\t' || (newlines && *p->at == '\n'))) {
+    if (*p->at == '\n') p->line++;
+    p->at++;
+  }
+}
+
+static bool peek(parser *p, const char *token) {
+  skip_space(p, true);
+  size_t length = strlen(token);
+  return (size_t)(p->end - p->at) >= length && !memcmp(p->at, token, length);
+}
+
+static bool accept(parser *p, const char *token) {
+  if (p->failed || !peek(p, token)) return false;
+  take(p, strlen(token));
+  return true;
+}
+
+static bool expect(parser *p, const char *token) {
+  char quoted[8];
+  if (accept(p, token)) return true;
+  snprintf(quoted, sizeof quoted, "'%s'", token);
+  return fail_expected(p, quoted);
+}
+
+static bool is_name_byte(char c) { return isalnum((unsigned char)c) || c == '_'; }
+
+// The extent of a name at |at|: letters, digits, _, inner dots, and a number behind '#'. 0 if there is none.
+static size_t name_extent(const char *at, const char *end) {
+  if (at == end || (!isalpha((unsigned char)*at) && *at != '_')) return 0;
+  const char *c = at;
+  while (c < end && (is_name_byte(*c) || (*c == '.' && c + 1 < end && is_name_byte(c[1])))) c++;
+  if (c + 1 < end && *c == '#' && isdigit((unsigned char)c[1]))
+    for (c++; c < end && isdigit((unsigned char)*c);) c++;
+  return (size_t)(c - at);
+}
+
+static const char *parse_name(parser *p) {
+  skip_space(p, true);
+  size_t length = name_extent(p->at, p->end);
+  if (p->failed || length == 0 || length > MAX_TOKEN) {
+    if (length) fail(p, "the name is too long");
+    else fail_expected(p, "a name");
+    return NULL;
+  }
+  const char *name = weir_arena_strndup(p->arena, p->at, length);
+  take(p, length);
+  return name;
+}
+
+static bool accept_word(parser *p, const char *word) {
+  skip_space(p, true);
+  size_t length = strlen(word);
+  if (p->failed || name_extent(p->at, p->end) != length || memcmp(p->at, word, length)) return false;
+  take(p, length);
+  return true;
+}
+
+static const char *plain_name(parser *p, const char *name) {
+  size_t length = strcspn(name, "#");
+  return weir_arena_strndup(p->arena, name, length);
+}
+
+// A number's text; |out_is_float| if it has a point or an exponent.
+static const char *number_text(parser *p, bool *out_is_float) {
+  const char *c = p->at;
+  *out_is_float = false;
+  if (c < p->end && *c == '-') c++;
+  if (c == p->end || !isdigit((unsigned char)*c)) return NULL;
+  while (c < p->end && isdigit((unsigned char)*c)) c++;
+  // "0..5" is a range.
+  if (c + 1 < p->end && *c == '.' && isdigit((unsigned char)c[1]))
+    for (*out_is_float = true, c++; c < p->end && isdigit((unsigned char)*c);) c++;
+  if (c < p->end && *c == 'e') {
+    *out_is_float = true;
+    c++;
+    if (c < p->end && (*c == '-' || *c == '+')) c++;
+    while (c < p->end && isdigit((unsigned char)*c)) c++;
+  }
+  if (c - p->at > 60) return NULL;
+  const char *text = weir_arena_strndup(p->arena, p->at, (size_t)(c - p->at));
+  take(p, (size_t)(c - p->at));
+  return text;
+}
+
+static int64_t parse_int(parser *p, int64_t lo, int64_t hi) {
+  skip_space(p, true);
+  bool is_float;
+  const char *text = p->failed ? NULL : number_text(p, &is_float);
+  if (!text || is_float) {
+    fail_expected(p, "an integer");
+    return lo;
+  }
+  errno = 0;
+  long long value = strtoll(text, NULL, 10);
+  if (errno || value < lo || value > hi) {
+    fail(p, "%s is out of range", text);
+    return lo;
+  }
+  return value;
+}
+
+static bool find_type(const char *name, ir_ktype *out) {
+  for (int t = 0; t < IR_KT_COUNT; t++) {
+    if (strcmp(ir_ktype_name((ir_ktype)t), name)) continue;
+    *out = (ir_ktype)t;
+    return true;
+  }
+  return false;
+}
+
+static ir_ktype parse_type(parser *p) {
+  ir_ktype type = IR_KT_f32;
+  const char *name = parse_name(p);
+  if (name && !find_type(name, &type)) fail(p, "unknown element type '%s'", name);
+  return type;
+}
+
+// ---- names
+static entry *find(parser *p, const char *name) {
+  for (int i = p->name_count - 1; i >= 0; i--)
+    if (!strcmp(p->names[i].name, name)) return &p->names[i];
+  return NULL;
+}
+
+static bool declare(parser *p, entry e) {
+  static const char *const literals[] = {"true", "false", "inf", "nan"};
+  for (int i = 0; i < 4; i++)
+    if (!strcmp(e.name, literals[i])) return fail(p, "'%s' is a literal", e.name);
+  if (find(p, e.name)) return fail(p, "'%s' is in use already", e.name);
+  if (p->name_count == MAX_NAMES) return fail(p, "too many names");
+  WEIR_PUSH(p->arena, p->names, p->name_count, p->name_capacity, e);
+  return true;
+}
+
+static bool declare_var(parser *p, const char *name, ir_kvar *var) {
+  return declare(p, (entry){.name = name, .kind = NAME_VAR, .var = var});
+}
+
+static int parse_buffer(parser *p) {
+  const char *name = parse_name(p);
+  entry *e = name ? find(p, name) : NULL;
+  if (e && e->kind == NAME_BUFFER) return e->buffer;
+  if (name) fail(p, "no buffer '%s'", name);
+  return 0;
+}
+
+// ---- expressions
+static const ir_kexpr *parse_expr(parser *p, int level);
+
+static const ir_kexpr *nothing(parser *p) { return ir_kb_int(&p->b, 0); }
+
+static const ir_kexpr *raw(parser *p, ir_kop op, ir_ktype type, const ir_kexpr *x, const ir_kexpr *y,
+                           const ir_kexpr *z) {
+  const ir_kexpr *e = ir_kb_raw(&p->b, op, type, x, y, z);
+  if (e->facts->depth > IR_K_MAX_DEPTH) fail(p, "the expression is nested too deeply");
+  return p->failed ? nothing(p) : e;
+}
+
+static const ir_kexpr *const_value(parser *p, const char *text, bool is_float) {
+  ir_ktype type = is_float ? IR_KT_f32 : IR_KT_i64;
+  if (p->at < p->end && *p->at == ':') {
+    p->at++;
+    type = parse_type(p);
+  }
+  if (is_float != ir_ktype_is_float(type)) fail(p, "%s is no %s", text, ir_ktype_name(type));
+  if (is_float) return ir_kb_const(&p->b, type, type == IR_KT_f32 ? (double)strtof(text, NULL) : strtod(text, NULL));
+  int64_t lo, hi;
+  ir_ktype_limits(type, &lo, &hi);
+  errno = 0;
+  long long value = strtoll(text, NULL, 10);
+  if (errno || value < lo || value > hi) fail(p, "%s is out of range", text);
+  return ir_kb_int_const(&p->b, type, value);
+}
+
+// A number of the text, inf and nan included; null if there is none.
+static const char *float_text(parser *p, bool *out_is_float) {
+  *out_is_float = true;
+  if (accept_word(p, "inf")) return "inf";
+  if (accept_word(p, "nan")) return "nan";
+  if (peek(p, "-inf") && name_extent(p->at + 1, p->end) == 3) {
+    p->at += 4;
+    return "-inf";
+  }
+  return number_text(p, out_is_float);
+}
+
+static const ir_kexpr *parse_literal(parser *p) {
+  bool is_float;
+  if (accept_word(p, "true")) return ir_kb_int_const(&p->b, IR_KT_bool, 1);
+  if (accept_word(p, "false")) return ir_kb_int_const(&p->b, IR_KT_bool, 0);
+  const char *text = float_text(p, &is_float);
+  return text ? const_value(p, text, is_float) : NULL;
+}
+
+// "(a, b, c)": the number of arguments.
+static int parse_args(parser *p, const ir_kexpr **args, int capacity, const char *open, const char *close) {
+  int count = 0;
+  expect(p, open);
+  do {
+    if (count == capacity) {
+      fail(p, "too many operands");
+      break;
+    }
+    args[count++] = parse_expr(p, 1);
+  } while (accept(p, ","));
+  expect(p, close);
+  return count;
+}
+
+static bool find_op(const char *name, ir_kop *out) {
+  for (int i = 0; i < IR_K_COUNT; i++) {
+    int arity = ir_kop_arity((ir_kop)i);
+    bool call = arity > 0 && ir_kop_level((ir_kop)i) == 0 && i != IR_K_load && i != IR_K_cast && i != IR_K_bitcast;
+    if (!call || strcmp(ir_kop_name((ir_kop)i), name)) continue;
+    *out = (ir_kop)i;
+    return true;
+  }
+  return false;
+}
+
+static const ir_kexpr *parse_call(parser *p, const char *name) {
+  const ir_kexpr *a[3] = {NULL, NULL, NULL};
+  ir_ktype type;
+  ir_kop op;
+  int count = parse_args(p, a, 3, "(", ")");
+  if (p->failed) return nothing(p);
+  if (find_type(name, &type)) {
+    if (count != 1) fail(p, "a cast has one operand");
+    return raw(p, IR_K_cast, type, a[0], NULL, NULL);
+  }
+  if (!find_op(name, &op)) {
+    fail(p, "unknown operation '%s'", name);
+    return nothing(p);
+  }
+  if (count != ir_kop_arity(op)) fail(p, "%s has %d operands", name, ir_kop_arity(op));
+  return raw(p, op, op == IR_K_select && a[1] ? a[1]->type : a[0]->type, a[0], a[1], a[2]);
+}
+
+// "[index]" or "[request; index]" behind a buffer and its type.
+static void parse_element(parser *p, const ir_kexpr **out_request, const ir_kexpr **out_index) {
+  *out_request = NULL;
+  expect(p, "[");
+  *out_index = parse_expr(p, 1);
+  if (accept(p, ";")) {
+    *out_request = *out_index;
+    *out_index = parse_expr(p, 1);
+  }
+  expect(p, "]");
+}
+
+static const ir_kexpr *parse_typed(parser *p, const char *name) {
+  ir_ktype type = parse_type(p);
+  if (!strcmp(name, "bitcast") && peek(p, "(")) {
+    const ir_kexpr *x = NULL;
+    parse_args(p, &x, 1, "(", ")");
+    return p->failed ? nothing(p) : raw(p, IR_K_bitcast, type, x, NULL, NULL);
+  }
+  entry *e = find(p, name);
+  if (!e || e->kind != NAME_BUFFER) {
+    fail(p, "no buffer '%s'", name);
+    return nothing(p);
+  }
+  int buffer = e->buffer;
+  const ir_kexpr *request, *index;
+  parse_element(p, &request, &index);
+  if (p->failed) return nothing(p);
+  return request ? ir_kb_load_table(&p->b, type, buffer, request, index) : ir_kb_load(&p->b, type, buffer, index);
+}
+
+static const ir_kexpr *parse_read(parser *p, const char *name) {
+  entry *e = find(p, name);
+  const ir_kexpr *a[3] = {NULL, NULL, NULL};
+  if (e && e->kind == NAME_SIZE) return e->size;
+  if (!e || e->kind != NAME_VAR) {
+    fail(p, e ? "'%s' is a buffer" : "unknown name '%s'", name);
+    return nothing(p);
+  }
+  ir_kvar *var = e->var;
+  if (peek(p, "[")) {
+    if (var->kind != IR_KVAR_REG) fail(p, "'%s' is no array", name);
+    parse_args(p, a, 3, "[", "]");
+  }
+  return p->failed ? nothing(p) : ir_kb_read(&p->b, var, a[0], a[1], a[2]);
+}
+
+static const ir_kexpr *parse_primary(parser *p) {
+  if (accept(p, "(")) {
+    const ir_kexpr *e = parse_expr(p, 1);
+    expect(p, ")");
+    return e;
+  }
+  const ir_kexpr *literal = parse_literal(p);
+  if (literal || p->failed) return literal ? literal : nothing(p);
+  const char *name = parse_name(p);
+  if (!name) return nothing(p);
+  if (p->at < p->end && *p->at == '(') return parse_call(p, name);
+  if (p->at < p->end && *p->at == ':') {
+    p->at++;
+    return parse_typed(p, name);
+  }
+  return parse_read(p, name);
+}
+
+// The operator at the cursor if it has |level|.
+static bool accept_infix(parser *p, int level, ir_kop *out) {
+  size_t best = 0;
+  skip_space(p, true);
+  // "//" begins a comment.
+  if (p->failed || peek(p, "//")) return false;
+  for (int i = 0; i < IR_K_COUNT; i++) {
+    const char *symbol = ir_kop_symbol((ir_kop)i);
+    if (!symbol || strlen(symbol) <= best || !peek(p, symbol)) continue;
+    best = strlen(symbol);
+    *out = (ir_kop)i;
+  }
+  if (!best || ir_kop_level(*out) != level) return false;
+  take(p, best);
+  return true;
+}
+
+static const ir_kexpr *parse_expr(parser *p, int level) {
+  if (p->failed) return nothing(p);
+  if (level > 4) return parse_primary(p);
+  if (level == 1 && ++p->nest > MAX_EXPR_NEST) {
+    fail(p, "the expression is nested too deeply");
+    return nothing(p);
+  }
+  const ir_kexpr *x = parse_expr(p, level + 1);
+  ir_kop op;
+  while (accept_infix(p, level, &op)) {
+    const ir_kexpr *y = parse_expr(p, level + 1);
+    if (p->failed) break;
+    x = raw(p, op, level == 2 ? IR_KT_bool : x->type, x, y, NULL);
+  }
+  if (level == 1) p->nest--;
+  return x;
+}
+
+// ---- statements
+static bool parse_list(parser *p, int depth);
+
+static bool parse_block(parser *p, int depth) {
+  int visible = p->name_count;
+  bool ok = expect(p, "{") && parse_list(p, depth + 1) && expect(p, "}");
+  p->name_count = visible;
+  return ok;
+}
+
+static bool parse_tiles(parser *p, int tiles[6], int *out_count) {
+  *out_count = 0;
+  if (!accept_word(p, "by")) return fail_expected(p, "'by'");
+  do {
+    if (*out_count == 6) return fail(p, "too many tiles");
+    tiles[(*out_count)++] = (int)parse_int(p, 1, 1 << 20);
+  } while (accept(p, ","));
+  return !p->failed;
+}
+
+static bool parse_for(parser *p, ir_krange range, int depth) {
+  const char *name = parse_name(p), *size_name = NULL;
+  if (range == IR_KR_TILES && expect(p, ",")) size_name = parse_name(p);
+  if (p->failed) return false;
+  if (!accept_word(p, "in")) return fail_expected(p, "'in'");
+  const ir_kexpr *lo = parse_expr(p, 1), *size = NULL, *var;
+  if (!expect(p, "..")) return false;
+  const ir_kexpr *hi = parse_expr(p, 1);
+  int visible = p->name_count;
+  if (range == IR_KR_TILES) {
+    int tiles[6], count;
+    if (!parse_tiles(p, tiles, &count)) return false;
+    var = ir_kb_tiles(&p->b, plain_name(p, name), lo, hi, tiles, count, &size);
+    size->var->name = plain_name(p, size_name);
+  } else {
+    int64_t step = accept_word(p, "step") ? parse_int(p, 1, INT64_MAX) : 1;
+    if (p->failed) return false;
+    var = ir_kb_for(&p->b, range, plain_name(p, name), lo, hi, step);
+  }
+  bool ok = declare_var(p, name, var->var) && (!size || declare_var(p, size_name, size->var)) && parse_block(p, depth);
+  p->name_count = visible;
+  ir_kb_end(&p->b);
+  return ok;
+}
+
+static bool parse_if(parser *p, int depth) {
+  ir_kb_if(&p->b, parse_expr(p, 1));
+  bool ok = parse_block(p, depth);
+  if (ok && accept_word(p, "else")) {
+    ir_kb_else(&p->b);
+    ok = parse_block(p, depth);
+  }
+  ir_kb_end(&p->b);
+  return ok;
+}
+
+static bool parse_let(parser *p) {
+  const char *name = parse_name(p);
+  expect(p, ":");
+  ir_ktype type = parse_type(p);
+  expect(p, "=");
+  const ir_kexpr *value = parse_expr(p, 1);
+  if (p->failed) return false;
+  if (value->type != type) return fail(p, "the value is %s", ir_ktype_name(value->type));
+  return declare_var(p, name, ir_kb_let_raw(&p->b, plain_name(p, name), value)->var);
+}
+
+static bool parse_reg(parser *p) {
+  const char *name = parse_name(p);
+  expect(p, ":");
+  ir_ktype type = parse_type(p);
+  int dims[3] = {0}, rank = 0;
+  if (accept(p, "[")) {
+    do {
+      if (rank == 3) return fail(p, "registers have three dims at most");
+      dims[rank++] = (int)parse_int(p, 1, IR_K_MAX_REG_ELEMENTS);
+    } while (accept(p, ","));
+    expect(p, "]");
+  }
+  bool lanes = accept_word(p, "lanes");
+  expect(p, "=");
+  const ir_kexpr *initial = parse_expr(p, 1);
+  if (p->failed) return false;
+  return declare_var(p, name, ir_kb_reg(&p->b, plain_name(p, name), type, lanes, rank, dims, initial));
+}
+
+static bool parse_set(parser *p, bool reduce) {
+  ir_kop combine = IR_K_add;
+  if (reduce) {
+    const char *word = parse_name(p);
+    static const ir_kop combines[] = {IR_K_add, IR_K_max, IR_K_min, IR_K_mul};
+    int i = 0;
+    while (word && i < 4 && strcmp(word, ir_kop_name(combines[i]))) i++;
+    if (i == 4) return fail(p, "no reduction '%s'", word);
+    combine = combines[i & 3];
+  }
+  const char *name = parse_name(p);
+  entry *e = name ? find(p, name) : NULL;
+  if (!e || e->kind != NAME_VAR || e->var->kind != IR_KVAR_REG) return fail(p, "no register '%s'", name ? name : "");
+  ir_kvar *var = e->var;
+  const ir_kexpr *a[3] = {NULL, NULL, NULL};
+  int count = peek(p, "[") ? parse_args(p, a, 3, "[", "]") : 0;
+  expect(p, "=");
+  const ir_kexpr *value = parse_expr(p, 1);
+  if (p->failed) return false;
+  ir_kstmt *stmt = ir_kb_stmt(&p->b, reduce ? IR_KS_REDUCE : IR_KS_SET);
+  stmt->var = var;
+  if (reduce) stmt->combine = combine;
+  stmt->expr = value;
+  stmt->index_count = count;
+  memcpy(stmt->indices, a, sizeof a);
+  return true;
+}
+
+static bool parse_store(parser *p) {
+  int buffer = parse_buffer(p);
+  expect(p, ":");
+  ir_ktype type = parse_type(p);
+  const ir_kexpr *request, *index;
+  parse_element(p, &request, &index);
+  expect(p, "=");
+  const ir_kexpr *value = parse_expr(p, 1);
+  if (p->failed) return false;
+  if (request) ir_kb_store_table(&p->b, type, buffer, request, index, value);
+  else ir_kb_store(&p->b, type, buffer, index, value);
+  return true;
+}
+
+static bool parse_comment(parser *p) {
+  if (p->at < p->end && *p->at == ' ') p->at++;
+  const char *eol = p->at;
+  for (; eol < p->end && *eol != '\n'; eol++)
+    if ((unsigned char)*eol < ' ' || *eol == 127) return fail(p, "control character in a comment");
+  ir_kb_comment(&p->b, "%.*s", (int)(eol - p->at), p->at);
+  p->at = eol;
+  return true;
+}
+
+static bool parse_stmt(parser *p, int depth) {
+  static const char *const ranges[] = {"for", "lanes", "unroll", "tiles"};
+  if (accept(p, "//")) return parse_comment(p);
+  for (int i = 0; i < 4; i++)
+    if (accept_word(p, ranges[i])) return parse_for(p, (ir_krange)i, depth);
+  if (accept_word(p, "if")) return parse_if(p, depth);
+  if (accept_word(p, "let")) return parse_let(p);
+  if (accept_word(p, "reg")) return parse_reg(p);
+  if (accept_word(p, "set")) return parse_set(p, false);
+  if (accept_word(p, "reduce")) return parse_set(p, true);
+  if (accept_word(p, "store")) return parse_store(p);
+  return fail_expected(p, "a statement");
+}
+
+static bool parse_list(parser *p, int depth) {
+  if (depth > IR_K_MAX_NEST) return fail(p, "statements are nested too deeply");
+  while (!peek(p, "}"))
+    if (!parse_stmt(p, depth)) return false;
+  return true;
+}
+
+// ---- the head
+static const char *parse_quoted(parser *p) {
+  if (!expect(p, "\"")) return "";
+  char *out = weir_arena_alloc(p->arena, (size_t)(p->end - p->at) + 1), *o = out;
+  while (p->at < p->end && *p->at != '"' && *p->at != '\n') {
+    char c = *p->at++;
+    if (c == '\\' && p->at < p->end) {
+      c = *p->at++;
+      if (c == 'n') {
+        c = '\n';
+      } else if (c == 'x' && p->end - p->at >= 2) {
+        char hex[3] = {p->at[0], p->at[1], 0}, *stop;
+        c = (char)strtol(hex, &stop, 16);
+        if (stop != hex + 2 || !isxdigit((unsigned char)hex[0]) || !c) fail(p, "bad escape");
+        p->at += 2;
+      }
+    }
+    *o++ = c;
+  }
+  expect(p, "\"");
+  return memchr(out, 0, (size_t)(o - out)) ? (fail(p, "zero byte in a string"), "") : out;
+}
+
+static bool parse_sizes(parser *p) {
+  do {
+    const char *name = parse_name(p);
+    if (!name) return false;
+    if (strchr(name, '#')) return fail(p, "a size has a plain name");
+    if (p->b.kernel->size_count == IR_KERNEL_MAX_SIZES) return fail(p, "too many sizes");
+    if (find(p, name)) return fail(p, "'%s' is in use already", name);
+    if (!declare(p, (entry){.name = name, .kind = NAME_SIZE, .size = ir_kb_add_size(&p->b, name)})) return false;
+  } while (accept(p, ","));
+  return true;
+}
+
+static bool parse_const_data(parser *p, const char *name) {
+  ir_ktype type = parse_type(p);
+  expect(p, "[");
+  // An element takes two bytes of text at least.
+  int64_t count = parse_int(p, 1, (p->end - p->at) / 2 + 1);
+  expect(p, "]");
+  expect(p, "=");
+  if (p->failed) return false;
+  double *data = WEIR_NEW_ARRAY(p->arena, double, count);
+  for (int64_t i = 0; i < count; i++) {
+    if (i && !expect(p, ",")) return false;
+    bool is_float;
+    skip_space(p, true);
+    const char *number = float_text(p, &is_float);
+    if (!number) return fail_expected(p, "a number");
+    data[i] = type == IR_KT_f32 ? (double)strtof(number, NULL) : strtod(number, NULL);
+    int64_t lo, hi;
+    ir_ktype_limits(type, &lo, &hi);
+    bool fits = ir_ktype_is_float(type) || (!is_float && data[i] >= (double)lo && data[i] <= (double)hi);
+    if (!fits) return fail(p, "element %lld is no %s", (long long)i, ir_ktype_name(type));
+  }
+  int buffer = ir_kb_add_const(&p->b, plain_name(p, name), type, count, data);
+  return declare(p, (entry){.name = name, .kind = NAME_BUFFER, .buffer = buffer});
+}
+
+static bool parse_buffer_line(parser *p, ir_kbuffer_kind kind) {
+  const char *name = parse_name(p);
+  if (!name) return false;
+  if (p->b.kernel->buffer_count == MAX_BUFFERS) return fail(p, "too many buffers");
+  bool table = kind == IR_KB_TABLE_IN || kind == IR_KB_TABLE_INOUT;
+  if (!table && !expect(p, ":")) return false;
+  if (kind == IR_KB_CONST) return parse_const_data(p, name);
+  const ir_kexpr *bytes = table ? NULL : parse_expr(p, 1);
+  int arg = -1;
+  if (kind != IR_KB_LOCAL) {
+    if (!expect(p, "@")) return false;
+    arg = (int)parse_int(p, 0, IR_KERNEL_MAX_ARGS - 1);
+  }
+  if (p->failed) return false;
+  int buffer = ir_kb_add_buffer(&p->b, kind, plain_name(p, name), bytes, arg);
+  return declare(p, (entry){.name = name, .kind = NAME_BUFFER, .buffer = buffer});
+}
+
+static bool parse_head(parser *p) {
+  static const char *const words[] = {"in", "out", "inout", "table_in", "table_inout", "local", "const"};
+  if (!accept_word(p, "kernel")) return fail_expected(p, "'kernel'");
+  const char *name = parse_name(p);
+  const char *banner = parse_quoted(p);
+  if (p->failed) return false;
+  ir_kb_init(&p->b, p->arena, plain_name(p, name), banner);
+  if (accept_word(p, "sizes") && !parse_sizes(p)) return false;
+  for (;;) {
+    int kind = 0;
+    while (kind <= IR_KB_CONST && !accept_word(p, words[kind])) kind++;
+    if (kind > IR_KB_CONST) break;
+    if (!parse_buffer_line(p, (ir_kbuffer_kind)kind)) return false;
+  }
+  if (!accept_word(p, "grid")) return fail_expected(p, "a buffer or 'grid'");
+  const char *grid = peek(p, ":") ? NULL : parse_name(p);
+  if (!expect(p, ":")) return false;
+  const ir_kexpr *count = parse_expr(p, 1);
+  if (p->failed) return false;
+  if (!grid) {
+    p->b.kernel->grid = count;
+    return true;
+  }
+  return declare_var(p, grid, ir_kb_set_grid(&p->b, count, plain_name(p, grid))->var);
+}
+
+// |p->b| is not there before the head's first line is read.
+static bool parse_kernel(parser *p) {
+  if (!parse_head(p) || !parse_block(p, 0)) return false;
+  skip_space(p, true);
+  return p->at == p->end || fail_expected(p, "the end of the text");
+}
+
+weir_status ir_kernel_parse(weir_arena *arena, const char *text, size_t length, ir_kernel **out_kernel) {
+  if (length > MAX_TEXT_BYTES) return weir_status_make(WEIR_CODE_INVALID_DATA, "kernel text of %zu bytes", length);
+  parser p = {.arena = arena, .at = text, .end = text + length, .line = 1};
+  if (!parse_kernel(&p)) return weir_status_make(WEIR_CODE_INVALID_DATA, "line %d: %s", p.failed_line, p.message);
+  *out_kernel = ir_kb_finish(&p.b);
+  return WEIR_OK;
+}

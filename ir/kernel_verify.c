@@ -1,0 +1,432 @@
+// The rules of well-formed kernels. The first complaint ends the check and shows the kernel with the line it is about.
+//
+// What needs the sizes of a run (bounds of accesses, register indices that depend on several variables) is left to the
+// interpreter.
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ir/kernel_internal.h"
+
+enum { SEEN = 1024, MAX_UNROLL = 4096, MAX_OWN_BYTES = 1 << 26 };
+
+typedef struct {
+  const ir_kvar *var;  // null: no variable of this id was declared
+  bool visible;
+  int lanes_depth;             // of the place where it was declared
+  bool is_static;              // tile sizes and unrolled variables: constants in each printed copy
+  const ir_kstmt *reduced_in;  // register: the lanes range that reduces into it
+  ir_kop combine;              // by which operation
+} var_state;
+
+typedef struct {
+  const ir_kernel *kernel;
+  weir_arena *arena;
+  var_state *vars;  // by id
+  int lanes_depth;
+  const ir_kstmt *lanes[IR_K_MAX_NEST + 1];  // open lanes ranges
+  const void *mark;
+  bool sizes_only;             // in the head: no variables, no loads
+  int64_t own_bytes;           // of LOCAL and CONST buffers
+  const ir_kexpr *seen[SEEN];  // expressions of this statement that passed
+  char complaint[200];
+} checker;
+
+static bool bad(checker *c, const char *fmt, ...) WEIR_PRINTF(2, 3);
+static bool bad(checker *c, const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(c->complaint, sizeof c->complaint, fmt, args);
+  va_end(args);
+  return false;
+}
+
+static bool is_arith(ir_ktype type) { return type == IR_KT_f32 || type == IR_KT_f64 || ir_ktype_is_int(type); }
+static bool is_small_float(ir_ktype type) { return ir_ktype_is_float(type) && type != IR_KT_f32 && type != IR_KT_f64; }
+
+static var_state *state_of(checker *c, const ir_kvar *var) {
+  if (!var || var->id < 0 || var->id >= c->kernel->var_count || c->vars[var->id].var != var) return NULL;
+  return &c->vars[var->id];
+}
+
+// ---- expressions
+static bool check_expr(checker *c, const ir_kexpr *e);
+
+// Constants, tile sizes, unrolled variables, and what is computed from them.
+static bool is_static(checker *c, const ir_kexpr *e) {
+  if (e->op == IR_K_const) return true;
+  if (e->op == IR_K_var) {
+    const var_state *v = state_of(c, e->var);
+    return v && v->is_static;
+  }
+  if (e->arg_count == 0 || e->op == IR_K_load) return false;
+  for (int i = 0; i < e->arg_count; i++)
+    if (!is_static(c, e->args[i])) return false;
+  return true;
+}
+
+static bool check_index(checker *c, const ir_kexpr *index, const char *what) {
+  if (!index) return bad(c, "%s is missing", what);
+  if (!check_expr(c, index)) return false;
+  return index->type == IR_KT_i64 || bad(c, "%s is %s, not i64", what, ir_ktype_name(index->type));
+}
+
+static bool lanes_of_sixteen(const ir_kstmt *range) {
+  int64_t lo, hi;
+  if (ir_kx_is_const(range->lo, &lo) && ir_kx_is_const(range->hi, &hi))
+    return lo < INT64_MAX - IR_LANES && hi == lo + IR_LANES;
+  return range->hi->op == IR_K_add && range->hi->args[0] == range->lo && ir_kx_is_value(range->hi->args[1], IR_LANES);
+}
+
+// A read, set or reduction of |var| with these indices.
+static bool check_var_use(checker *c, const ir_kvar *var, const ir_kexpr *const *indices, int count) {
+  const var_state *v = state_of(c, var);
+  if (!v || !v->visible) return bad(c, "'%s' is not declared here", var ? var->name : "?");
+  if (count != var->rank) return bad(c, "'%s' has %d indices, not %d", var->name, var->rank, count);
+  for (int i = 0; i < count; i++) {
+    if (!check_index(c, indices[i], "a register index")) return false;
+    if (!is_static(c, indices[i])) return bad(c, "an index of '%s' is not constant after unrolling", var->name);
+    ir_kfacts f = ir_kx_facts(indices[i]);
+    if (f.hi < 0 || f.lo >= var->dims[i]) return bad(c, "index %d of '%s' is outside", i, var->name);
+  }
+  if (var->kind != IR_KVAR_REG || !var->lanes) return true;
+  if (c->lanes_depth == 0 || !lanes_of_sixteen(c->lanes[c->lanes_depth - 1]))
+    return bad(c, "'%s' has one value per lane and is used outside of a lanes range of extent %d", var->name, IR_LANES);
+  return true;
+}
+
+static bool check_read(checker *c, const ir_kexpr *e) {
+  if (c->sizes_only) return bad(c, "only sizes may stand here");
+  if (!check_var_use(c, e->var, e->args, e->arg_count)) return false;
+  const var_state *v = state_of(c, e->var);
+  if (v->reduced_in) return bad(c, "'%s' is read inside the range that reduces into it", e->var->name);
+  return e->type == e->var->type || bad(c, "'%s' is %s", e->var->name, ir_ktype_name(e->var->type));
+}
+
+// The buffer of a load or store with its element index.
+static bool check_access(checker *c, int buffer, const ir_kexpr *index, const ir_kexpr *request) {
+  if (buffer < 0 || buffer >= c->kernel->buffer_count) return bad(c, "no buffer %d", buffer);
+  const ir_kbuffer *b = &c->kernel->buffers[buffer];
+  bool table = b->kind == IR_KB_TABLE_IN || b->kind == IR_KB_TABLE_INOUT;
+  if (table != (request != NULL)) return bad(c, "'%s' is %s table of requests", b->name, table ? "a" : "no");
+  return check_index(c, index, "the index") && (!table || check_index(c, request, "the request"));
+}
+
+static bool check_operands(checker *c, const ir_kexpr *e, int count) {
+  const char *name = ir_kop_name(e->op);
+  if (e->arg_count != count) return bad(c, "%s has %d operands, not %d", name, count, e->arg_count);
+  for (int i = 0; i < count; i++) {
+    if (!e->args[i]) return bad(c, "an operand of %s is missing", name);
+    if (!check_expr(c, e->args[i])) return false;
+    bool converts = e->op == IR_K_cast || e->op == IR_K_bitcast;
+    if (is_small_float(e->args[i]->type) && !converts)
+      return bad(c, "%s of %s: cast to f32 first", name, ir_ktype_name(e->args[i]->type));
+  }
+  return true;
+}
+
+static bool same_types(checker *c, const ir_kexpr *e, int first) {
+  for (int i = first + 1; i < e->arg_count; i++)
+    if (e->args[i]->type != e->args[first]->type)
+      return bad(c, "operands of %s are %s and %s", ir_kop_name(e->op), ir_ktype_name(e->args[first]->type),
+                 ir_ktype_name(e->args[i]->type));
+  return true;
+}
+
+static bool check_result(checker *c, const ir_kexpr *e, ir_ktype type) {
+  return e->type == type ||
+         bad(c, "%s gives %s, not %s", ir_kop_name(e->op), ir_ktype_name(type), ir_ktype_name(e->type));
+}
+
+static bool check_op(checker *c, const ir_kexpr *e) {
+  if (!check_operands(c, e, ir_kop_arity(e->op))) return false;
+  ir_ktype t = e->args[0]->type;
+  bool is_float = ir_ktype_is_float(t), is_int = ir_ktype_is_int(t), fits = is_float;
+  switch (e->op) {
+    case IR_K_select:
+      if (t != IR_KT_bool) return bad(c, "the condition of select is %s", ir_ktype_name(t));
+      return same_types(c, e, 1) && check_result(c, e, e->args[1]->type);
+    case IR_K_cast:
+      return true;
+    case IR_K_bitcast:
+      fits = t != IR_KT_bool && e->type != IR_KT_bool && ir_ktype_bytes(t) == ir_ktype_bytes(e->type);
+      return fits || bad(c, "bitcast of %s to %s", ir_ktype_name(t), ir_ktype_name(e->type));
+    case IR_K_eq:
+    case IR_K_ne:
+    case IR_K_lt:
+    case IR_K_le:
+    case IR_K_gt:
+    case IR_K_ge:
+      return same_types(c, e, 0) && check_result(c, e, IR_KT_bool);
+    case IR_K_add:
+    case IR_K_sub:
+    case IR_K_mul:
+    case IR_K_div:
+    case IR_K_mod:
+    case IR_K_min:
+    case IR_K_max:
+    case IR_K_neg:
+    case IR_K_abs:
+      fits = is_float || is_int;
+      break;
+    case IR_K_and:
+    case IR_K_or:
+    case IR_K_xor:
+    case IR_K_not:
+      fits = is_int || t == IR_KT_bool;
+      break;
+    case IR_K_shl:
+    case IR_K_shr:
+      fits = is_int;
+      break;
+    default:
+      break;  // the rest is for floats
+  }
+  if (!fits) return bad(c, "%s of %s", ir_kop_name(e->op), ir_ktype_name(t));
+  return same_types(c, e, 0) && check_result(c, e, t);
+}
+
+static bool check_leaf(checker *c, const ir_kexpr *e) {
+  switch (e->op) {
+    case IR_K_const:
+      return !is_small_float(e->type) || bad(c, "a literal of type %s", ir_ktype_name(e->type));
+    case IR_K_size:
+      if (e->index < 0 || e->index >= c->kernel->size_count) return bad(c, "no size %d", e->index);
+      return e->type == IR_KT_i64 || bad(c, "a size is i64");
+    case IR_K_var:
+      return check_read(c, e);
+    case IR_K_load:
+      if (c->sizes_only) return bad(c, "only sizes may stand here");
+      if (e->arg_count < 1 || e->arg_count > 2) return bad(c, "a load has one index");
+      return check_access(c, e->index, e->args[0], e->arg_count > 1 ? e->args[1] : NULL);
+    default:
+      return check_op(c, e);
+  }
+}
+
+static bool check_expr(checker *c, const ir_kexpr *e) {
+  if ((unsigned)e->op >= IR_K_COUNT || (unsigned)e->type >= IR_KT_COUNT || e->arg_count < 0 || e->arg_count > 4)
+    return bad(c, "a malformed expression");
+  const ir_kexpr **seen = &c->seen[((uintptr_t)e >> 4) * 0x9e3779b1u % SEEN];
+  if (*seen == e) return true;
+  if (ir_kx_facts(e).depth > IR_K_MAX_DEPTH) return bad(c, "the expression is nested too deeply");
+  if (!check_leaf(c, e)) return false;
+  *seen = e;
+  return true;
+}
+
+static bool check_value(checker *c, const ir_kexpr *e, ir_ktype type) {
+  if (!e) return bad(c, "a value is missing");
+  if (!check_expr(c, e)) return false;
+  return e->type == type || bad(c, "the value is %s, not %s", ir_ktype_name(e->type), ir_ktype_name(type));
+}
+
+// ---- statements
+static bool check_list(checker *c, const ir_kstmt *stmt, int depth);
+
+static bool declare(checker *c, const ir_kvar *var, ir_kvar_kind kind) {
+  if (!var || var->kind != kind || var->id < 0 || var->id >= c->kernel->var_count)
+    return bad(c, "a malformed variable");
+  if (c->vars[var->id].var) return bad(c, "'%s' is declared twice", var->name);
+  c->vars[var->id] = (var_state){.var = var, .visible = true, .lanes_depth = c->lanes_depth};
+  return true;
+}
+
+static void hide(checker *c, const ir_kvar *var) {
+  if (var) c->vars[var->id].visible = false;
+}
+
+// Variables declared in |list| end with it.
+static bool check_scope(checker *c, const ir_kstmt *list, int depth) {
+  bool ok = check_list(c, list, depth + 1);
+  for (const ir_kstmt *s = list; ok && s; s = s->next)
+    if (s->kind == IR_KS_LET || s->kind == IR_KS_REG) hide(c, s->var);
+  return ok;
+}
+
+static bool check_tiles(checker *c, const ir_kstmt *s) {
+  if (s->tile_count < 1 || s->tile_count > 6) return bad(c, "%d tiles", s->tile_count);
+  for (int i = 1; i < s->tile_count; i++)
+    if (s->tiles[i] >= s->tiles[i - 1]) return bad(c, "tiles do not descend");
+  if (s->tiles[s->tile_count - 1] != 1) return bad(c, "the last tile is not 1");
+  if (!declare(c, s->tile_var, IR_KVAR_RANGE)) return false;
+  c->vars[s->tile_var->id].is_static = true;
+  return true;
+}
+
+static bool check_unroll(checker *c, const ir_kstmt *s) {
+  if (!is_static(c, s->lo) || !is_static(c, s->hi)) return bad(c, "bounds of unroll are not constant after tiling");
+  ir_kfacts lo = ir_kx_facts(s->lo), hi = ir_kx_facts(s->hi);
+  int64_t extent;
+  bool small = !__builtin_sub_overflow(hi.hi, lo.lo, &extent) && extent <= MAX_UNROLL;
+  return small || bad(c, "unroll of more than %d", MAX_UNROLL);
+}
+
+// Gives |value| to the registers that a lanes range with this body reduces into: those of REDUCE outside of further
+// lanes ranges.
+static void mark_reduced(checker *c, const ir_kstmt *list, const ir_kstmt *value) {
+  for (const ir_kstmt *s = list; s; s = s->next) {
+    if (s->kind == IR_KS_FOR && s->range == IR_KR_LANES) continue;
+    var_state *v = s->kind == IR_KS_REDUCE ? state_of(c, s->var) : NULL;
+    if (v && !v->reduced_in) v->combine = s->combine;
+    if (v) v->reduced_in = value;
+    mark_reduced(c, s->body, value);
+    mark_reduced(c, s->body2, value);
+  }
+}
+
+static bool check_for(checker *c, const ir_kstmt *s, int depth) {
+  if (!check_index(c, s->lo, "the lower bound") || !check_index(c, s->hi, "the upper bound")) return false;
+  bool steps = s->range == IR_KR_SERIAL || s->range == IR_KR_UNROLL;
+  if (s->step < 1 || (s->step != 1 && !steps)) return bad(c, "step %lld", (long long)s->step);
+  if (s->range == IR_KR_UNROLL && !check_unroll(c, s)) return false;
+  if ((unsigned)s->range > IR_KR_TILES) return bad(c, "a malformed range");
+  if (!declare(c, s->var, IR_KVAR_RANGE)) return false;
+  if (s->var->type != IR_KT_i64) return bad(c, "a range variable is i64");
+  if (s->range == IR_KR_TILES && !check_tiles(c, s)) return false;
+  c->vars[s->var->id].is_static = s->range == IR_KR_UNROLL;
+  bool lanes = s->range == IR_KR_LANES;
+  if (lanes) {
+    mark_reduced(c, s->body, s);
+    c->lanes[c->lanes_depth++] = s;
+  }
+  if (!check_scope(c, s->body, depth)) return false;
+  if (lanes) {
+    c->lanes_depth--;
+    mark_reduced(c, s->body, NULL);
+  }
+  hide(c, s->var);
+  if (s->range == IR_KR_TILES) hide(c, s->tile_var);
+  return true;
+}
+
+static bool check_let(checker *c, const ir_kstmt *s) {
+  if (!s->var || !check_value(c, s->expr, s->var->type)) return s->var ? false : bad(c, "a malformed variable");
+  if (is_small_float(s->var->type)) return bad(c, "a value of type %s: cast to f32 first", ir_ktype_name(s->var->type));
+  return declare(c, s->var, IR_KVAR_VALUE);
+}
+
+static bool check_reg(checker *c, const ir_kstmt *s) {
+  const ir_kvar *v = s->var;
+  if (!v || v->rank < 0 || v->rank > 3) return bad(c, "a malformed register");
+  int64_t elements = 1;
+  for (int i = 0; i < v->rank; i++) {
+    if (v->dims[i] < 1 || v->dims[i] > IR_K_MAX_REG_ELEMENTS) return bad(c, "dim %d of '%s'", v->dims[i], v->name);
+    elements *= v->dims[i];
+    if (elements > IR_K_MAX_REG_ELEMENTS) return bad(c, "'%s' has too many elements", v->name);
+  }
+  if (!is_arith(v->type) && v->type != IR_KT_bool) return bad(c, "a register of type %s", ir_ktype_name(v->type));
+  return check_value(c, s->expr, v->type) && declare(c, v, IR_KVAR_REG);
+}
+
+static bool check_set(checker *c, const ir_kstmt *s) {
+  const ir_kvar *v = s->var;
+  if (!v || v->kind != IR_KVAR_REG) return bad(c, "not a register");
+  if (s->index_count < 0 || s->index_count > 3) return bad(c, "a malformed statement");
+  if (!check_var_use(c, v, s->indices, s->index_count) || !check_value(c, s->expr, v->type)) return false;
+  int declared = c->vars[v->id].lanes_depth;
+  if (s->kind == IR_KS_SET) {
+    if (c->vars[v->id].reduced_in) return bad(c, "'%s' is set inside the range that reduces into it", v->name);
+    if (!v->lanes && declared < c->lanes_depth)
+      return bad(c, "'%s' has one value and is set inside a lanes range", v->name);
+    return true;
+  }
+  bool combines = s->combine == IR_K_add || s->combine == IR_K_max || s->combine == IR_K_min || s->combine == IR_K_mul;
+  if (!combines) return bad(c, "no reduction by %s", ir_kop_name(s->combine));
+  if (v->lanes) return bad(c, "'%s' has one value per lane and cannot be reduced into", v->name);
+  if (!is_arith(v->type)) return bad(c, "a reduction of %s", ir_ktype_name(v->type));
+  if (c->vars[v->id].reduced_in && c->vars[v->id].combine != s->combine)
+    return bad(c, "'%s' is reduced by two operations in one range", v->name);
+  if (c->lanes_depth > 0 && declared != c->lanes_depth - 1)
+    return bad(c, "'%s' does not stand just outside of the innermost lanes range", v->name);
+  return true;
+}
+
+static bool check_store(checker *c, const ir_kstmt *s) {
+  if ((unsigned)s->type >= IR_KT_COUNT || s->index_count < 1 || s->index_count > 2) return bad(c, "a malformed store");
+  if (!check_access(c, s->buffer, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL)) return false;
+  const ir_kbuffer *b = &c->kernel->buffers[s->buffer];
+  if (b->kind == IR_KB_IN || b->kind == IR_KB_TABLE_IN || b->kind == IR_KB_CONST)
+    return bad(c, "'%s' is read only", b->name);
+  return check_value(c, s->expr, s->type);
+}
+
+static bool check_stmt(checker *c, const ir_kstmt *s, int depth) {
+  c->mark = s;
+  memset(c->seen, 0, sizeof c->seen);
+  switch (s->kind) {
+    case IR_KS_FOR:
+      return check_for(c, s, depth);
+    case IR_KS_LET:
+      return check_let(c, s);
+    case IR_KS_REG:
+      return check_reg(c, s);
+    case IR_KS_SET:
+    case IR_KS_REDUCE:
+      return check_set(c, s);
+    case IR_KS_STORE:
+      return check_store(c, s);
+    case IR_KS_IF:
+      return check_value(c, s->expr, IR_KT_bool) && check_scope(c, s->body, depth) && check_scope(c, s->body2, depth);
+    case IR_KS_COMMENT:
+      return s->text || bad(c, "a comment without text");
+  }
+  return bad(c, "a malformed statement");
+}
+
+static bool check_list(checker *c, const ir_kstmt *stmt, int depth) {
+  if (depth > IR_K_MAX_NEST) return bad(c, "statements are nested too deeply");
+  for (; stmt; stmt = stmt->next)
+    if (!check_stmt(c, stmt, depth)) return false;
+  return true;
+}
+
+// ---- the head
+static bool check_buffer(checker *c, const ir_kbuffer *b) {
+  c->mark = b;
+  bool own = b->kind == IR_KB_LOCAL || b->kind == IR_KB_CONST;
+  bool table = b->kind == IR_KB_TABLE_IN || b->kind == IR_KB_TABLE_INOUT;
+  if ((unsigned)b->kind > IR_KB_CONST) return bad(c, "a malformed buffer");
+  if (own ? b->arg != -1 : b->arg < 0 || b->arg >= IR_KERNEL_MAX_ARGS) return bad(c, "argument %d", b->arg);
+  if (table != !b->bytes) return bad(c, table ? "a table has no extent here" : "the extent is missing");
+  if (!table && !check_index(c, b->bytes, "the extent")) return false;
+  int64_t bytes = 0;
+  if (own && (!ir_kx_is_const(b->bytes, &bytes) || bytes < 1 || bytes > MAX_OWN_BYTES - c->own_bytes))
+    return bad(c, "local and literal data are constants, of %d bytes together at most", MAX_OWN_BYTES);
+  c->own_bytes += bytes;
+  if (b->kind != IR_KB_CONST) return true;
+  if ((unsigned)b->type >= IR_KT_COUNT || !b->data) return bad(c, "malformed data");
+  return (b->count > 0 && b->count == bytes / ir_ktype_bytes(b->type) && bytes % ir_ktype_bytes(b->type) == 0) ||
+         bad(c, "%lld elements in %lld bytes", (long long)b->count, (long long)bytes);
+}
+
+static bool check_kernel(checker *c) {
+  const ir_kernel *k = c->kernel;
+  c->mark = k;
+  if (k->size_count < 0 || k->size_count > IR_KERNEL_MAX_SIZES) return bad(c, "%d sizes", k->size_count);
+  c->sizes_only = true;
+  int args = 0;
+  for (int i = 0; i < k->buffer_count; i++) {
+    if (!check_buffer(c, &k->buffers[i])) return false;
+    if (k->buffers[i].arg >= args) args = k->buffers[i].arg + 1;
+  }
+  c->mark = k;
+  if (k->arg_count != args) return bad(c, "%d arguments, but the buffers use %d", k->arg_count, args);
+  if (!check_index(c, k->grid, "the grid")) return false;
+  c->sizes_only = false;
+  if (k->grid_var && !declare(c, k->grid_var, IR_KVAR_RANGE)) return false;
+  return check_list(c, k->body, 1);
+}
+
+weir_status ir_kernel_verify(const ir_kernel *kernel) {
+  weir_arena arena;
+  weir_arena_init(&arena);
+  checker c = {.kernel = kernel, .arena = &arena};
+  c.vars = WEIR_NEW_ARRAY(&arena, var_state, kernel->var_count > 0 ? kernel->var_count : 1);
+  weir_status status = WEIR_OK;
+  if (!check_kernel(&c))
+    status = weir_status_make(WEIR_CODE_INVALID_DATA, "kernel %s: %s\n%s", kernel->name, c.complaint,
+                              ir_kernel_print_marked(&arena, kernel, c.mark, c.complaint));
+  weir_arena_deinit(&arena);
+  return status;
+}

@@ -1,0 +1,235 @@
+// Known ranges of integer values: what makes `gather` safe. A range is inclusive; where nothing is known beyond the
+// dtype none is stored.
+#include "ir/rules.h"
+
+#include "runtime/base/checked.h"
+
+typedef struct {
+  int64_t lo, hi;
+} range;
+
+void ir_dtype_range(ir_dtype dtype, int64_t *out_lo, int64_t *out_hi) {
+  int bits = 8 * ir_dtype_bytes(dtype);
+  bool is_signed = dtype != IR_u8;
+  *out_hi = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - is_signed)) - 1;
+  *out_lo = is_signed ? -*out_hi - 1 : 0;
+}
+
+bool ir_value_range(const ir_value *value, int64_t *out_lo, int64_t *out_hi) {
+  if (!ir_dtype_is_int(value->type.dtype)) return false;
+  if (value->lo <= value->hi) {
+    *out_lo = value->lo;
+    *out_hi = value->hi;
+  } else {
+    ir_dtype_range(value->type.dtype, out_lo, out_hi);
+  }
+  return true;
+}
+
+static const ir_value *through_moves(const ir_value *value) {
+  while (value->def && value->def->operand_count == 1) {
+    ir_op op = value->def->op;
+    bool moves =
+        op == IR_OP_reshape || op == IR_OP_permute || op == IR_OP_slice || op == IR_OP_broadcast || op == IR_OP_last;
+    if (!moves) break;
+    value = value->def->operands[0];
+  }
+  return value;
+}
+
+bool ir_value_below(const ir_value *value, ir_dim size) {
+  int64_t lo, hi, size_lo, size_hi;
+  if (!ir_value_range(value, &lo, &hi)) return false;
+  ir_dim_bounds(size, &size_lo, &size_hi);
+  if (lo >= 0 && hi < size_lo) return true;
+  const ir_node *def = through_moves(value)->def;
+  if (def && def->op == IR_OP_iota) return def->attrs[0].dim == size;
+  return def && def->op == IR_OP_argmax && def->operands[0]->type.dims[def->attrs[0].ints[0]] == size;
+}
+
+// ---- one function per kind of op; each gives false where nothing is known
+
+static range of(const ir_inference *in, int operand) {
+  range r = {1, 0};
+  ir_value_range(in->operands[operand], &r.lo, &r.hi);
+  return r;
+}
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static bool add_range(range a, range b, range *out) {
+  return weir_add_i64(a.lo, b.lo, &out->lo) && weir_add_i64(a.hi, b.hi, &out->hi);
+}
+
+static bool sub_range(range a, range b, range *out) {
+  return !__builtin_sub_overflow(a.lo, b.hi, &out->lo) && !__builtin_sub_overflow(a.hi, b.lo, &out->hi);
+}
+
+static bool mul_range(range a, range b, range *out) {
+  int64_t corners[4];
+  if (!weir_mul_i64(a.lo, b.lo, &corners[0]) || !weir_mul_i64(a.lo, b.hi, &corners[1]) ||
+      !weir_mul_i64(a.hi, b.lo, &corners[2]) || !weir_mul_i64(a.hi, b.hi, &corners[3])) {
+    return false;
+  }
+  *out = (range){corners[0], corners[0]};
+  for (int i = 1; i < 4; i++) *out = (range){smaller(out->lo, corners[i]), larger(out->hi, corners[i])};
+  return true;
+}
+
+static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
+// By a positive divisor.
+static bool div_range(range a, range b, range *out) {
+  if (b.lo < 1) return false;
+  out->lo = floor_div(a.lo, a.lo < 0 ? b.lo : b.hi);
+  out->hi = floor_div(a.hi, a.hi < 0 ? b.hi : b.lo);
+  return true;
+}
+
+static bool mod_range(range a, range b, range *out) {
+  if (b.lo < 1) return false;
+  *out = a.lo >= 0 && a.hi < b.lo ? a : (range){0, b.hi - 1};
+  return true;
+}
+
+static bool abs_range(range a, range *out) {
+  if (a.lo == INT64_MIN) return false;
+  *out = a.lo >= 0 ? a : a.hi <= 0 ? (range){-a.hi, -a.lo} : (range){0, larger(-a.lo, a.hi)};
+  return true;
+}
+
+static bool cast_range(const ir_inference *in, range *out) {
+  if (in->operands[0]->type.dtype == IR_bool) *out = (range){0, 1};
+  else if (ir_dtype_is_int(in->operands[0]->type.dtype)) *out = of(in, 0);
+  else return false;
+  return true;
+}
+
+static range join(range a, range b) { return (range){smaller(a.lo, b.lo), larger(a.hi, b.hi)}; }
+
+static range join_all(const ir_inference *in) {
+  range r = of(in, 0);
+  for (int i = 1; i < in->operand_count; i++) r = join(r, of(in, i));
+  return r;
+}
+
+// 0 .. dim - 1. Positions count the rows before this call too, so that the bound is the whole sequence's: a history P +
+// T counts as T.
+static bool count_range(const ir_inference *in, range *out) {
+  ir_dim dim = in->attrs[0].dim;
+  ir_dim_bounds(dim, &out->lo, &out->hi);
+  for (int i = 0; in->op == IR_OP_pos && i < ir_symbol_count(in->module->dims); i++) {
+    const ir_symbol *symbol = ir_symbol_at(in->module->dims, i);
+    if (!symbol->past || !ir_dim_mentions(dim, symbol->past)) continue;
+    ir_dim whole = ir_dim_add(in->module->dims, ir_dim_symbol(in->module->dims, symbol),
+                              ir_dim_symbol(in->module->dims, symbol->past));
+    if (dim == whole) out->hi = symbol->hi;
+  }
+  out->hi = larger(out->hi - (out->hi != INT64_MAX), 0);
+  out->lo = 0;
+  return true;
+}
+
+// The number of elements that a sum adds.
+static bool sum_range(const ir_inference *in, range *out) {
+  range count = {1, 1};
+  for (int i = 0; i < in->attrs[0].count; i++) {
+    range size;
+    ir_dim_bounds(in->operands[0]->type.dims[in->attrs[0].ints[i]], &size.lo, &size.hi);
+    if (size.hi == INT64_MAX || !mul_range(count, size, &count)) return false;
+  }
+  return mul_range(of(in, 0), count, out);
+}
+
+static bool argmax_range(const ir_inference *in, range *out) {
+  ir_dim_bounds(in->operands[0]->type.dims[in->attrs[0].ints[0]], &out->lo, &out->hi);
+  *out = (range){0, out->hi == INT64_MAX ? INT64_MAX : out->hi - 1};
+  return true;
+}
+
+static bool is_never_empty(const ir_inference *in) {
+  for (int i = 0; i < in->attrs[0].count; i++) {
+    int64_t lo, hi;
+    ir_dim_bounds(in->operands[0]->type.dims[in->attrs[0].ints[i]], &lo, &hi);
+    if (lo < 1) return false;
+  }
+  return true;
+}
+
+static bool op_range(const ir_inference *in, range *out) {
+  switch (in->op) {
+    case IR_OP_constant:
+      *out = (range){(int64_t)in->attrs[0].f, (int64_t)in->attrs[0].f};
+      return true;
+    case IR_OP_pos:
+    case IR_OP_iota:
+      return count_range(in, out);
+    case IR_OP_size:
+      ir_dim_bounds(in->attrs[0].dim, &out->lo, &out->hi);
+      return true;
+    case IR_OP_neg:
+      return sub_range((range){0, 0}, of(in, 0), out);
+    case IR_OP_abs:
+      return abs_range(of(in, 0), out);
+    case IR_OP_relu:
+      *out = (range){larger(of(in, 0).lo, 0), larger(of(in, 0).hi, 0)};
+      return true;
+    case IR_OP_cast:
+      return cast_range(in, out);
+    case IR_OP_add:
+      return add_range(of(in, 0), of(in, 1), out);
+    case IR_OP_sub:
+      return sub_range(of(in, 0), of(in, 1), out);
+    case IR_OP_mul:
+      return mul_range(of(in, 0), of(in, 1), out);
+    case IR_OP_div:
+      return div_range(of(in, 0), of(in, 1), out);
+    case IR_OP_mod:
+      return mod_range(of(in, 0), of(in, 1), out);
+    case IR_OP_max:
+      *out = (range){larger(of(in, 0).lo, of(in, 1).lo), larger(of(in, 0).hi, of(in, 1).hi)};
+      return true;
+    case IR_OP_min:
+      *out = (range){smaller(of(in, 0).lo, of(in, 1).lo), smaller(of(in, 0).hi, of(in, 1).hi)};
+      return true;
+    case IR_OP_select:
+      *out = join(of(in, 1), of(in, 2));
+      return true;
+    case IR_OP_sum:
+      return sum_range(in, out);
+    case IR_OP_amax:
+    case IR_OP_amin:
+      *out = of(in, 0);
+      return is_never_empty(in);
+    case IR_OP_argmax:
+      return argmax_range(in, out);
+    case IR_OP_gather:
+    case IR_OP_reshape:
+    case IR_OP_permute:
+    case IR_OP_slice:
+    case IR_OP_broadcast:
+    case IR_OP_last:
+      *out = of(in, 0);
+      return true;
+    case IR_OP_concat:
+    case IR_OP_append:
+      *out = join_all(in);
+      return true;
+    default:
+      return false;
+  }
+}
+
+void ir_infer_range(ir_inference *in) {
+  range r, all;
+  in->lo = 1;
+  in->hi = 0;
+  if (!ir_dtype_is_int(in->type.dtype) || !op_range(in, &r)) return;
+  ir_dtype_range(in->type.dtype, &all.lo, &all.hi);
+  bool counted = in->op == IR_OP_pos || in->op == IR_OP_iota || in->op == IR_OP_size || in->op == IR_OP_argmax;
+  if (counted) r = (range){smaller(r.lo, all.hi), smaller(r.hi, all.hi)};
+  if (r.lo < all.lo || r.hi > all.hi || (r.lo == all.lo && r.hi == all.hi)) return;
+  in->lo = r.lo;
+  in->hi = r.hi;
+}

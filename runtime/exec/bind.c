@@ -1,0 +1,292 @@
+// Binding a call: tables of requests and positions, packed inputs, addresses of buffers, and the list of launches to
+// run.
+//
+// Everything is written into memory that is there already. What a program says is not trusted here either: buffers must
+// lie inside the arena, packed tensors must have the sizes that it counted with.
+#include <string.h>
+
+#include "runtime/base/checked.h"
+#include "runtime/exec/exec_internal.h"
+#include "runtime/state/session.h"
+
+#define BAD(...) weir_status_make(WEIR_CODE_INVALID_DATA, __VA_ARGS__)
+
+// Hands out the parts of a block one after the other.
+typedef struct {
+  uint8_t *next;
+  int64_t used;
+} cursor;
+
+static void *take(cursor *c, int64_t bytes) {
+  uint8_t *result = c->next;
+  bytes = (bytes + 63) & ~INT64_C(63);
+  if (c->next) c->next += bytes;
+  c->used += bytes;
+  return result;
+}
+
+// ---- tables
+
+static int64_t tables_place(weir_executor *x, const weir_entry *entry, const rt_totals *totals) {
+  cursor c = {x->tables.data, 0};
+  const rt_program *p = entry->program;
+  for (int i = 0; i < p->symbol_count; i++) {
+    unsigned tables = entry->tables[i];
+    int64_t requests = (int64_t)sizeof(int32_t) * totals->requests, rows = (int64_t)sizeof(int32_t) * totals->rows[i];
+    x->starts[i] = tables & RT_TABLE_STARTS ? take(&c, requests + (int64_t)sizeof(int32_t)) : NULL;
+    x->requests[i] = tables & RT_TABLE_REQUESTS ? take(&c, rows) : NULL;
+    x->positions[i] = tables & RT_TABLE_POSITIONS ? take(&c, rows) : NULL;
+    x->past[i] = tables & RT_TABLE_PAST ? take(&c, requests) : NULL;
+  }
+  for (int i = 0; i < p->state_count; i++) x->state_tables[i] = take(&c, (int64_t)sizeof(void *) * totals->requests);
+  return c.used;
+}
+
+// Rows of request |r| of symbol |i|, of which |begin| stand before.
+static void tables_fill(weir_executor *x, int i, int r, int64_t begin, int64_t rows, int64_t past) {
+  if (x->starts[i]) x->starts[i][r] = (int32_t)begin, x->starts[i][r + 1] = (int32_t)(begin + rows);
+  if (x->past[i]) x->past[i][r] = (int32_t)past;
+  for (int64_t k = 0; x->requests[i] && k < rows; k++) x->requests[i][begin + k] = (int32_t)r;
+  for (int64_t k = 0; x->positions[i] && k < rows; k++) x->positions[i][begin + k] = (int32_t)(past + k);
+}
+
+// ---- states
+
+// Where the states of an entry without a session begin; |state_tables[i][0]| holds it until the requests are placed.
+static void states_place(weir_executor *x, const weir_entry *entry, const rt_totals *totals) {
+  const rt_program *p = entry->program;
+  cursor c = {x->states.data, 0};
+  for (int i = 0; i < p->state_count; i++) {
+    const rt_state *s = &p->states[i];
+    int64_t bytes = s->rows ? s->row_bytes : (s->row_bytes + 63) & ~INT64_C(63);
+    int64_t count = s->rows ? totals->rows[s->symbol] : totals->requests;
+    uint8_t *base = take(&c, bytes * count);
+    x->state_tables[i][0] = base;
+    for (int r = 0; !s->rows && r < totals->requests; r++) {
+      x->state_tables[i][r] = base + r * bytes;
+      rt_state_fill(base + r * bytes, s->row_bytes, s->dtype, s->initial);
+    }
+  }
+}
+
+static void states_point(weir_executor *x, const weir_entry *entry, const weir_session *session, int r,
+                         const int64_t *begins) {
+  const rt_program *p = entry->program;
+  for (int i = 0; i < p->state_count; i++) {
+    const rt_state *s = &p->states[i];
+    if (session) {
+      x->state_tables[i][r] = rt_session_state(session, entry->states[i]);
+    } else if (s->rows) {
+      x->state_tables[i][r] = (uint8_t *)x->state_tables[i][0] + begins[s->symbol] * s->row_bytes;
+    }
+  }
+}
+
+// ---- inputs and outputs
+
+static weir_status tensors_place(weir_executor *x, const rt_program *p, const rt_need *need, int requests) {
+  cursor c = {x->packing.data, 0};
+  for (int i = 0; i < p->input_count + p->output_count; i++) {
+    bool input = i < p->input_count;
+    int k = input ? i : i - p->input_count;
+    const rt_tensor *t = input ? &p->inputs[k] : &p->outputs[k];
+    int64_t bytes;
+    if (!rt_expr_eval(t->bytes, need->sizes, &bytes)) return BAD("'%s': bytes", t->name);
+    // The place for packing; one request, or several that stand in a row, are used where they are.
+    void *place = requests > 1 ? take(&c, bytes) : NULL;
+    if (requests > 1) (void)take(&c, RT_SLACK_BYTES);
+    (input ? x->inputs : x->outputs)[k] = place;
+    (input ? x->input_bytes : x->output_bytes)[k] = 0;
+    (input ? x->input_packed : x->output_packed)[k] = false;
+  }
+  return WEIR_OK;
+}
+
+// |t|'s |bytes| of request |r| follow the |*before| bytes of the requests before it. Copies once they do not stand in a
+// row.
+static weir_status input_add(weir_executor *x, const rt_tensor *t, int i, const weir_request *requests, int r,
+                             int64_t bytes, int64_t limit) {
+  int64_t before = x->input_bytes[i];
+  const uint8_t *first = requests[0].inputs[i].data, *data = requests[r].inputs[i].data;
+  if (bytes > limit - before) return BAD("'%s': more bytes than the program counts", t->name);
+  if (bytes && !x->input_packed[i] && r && data != first + before) {
+    if (before) memcpy(x->inputs[i], first, (size_t)before);
+    x->input_packed[i] = true;
+  }
+  if (bytes && x->input_packed[i]) memcpy((uint8_t *)x->inputs[i] + before, data, (size_t)bytes);
+  x->input_bytes[i] = before + bytes;
+  return WEIR_OK;
+}
+
+static weir_status tensors_add(weir_executor *x, const rt_program *p, const weir_request *requests, int r,
+                               const int64_t *values, const rt_need *need) {
+  for (int i = 0; i < p->input_count; i++) {
+    int64_t bytes, limit;
+    WEIR_TRY(rt_tensor_request_bytes(&p->inputs[i], values, NULL, &bytes));
+    if (!rt_expr_eval(p->inputs[i].bytes, need->sizes, &limit)) return BAD("'%s': bytes", p->inputs[i].name);
+    WEIR_TRY(input_add(x, &p->inputs[i], i, requests, r, bytes, limit));
+  }
+  for (int i = 0; i < p->output_count; i++) {
+    int64_t bytes;
+    WEIR_TRY(rt_tensor_request_bytes(&p->outputs[i], values, NULL, &bytes));
+    const uint8_t *first = requests[0].outputs[i].data, *data = requests[r].outputs[i].data;
+    if (bytes && r && data != first + x->output_bytes[i]) x->output_packed[i] = true;
+    if (!weir_add_i64(x->output_bytes[i], bytes, &x->output_bytes[i])) return BAD("'%s': bytes", p->outputs[i].name);
+  }
+  return WEIR_OK;
+}
+
+static weir_status tensors_check(weir_executor *x, const rt_program *p, const weir_request *requests,
+                                 const rt_need *need) {
+  for (int i = 0; i < p->input_count + p->output_count; i++) {
+    bool input = i < p->input_count;
+    int k = input ? i : i - p->input_count;
+    const rt_tensor *t = input ? &p->inputs[k] : &p->outputs[k];
+    int64_t bytes = input ? x->input_bytes[k] : x->output_bytes[k], expected;
+    if (!rt_expr_eval(t->bytes, need->sizes, &expected) || bytes != expected) {
+      return BAD("'%s': the program counts %lld bytes, the requests have %lld", t->name, (long long)expected,
+                 (long long)bytes);
+    }
+    if (input && !x->input_packed[k]) x->inputs[k] = requests[0].inputs[k].data;
+    if (!input && !x->output_packed[k]) x->outputs[k] = requests[0].outputs[k].data;
+  }
+  return WEIR_OK;
+}
+
+void rt_unpack_outputs(weir_executor *x, const weir_entry *entry, const weir_request *requests, int request_count) {
+  const rt_program *p = entry->program;
+  for (int i = 0; i < p->output_count; i++) {
+    const uint8_t *from = x->outputs[i];
+    for (int r = 0; x->output_packed[i] && r < request_count; r++) {
+      const weir_view *view = &requests[r].outputs[i];
+      size_t bytes = weir_dtype_bytes(view->dtype);
+      for (int d = 0; d < view->rank; d++) bytes *= (size_t)view->shape[d];
+      if (bytes) memcpy(view->data, from, bytes);
+      from += bytes;
+    }
+  }
+}
+
+static weir_status requests_place(weir_executor *x, const weir_entry *entry, weir_request *requests,
+                                  const rt_totals *totals, const rt_need *need) {
+  const rt_program *p = entry->program;
+  int64_t begins[RT_MAX_SYMBOLS] = {0};
+  WEIR_TRY(tensors_place(x, p, need, totals->requests));
+  if (!p->step) states_place(x, entry, totals);
+  for (int r = 0; r < totals->requests; r++) {
+    int64_t values[RT_MAX_SYMBOLS], past[RT_MAX_SYMBOLS];
+    weir_session *session = requests[r].session;
+    rt_session_past(session, entry, past);
+    WEIR_TRY(rt_request_bind(entry, &requests[r], r, past, values));
+    states_point(x, entry, session, r, begins);
+    for (int i = 0; i < p->symbol_count; i++) {
+      if (p->symbols[i].role == RT_ROLE_PLAIN) continue;
+      tables_fill(x, i, r, begins[i], values[i], past[i]);
+      begins[i] += values[i];
+    }
+    WEIR_TRY(tensors_add(x, p, requests, r, values, need));
+    if (session) rt_session_begin(session, entry, values);
+  }
+  return tensors_check(x, p, requests, need);
+}
+
+// ---- launches
+
+static weir_status buffers_place(weir_executor *x, const rt_program *p, const rt_need *need) {
+  for (int i = 0; i < p->buffer_count; i++) {
+    int64_t offset, bytes;
+    const rt_buffer *b = &p->buffers[i];
+    if (!rt_expr_eval(b->offset, need->sizes, &offset) || !rt_expr_eval(b->bytes, need->sizes, &bytes) || offset < 0 ||
+        bytes < 0 || offset % 64 || offset > need->arena_bytes || bytes > need->arena_bytes - offset) {
+      return BAD("buffer '%s' is outside the arena", b->name);
+    }
+    x->buffers[i] = x->arena.data + offset;
+    x->buffer_ends[i] = offset + bytes;
+  }
+  return WEIR_OK;
+}
+
+static void *pointer_of(const weir_executor *x, rt_arg arg) {
+  switch (arg.kind) {
+    case RT_ARG_BUFFER:
+      return x->buffers[arg.index];
+    case RT_ARG_INPUT:
+      return x->inputs[arg.index];
+    case RT_ARG_OUTPUT:
+      return x->outputs[arg.index];
+    case RT_ARG_STATE:
+      return x->state_tables[arg.index];
+    case RT_ARG_STARTS:
+      return x->starts[arg.index];
+    case RT_ARG_REQUESTS:
+      return x->requests[arg.index];
+    case RT_ARG_POSITIONS:
+      return x->positions[arg.index];
+    case RT_ARG_PAST:
+      return x->past[arg.index];
+    case RT_ARG_WEIGHT:
+      break;  // filled in once
+  }
+  return NULL;
+}
+
+static bool guard_open(const rt_launch *launch, const int64_t *sizes, bool *out_ok) {
+  int64_t value;
+  *out_ok = true;
+  if (!launch->guard.op_count) return true;
+  *out_ok = rt_expr_eval(launch->guard, sizes, &value);
+  return *out_ok && value >= launch->guard_lo && value < launch->guard_hi;
+}
+
+// Launches that run become records. The `sync` of one that does not run falls to the next; between launches that thread
+// 0 does alone its own order is enough, and the sync stays pending until another thread takes part.
+static weir_status records_make(rt_bound *bound, const int64_t *sizes, int threads) {
+  const rt_program *p = bound->entry->program;
+  bool pending = false, shared = false;  // a sync is due; several threads have worked since the last barrier
+  int since = 0;                         // records since the last barrier
+  bound->record_count = 0;
+  for (int i = 0; i < p->launch_count; i++) {
+    const rt_launch *launch = &p->launches[i];
+    int64_t grid;
+    bool ok, open = guard_open(launch, sizes, &ok);
+    if (!ok || !rt_expr_eval(launch->grid, sizes, &grid) || grid < 0) return BAD("launch %d: no valid grid", i);
+    pending |= launch->sync;
+    if (!open || !grid) continue;
+    rt_record *record = &bound->records[bound->record_count++];
+    record->kernel = bound->entry->kernels[launch->kernel];
+    record->args = bound->launch_args[i];
+    record->dims = bound->launch_dims[i];
+    record->grid = grid;
+    record->launch = i;
+    rt_record_split(record, threads, launch->flops_per_item, launch->bytes_per_item);
+    record->barrier = pending && since && (shared || !record->solo);
+    if (record->barrier) pending = shared = false, since = 0;
+    if (!since) pending = false;
+    shared |= !record->solo;
+    since++;
+  }
+  return WEIR_OK;
+}
+
+weir_status rt_bind_call(weir_executor *x, rt_bound *bound, weir_request *requests, const rt_totals *totals,
+                         const rt_need *need) {
+  const weir_entry *entry = bound->entry;
+  weir_memory *m = &x->measured;
+  *m = (weir_memory){.weights_bytes = entry->weight_bytes, .scratch_bytes = (int64_t)x->scratch.bytes};
+  m->table_bytes = tables_place(x, entry, totals);
+  m->packing_bytes = need->packing_bytes;
+  m->state_bytes = need->state_bytes;
+  WEIR_TRY(requests_place(x, entry, requests, totals, need));
+  WEIR_TRY(buffers_place(x, entry->program, need));
+  for (int i = 0; i < bound->varying_count; i++) {
+    if (!rt_expr_eval(bound->varying[i].expr, need->sizes, bound->varying[i].place))
+      return BAD("a launch has no valid sizes");
+  }
+  for (int i = 0; i < bound->pointer_count; i++) {
+    rt_arg arg = bound->pointers[i].arg;
+    *bound->pointers[i].place = pointer_of(x, arg);
+    if (arg.kind == RT_ARG_BUFFER && x->buffer_ends[arg.index] > m->arena_bytes)
+      m->arena_bytes = x->buffer_ends[arg.index];
+  }
+  return records_make(bound, need->sizes, rt_team_thread_count(x->team));
+}

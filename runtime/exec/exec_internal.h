@@ -1,0 +1,203 @@
+// What the files of this folder share: models, calls and executors as they are in memory.
+//
+// A call goes through five stages, each in a file: request.c reads what the requests say, plan.c turns it into sizes
+// and bytes, bind.c places tables and resolves launches, launch.c runs them on the team, executor.c holds the whole
+// together.
+#ifndef WEIR_RUNTIME_EXEC_EXEC_INTERNAL_H
+#define WEIR_RUNTIME_EXEC_EXEC_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "runtime/base/team.h"
+#include "runtime/exec/model.h"
+
+enum {
+  RT_MAX_SYMBOLS = 64,  // of one program; more are refused when a model is made
+  RT_MAX_SIZES = 3 * RT_MAX_SYMBOLS + 1,
+  RT_SLACK_BYTES = 64,  // behind every block: kernels may read a whole vector that begins inside
+};
+
+// ---- models
+
+// A state of the model's sessions: of all step entries that name its path.
+typedef struct {
+  const char *path;
+  rt_dtype dtype;
+  bool rows;
+  int growing;        // rows: index into the model's growing symbols
+  int64_t row_bytes;  // of one row, or of the block
+  double initial;
+} rt_model_state;
+
+// A symbol whose rows add up in sessions.
+typedef struct {
+  const char *name;
+  int64_t hi;
+} rt_growing;
+
+// Which tables of a symbol some launch reads: bits by argument kind.
+enum { RT_TABLE_STARTS = 1, RT_TABLE_REQUESTS = 2, RT_TABLE_POSITIONS = 4, RT_TABLE_PAST = 8 };
+
+struct weir_entry {
+  weir_model *model;
+  const rt_program *program;
+  int size_requests;         // index of the size R
+  rt_kernel_entry *kernels;  // one for each of the program's
+  const void **weights;      // likewise
+  const char **input_dims;   // text
+  const char **output_dims;
+  int *states;                  // step: the model's state of each of the program's
+  int growing[RT_MAX_SYMBOLS];  // step: index into the model's growing symbols, else -1
+  unsigned tables[RT_MAX_SYMBOLS];
+  int64_t weight_bytes;
+  int64_t scratch_bytes;  // of one thread, with slack
+};
+
+struct weir_model {
+  atomic_int references;
+  weir_pool pool;  // everything but this struct
+  const weir_allocator *allocator;
+  const char *name, *isa;
+  weir_hash identity;
+  rt_kernel_provider provider;
+  void *weight_context;
+  void (*destroy_weights)(void *context);
+  weir_entry *entries;
+  int entry_count;
+  rt_model_state *states;
+  int state_count;
+  rt_growing *growing;
+  int growing_count;
+};
+
+// "T, 576" in |buffer|; dims of an interface tensor over the program's symbols. Cut short with "..." where it does not
+// fit.
+void rt_dims_text(const rt_program *program, const rt_tensor *tensor, char *buffer, size_t bytes);
+
+// ---- what a call asks for
+
+// Sums over the requests; index: symbol of the program.
+typedef struct {
+  int requests;
+  int64_t rows[RT_MAX_SYMBOLS];      // of all requests; plain symbols: the common value
+  int64_t most[RT_MAX_SYMBOLS];      // of one request
+  int64_t all_most[RT_MAX_SYMBOLS];  // of one request, earlier calls included
+  int64_t session_bytes;             // step: of the sessions' states after the call
+} rt_totals;
+
+// A request's values of the program's symbols. INVALID_ARGUMENT: number, types or shapes of inputs; symbols out of
+// bounds. |past| may be null (none).
+weir_status rt_request_bind(const weir_entry *entry, const weir_request *request, int index, const int64_t *past,
+                            int64_t *out_values) WEIR_MUST_USE;
+// Bounds and divisors of the values alone.
+weir_status rt_values_check(const weir_entry *entry, int index, const int64_t *values,
+                            const int64_t *past) WEIR_MUST_USE;
+// Every element of integer inputs is in its range.
+weir_status rt_request_check_elements(const weir_entry *entry, const weir_request *request, int index) WEIR_MUST_USE;
+// Fills in type and shape of the outputs; with |room|, they must have memory for them.
+weir_status rt_request_outputs(const weir_entry *entry, weir_request *request, int index, const int64_t *values,
+                               bool room) WEIR_MUST_USE;
+// Bytes of |tensor| for one request. OUT_OF_RANGE on overflow. |out_shape| may be null.
+weir_status rt_tensor_request_bytes(const rt_tensor *tensor, const int64_t *values, int64_t *out_shape,
+                                    int64_t *out_bytes) WEIR_MUST_USE;
+
+// Adds a request to the totals. INVALID_ARGUMENT: plain symbols differ; OUT_OF_RANGE: more rows than tables can number.
+weir_status rt_totals_add(const weir_entry *entry, rt_totals *totals, const int64_t *values,
+                          const int64_t *past) WEIR_MUST_USE;
+
+// ---- what a call needs
+
+typedef struct {
+  int64_t sizes[RT_MAX_SIZES];
+  int64_t arena_bytes;
+  int64_t table_bytes;
+  int64_t packing_bytes;
+  int64_t state_bytes;  // of states that only live in the call
+} rt_need;
+
+weir_status rt_plan_call(const weir_entry *entry, const rt_totals *totals, rt_need *out_need) WEIR_MUST_USE;
+// Sets the total; false on overflow.
+bool rt_memory_total(weir_memory *memory);
+
+// ---- executors
+
+typedef struct {
+  _Alignas(64) atomic_llong next;  // first item that nobody has taken yet
+  _Alignas(64) rt_kernel_entry kernel;
+  void **args;
+  int64_t *dims;
+  int64_t grid;
+  int64_t first;  // items that each thread takes without asking; |chunk| at a time after that
+  int64_t chunk;
+  int launch;
+  bool barrier;  // all threads meet before it
+  bool solo;     // too small to share: thread 0 does it all
+} rt_record;
+
+// An expression whose value goes to a place on every call.
+typedef struct {
+  rt_expr expr;
+  int64_t *place;
+} rt_varying;
+
+// A pointer argument that depends on the call.
+typedef struct {
+  rt_arg arg;
+  void **place;
+} rt_pointer;
+
+// An entry in an executor: launch records with their constant parts filled in.
+typedef struct {
+  const weir_entry *entry;
+  rt_record *records;  // of the launches that run in this call, first |record_count|
+  int record_count;
+  void ***launch_args;  // of each launch
+  int64_t **launch_dims;
+  rt_varying *varying;  // dims
+  int varying_count;
+  rt_pointer *pointers;
+  int pointer_count;
+} rt_bound;
+
+typedef struct {
+  uint8_t *data;
+  size_t bytes;
+} rt_block;
+
+struct weir_executor {
+  weir_model *model;
+  weir_pool pool;
+  rt_team *team;
+  bool no_growth;
+  atomic_int busy;
+  rt_bound *bound;  // of each entry
+  rt_block arena, tables, packing, states, scratch;
+  size_t scratch_stride;
+  weir_memory measured;
+  // Of the current call, room for the largest entry:
+  uint8_t **buffers;
+  int64_t *buffer_ends;
+  void **inputs, **outputs;
+  int64_t *input_bytes, *output_bytes;  // of all requests
+  bool *input_packed, *output_packed;   // gathered into, scattered from |packing|
+  void ***state_tables;
+  int32_t *starts[RT_MAX_SYMBOLS], *requests[RT_MAX_SYMBOLS], *positions[RT_MAX_SYMBOLS], *past[RT_MAX_SYMBOLS];
+};
+
+// Makes every block at least as large as |need| says. OUT_OF_MEMORY leaves the executor as it was, or with some blocks
+// larger.
+weir_status rt_executor_grow(weir_executor *executor, const rt_need *need) WEIR_MUST_USE;
+// Places tables, packs inputs, resolves every launch, and counts |executor->measured| but for the states. The
+// executor's blocks must be large enough for |need|.
+weir_status rt_bind_call(weir_executor *executor, rt_bound *bound, weir_request *requests, const rt_totals *totals,
+                         const rt_need *need) WEIR_MUST_USE;
+// Copies packed outputs to the requests' memory.
+void rt_unpack_outputs(weir_executor *executor, const weir_entry *entry, const weir_request *requests,
+                       int request_count);
+
+// How |record->grid| items are shared by |threads|, from the compiler's estimate of an item.
+void rt_record_split(rt_record *record, int threads, int64_t flops_per_item, int64_t bytes_per_item);
+// Runs the records. CANCELLED, INTERNAL (a kernel refused).
+weir_status rt_launch_all(weir_executor *executor, rt_bound *bound, weir_run_options *options) WEIR_MUST_USE;
+
+#endif

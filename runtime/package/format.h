@@ -1,0 +1,58 @@
+// The package file, byte by byte. Little-endian; docs/package.md is the page for people.
+//
+//   0      rt_package_header, then zeros up to 4096
+//   4096   the sections in the order of the table, each at the next multiple of 4096, zeros between
+//   end    the section table, at the next multiple of 4096: section_count entries; the file ends with the last one
+//
+// The table stands at the end so that a writer can stream sections of unknown number and size. One layout is legal for
+// given sections: there are no gaps to hide things in, and equal inputs give equal files.
+#ifndef WEIR_RUNTIME_PACKAGE_FORMAT_H
+#define WEIR_RUNTIME_PACKAGE_FORMAT_H
+
+#include <stdint.h>
+
+#define RT_PACKAGE_MAGIC "\x89WEIRPK\n"
+
+enum {
+  RT_PACKAGE_VERSION = 1,
+  RT_PACKAGE_ALIGNMENT = 4096,
+  RT_PACKAGE_MAX_SECTIONS = 4096,
+  RT_PACKAGE_NAME_BYTES = 80,  // with the NUL
+  RT_PACKAGE_WEIGHT_ALIGNMENT = 64,
+};
+
+typedef struct {
+  char magic[8];
+  uint32_t version;
+  uint32_t section_count;
+  uint64_t file_bytes;
+  uint64_t table_offset;
+  uint8_t table_hash[32];  // BLAKE2b-256 of the 32 bytes before it, then the table
+} rt_package_header;
+
+typedef struct {
+  char name[RT_PACKAGE_NAME_BYTES];  // [A-Za-z0-9._+-] and single '/' between parts, no part "." or ".."; filled up
+                                     // with NULs
+  uint64_t offset;
+  uint64_t bytes;
+  uint8_t hash[32];  // BLAKE2b-256 of the section
+} rt_package_record;
+
+#ifdef __cplusplus
+static_assert(sizeof(rt_package_header) == 64 && sizeof(rt_package_record) == 128, "no padding");
+#else
+_Static_assert(sizeof(rt_package_header) == 64 && sizeof(rt_package_record) == 128, "no padding");
+#endif
+
+// Names of sections, and prefixes of families.
+#define RT_SECTION_MANIFEST "manifest"
+#define RT_SECTION_SOURCE "source/"    // + path: resolved model and plan text
+#define RT_SECTION_PROGRAM "program/"  // + entry: text of its rt_program
+#define RT_SECTION_KERNELS "kernels/"  // + isa: emitted C, for readers
+#define RT_SECTION_OBJECT "object/"    // + isa: ELF shared object
+#define RT_SECTION_WEIGHTS_INDEX "weights.index"
+#define RT_SECTION_WEIGHTS "weights"
+#define RT_SECTION_TOKENIZER "tokenizer"
+#define RT_SECTION_GOLDEN "golden"
+
+#endif

@@ -1,0 +1,317 @@
+#include "tests/common/lowered_case.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/program_interp.h"
+#include "runtime/base/half.h"
+#include "tests/common/random_module.h"
+
+// ---- elements
+
+static void put(ir_dtype dtype, void *to, int64_t i, double value) {
+  switch (dtype) {
+    case IR_f32: ((float *)to)[i] = (float)value; break;
+    case IR_f64: ((double *)to)[i] = value; break;
+    case IR_f16: ((uint16_t *)to)[i] = weir_f32_to_f16((float)value); break;
+    case IR_bf16: ((uint16_t *)to)[i] = weir_f32_to_bf16((float)value); break;
+    case IR_i8: ((int8_t *)to)[i] = (int8_t)value; break;
+    case IR_u8: case IR_bool: ((uint8_t *)to)[i] = (uint8_t)value; break;
+    case IR_i16: ((int16_t *)to)[i] = (int16_t)value; break;
+    case IR_i32: ((int32_t *)to)[i] = (int32_t)value; break;
+    case IR_i64: ((int64_t *)to)[i] = (int64_t)value; break;
+    default: break;
+  }
+}
+
+static double get(ir_dtype dtype, const void *from, int64_t i) {
+  switch (dtype) {
+    case IR_f32: return ((const float *)from)[i];
+    case IR_f64: return ((const double *)from)[i];
+    case IR_f16: return weir_f16_to_f32(((const uint16_t *)from)[i]);
+    case IR_bf16: return weir_bf16_to_f32(((const uint16_t *)from)[i]);
+    case IR_i8: return ((const int8_t *)from)[i];
+    case IR_u8: case IR_bool: return ((const uint8_t *)from)[i];
+    case IR_i16: return ((const int16_t *)from)[i];
+    case IR_i32: return ((const int32_t *)from)[i];
+    case IR_i64: return (double)((const int64_t *)from)[i];
+    default: return NAN;
+  }
+}
+
+// 64-byte aligned.
+static void *room(weir_arena *arena, int64_t bytes) {
+  uintptr_t at = (uintptr_t)weir_arena_alloc(arena, (size_t)bytes + 64);
+  return (void *)((at + 63) & ~(uintptr_t)63);
+}
+
+static void *elements_of(weir_arena *arena, const ir_tensor *tensor) {
+  int64_t count = ir_tensor_elements(tensor);
+  void *data = room(arena, count * 8);
+  for (int64_t i = 0; i < count; i++) put(tensor->dtype, data, i, tensor->data[i]);
+  return data;
+}
+
+static int64_t tensor_bytes(const ir_tensor *tensor) { return ir_tensor_elements(tensor) * ir_dtype_bytes(tensor->dtype); }
+
+// ---- making
+
+static weir_storage storage_f32(void *user, const char *path) {
+  (void)user;
+  (void)path;
+  return WEIR_STORAGE_F32;
+}
+
+static void *pack_weight(weir_arena *arena, const cg_weight *weight, const ir_tensor *tensor) {
+  unsigned char *plain = elements_of(arena, tensor);
+  if (weight->format.layout == CG_LAYOUT_PLAIN) return plain;
+  char *out = room(arena, weight->bytes);
+  int64_t panel_bytes = 64 * weight->dims[1], row_bytes = 4 * weight->dims[1];
+  for (int64_t first = 0; first < weight->dims[0]; first += IR_LANES) {
+    const void *rows[IR_LANES];
+    for (int i = 0; i < IR_LANES; i++) rows[i] = first + i < weight->dims[0] ? plain + (first + i) * row_bytes : NULL;
+    cg_panel_pack(weight->format.storage, rows, weight->dims[1], out + first / IR_LANES * panel_bytes);
+  }
+  return out;
+}
+
+static void pack_weights(lowered_case *c) {
+  c->weights = WEIR_NEW_ARRAY(c->arena, void *, c->program->weight_count);
+  for (int w = 0; w < c->program->weight_count; w++) {
+    const cg_weight *weight = NULL;
+    for (int i = 0; i < c->code->weight_count; i++)
+      if (strcmp(c->code->weights[i].key, c->program->weights[w].path) == 0) weight = &c->code->weights[i];
+    for (int p = 0; p < c->function->param_count; p++) {
+      const ir_param *param = &c->function->params[p];
+      if (param->kind == IR_PARAM_WEIGHT && strcmp(param->name, weight->path) == 0) c->weights[w] = pack_weight(c->arena, weight, &c->args[0][p]);
+    }
+  }
+}
+
+weir_status lowered_case_finish(lowered_case *c) {
+  for (int r = 0; r < c->requests; r++) {
+    c->expected[r] = WEIR_NEW_ARRAY(c->arena, ir_tensor, c->function->result_count);
+    WEIR_TRY_CTX(ir_interpret(c->arena, c->function, c->args[r], c->expected[r]), "graph interpreter");
+  }
+  pack_weights(c);
+  return WEIR_OK;
+}
+
+static void set_initial(const ir_param *param, ir_tensor *tensor) {
+  double initial = param->init ? strtod(param->init, NULL) : 0;
+  for (int64_t i = 0; i < ir_tensor_elements(tensor); i++) tensor->data[i] = initial;
+}
+
+weir_status lowered_case_make(weir_arena *arena, const ir_function *function, uint64_t seed, int requests, bool fresh, lowered_case *out) {
+  *out = (lowered_case){.arena = arena, .function = function, .requests = requests};
+  const ir_module *module = function->module;
+  cg_lower_options options = {storage_f32, NULL};
+  WEIR_TRY(cg_lower(arena, module, &options, &out->code));
+  for (int i = 0; i < out->code->program_count; i++)
+    if (strcmp(out->code->programs[i]->name, function->name) == 0) out->program = out->code->programs[i];
+  int symbols = ir_symbol_count(module->dims);
+  for (int r = 0; r < requests; r++) {
+    out->sizes[r] = WEIR_NEW_ARRAY(arena, int64_t, symbols);
+    out->args[r] = WEIR_NEW_ARRAY(arena, ir_tensor, function->param_count);
+    random_module_sizes(module, seed + 1000 * (uint64_t)r, out->sizes[r]);
+    for (int s = 0; s < symbols; s++)
+      if (ir_symbol_at(module->dims, s)->role == IR_ROLE_PLAIN) out->sizes[r][s] = out->sizes[0][s];
+    for (int s = 0; fresh && s < symbols; s++)
+      if (ir_symbol_at(module->dims, s)->past) out->sizes[r][ir_symbol_at(module->dims, s)->past->index] = 0;
+    random_module_args(arena, function, seed + 1000 * (uint64_t)r, out->sizes[r], out->args[r]);
+    for (int p = 0; p < function->param_count; p++)
+      if (function->params[p].kind == IR_PARAM_WEIGHT) out->args[r][p] = out->args[0][p];
+    for (int p = 0; fresh && p < function->param_count; p++)
+      if (function->params[p].kind == IR_PARAM_STATE && !function->params[p].rows) set_initial(&function->params[p], &out->args[r][p]);
+  }
+  return lowered_case_finish(out);
+}
+
+// ---- comparing
+
+static const char *differs(lowered_case *c, int r, int result, const void *data, double tolerance) {
+  const ir_tensor *expected = &c->expected[r][result];
+  if (!ir_dtype_is_float(expected->dtype)) tolerance = 0;
+  for (int64_t i = 0; i < ir_tensor_elements(expected); i++) {
+    double got = get(expected->dtype, data, i), want = expected->data[i];
+    if (!(fabs(got - want) <= tolerance * fmax(1, fabs(want))) && !(isnan(got) && isnan(want)) && got != want)
+      return weir_arena_printf(c->arena, "request %d, result %d, element %lld: %.9g instead of %.9g", r, result, (long long)i, got, want);
+  }
+  return NULL;
+}
+
+static int symbol_of(const lowered_case *c, const char *name) { return ir_symbol_find(c->function->module->dims, name)->index; }
+
+static int64_t past_of(const lowered_case *c, int r, const rt_symbol *symbol) {
+  const ir_symbol *past = ir_symbol_find(c->function->module->dims, weir_arena_printf(c->arena, "%s.past", symbol->name));
+  return past && symbol->grows ? c->sizes[r][past->index] : 0;
+}
+
+// ---- by the kernel interpreter
+
+// Inputs of all requests one behind the other.
+static void **pack_inputs(lowered_case *c, size_t *bytes) {
+  void **inputs = WEIR_NEW_ARRAY(c->arena, void *, c->program->input_count);
+  for (int p = 0, at = 0; p < c->function->param_count; p++) {
+    if (c->function->params[p].kind != IR_PARAM_INPUT) continue;
+    int64_t total = 0;
+    for (int r = 0; r < c->requests; r++) total += tensor_bytes(&c->args[r][p]);
+    char *to = inputs[at] = room(c->arena, total);
+    for (int r = 0; r < c->requests; r++) {
+      memcpy(to, elements_of(c->arena, &c->args[r][p]), (size_t)tensor_bytes(&c->args[r][p]));
+      to += tensor_bytes(&c->args[r][p]);
+    }
+    bytes[at++] = (size_t)total;
+  }
+  return inputs;
+}
+
+// Storage of each state and request, with the rows before and room for those of the call.
+static void ***make_states(lowered_case *c, size_t *bytes) {
+  void ***states = WEIR_NEW_ARRAY(c->arena, void **, c->program->state_count);
+  for (int p = 0, at = 0; p < c->function->param_count; p++) {
+    if (c->function->params[p].kind != IR_PARAM_STATE) continue;
+    const rt_state *state = &c->program->states[at];
+    bytes[at] = (size_t)state->row_bytes * (state->rows ? 64 : 1);
+    states[at] = WEIR_NEW_ARRAY(c->arena, void *, c->requests);
+    for (int r = 0; r < c->requests; r++) {
+      states[at][r] = room(c->arena, (int64_t)bytes[at]);
+      memcpy(states[at][r], elements_of(c->arena, &c->args[r][p]), (size_t)tensor_bytes(&c->args[r][p]));
+    }
+    at++;
+  }
+  return states;
+}
+
+static const char *check_results(lowered_case *c, void **outputs, void ***states, double tolerance) {
+  for (int i = 0, output = 0; i < c->function->result_count; i++) {
+    const ir_result *result = &c->function->results[i];
+    int state = -1;
+    for (int p = 0; result->state >= 0 && p <= result->state; p++) state += c->function->params[p].kind == IR_PARAM_STATE;
+    const char *from = state < 0 ? outputs[output++] : NULL;
+    for (int r = 0; r < c->requests; r++) {
+      const char *wrong = differs(c, r, i, state < 0 ? from : states[state][r], tolerance);
+      if (wrong) return wrong;
+      if (from) from += tensor_bytes(&c->expected[r][i]);
+    }
+  }
+  return NULL;
+}
+
+const char *lowered_case_check_interpreted(lowered_case *c, double tolerance) {
+  const rt_program *program = c->program;
+  weir_arena *arena = c->arena;
+  int64_t *values = WEIR_NEW_ARRAY(arena, int64_t, c->requests * program->symbol_count), *past = WEIR_NEW_ARRAY(arena, int64_t, c->requests * program->symbol_count);
+  for (int r = 0; r < c->requests; r++) {
+    for (int s = 0; s < program->symbol_count; s++) {
+      values[r * program->symbol_count + s] = c->sizes[r][symbol_of(c, program->symbols[s].name)];
+      past[r * program->symbol_count + s] = past_of(c, r, &program->symbols[s]);
+    }
+  }
+  size_t *input_bytes = WEIR_NEW_ARRAY(arena, size_t, program->input_count), *output_bytes = WEIR_NEW_ARRAY(arena, size_t, program->output_count);
+  size_t *state_bytes = WEIR_NEW_ARRAY(arena, size_t, program->state_count);
+  void **inputs = pack_inputs(c, input_bytes), **outputs = WEIR_NEW_ARRAY(arena, void *, program->output_count);
+  void ***states = make_states(c, state_bytes);
+  for (int i = 0, at = 0; i < c->function->result_count; i++) {
+    if (c->function->results[i].state >= 0) continue;
+    for (int r = 0; r < c->requests; r++) output_bytes[at] += (size_t)tensor_bytes(&c->expected[r][i]);
+    outputs[at] = room(arena, (int64_t)output_bytes[at]);
+    at++;
+  }
+  const ir_kernel **kernels = WEIR_NEW_ARRAY(arena, const ir_kernel *, program->kernel_count);
+  for (int k = 0; k < program->kernel_count; k++)
+    for (int i = 0; i < c->code->kernel_count; i++)
+      if (strcmp(c->code->kernels[i]->name, program->kernels[k].symbol) == 0) kernels[k] = c->code->kernels[i];
+  ir_program_call call = {.requests = c->requests, .values = values, .past = past, .inputs = (const void *const *)inputs, .input_bytes = input_bytes,
+                          .outputs = outputs, .output_bytes = output_bytes, .weights = (const void *const *)c->weights,
+                          .states = (void *const *const *)states, .state_bytes = state_bytes};
+  weir_status status = ir_program_interpret(program, kernels, &call, NULL);
+  if (status) {
+    const char *text = weir_arena_strdup(arena, weir_status_message(status));
+    weir_status_release(status);
+    return text;
+  }
+  return check_results(c, outputs, states, tolerance);
+}
+
+// ---- by the runtime
+
+static weir_status find_weight(void *context, const char *path, int64_t bytes, const void **out_data) {
+  const lowered_case *c = context;
+  (void)bytes;
+  for (int i = 0; i < c->program->weight_count; i++)
+    if (strcmp(c->program->weights[i].path, path) == 0) *out_data = c->weights[i];
+  return WEIR_OK;
+}
+
+static weir_view view_of(lowered_case *c, const ir_tensor *tensor, bool with_data) {
+  weir_view view = {.dtype = (weir_dtype)tensor->dtype, .rank = tensor->rank, .bytes = (size_t)tensor_bytes(tensor)};
+  for (int i = 0; i < tensor->rank; i++) view.shape[i] = tensor->dims[i];
+  view.data = with_data ? elements_of(c->arena, tensor) : room(c->arena, tensor_bytes(tensor) + 8);
+  if (!with_data) memset(view.data, 0xFF, view.bytes);
+  return view;
+}
+
+static weir_status make_request(lowered_case *c, weir_model *model, int r, weir_request *out) {
+  weir_view *inputs = WEIR_NEW_ARRAY(c->arena, weir_view, c->program->input_count);
+  int at = 0;
+  for (int p = 0; p < c->function->param_count; p++)
+    if (c->function->params[p].kind == IR_PARAM_INPUT) inputs[at++] = view_of(c, &c->args[r][p], true);
+  *out = (weir_request){.inputs = inputs, .outputs = WEIR_NEW_ARRAY(c->arena, weir_view, c->program->output_count)};
+  at = 0;
+  for (int i = 0; i < c->function->result_count; i++)
+    if (c->function->results[i].state < 0) out->outputs[at++] = view_of(c, &c->expected[r][i], false);
+  return c->program->step ? weir_session_open(model, NULL, 0, &out->session) : WEIR_OK;
+}
+
+static const char *compare_outputs(lowered_case *c, const weir_request *together, const weir_request *alone, int r, double tolerance) {
+  for (int i = 0, at = 0; i < c->function->result_count; i++) {
+    if (c->function->results[i].state >= 0) continue;
+    const weir_view *a = &together->outputs[at], *b = &alone->outputs[at];
+    at++;
+    const char *wrong = differs(c, r, i, a->data, tolerance);
+    if (wrong) return wrong;
+    if (memcmp(a->data, b->data, (size_t)tensor_bytes(&c->expected[r][i])) != 0)
+      return weir_arena_printf(c->arena, "request %d, result %d: other bits alone than in the batch", r, i);
+  }
+  return NULL;
+}
+
+static weir_status run_all(lowered_case *c, weir_model *model, weir_executor *executor, double tolerance, const char **out_wrong) {
+  const weir_entry *entry = weir_model_find_entry(model, c->program->name);
+  weir_request together[CASE_MAX_REQUESTS], alone[CASE_MAX_REQUESTS];
+  for (int r = 0; r < c->requests; r++) {
+    WEIR_TRY(make_request(c, model, r, &together[r]));
+    WEIR_TRY(make_request(c, model, r, &alone[r]));
+  }
+  WEIR_TRY_CTX(weir_run(executor, entry, together, c->requests, NULL), "together");
+  for (int r = 0; r < c->requests; r++) {
+    WEIR_TRY_CTX(weir_run(executor, entry, &alone[r], 1, NULL), "alone");
+    if (!*out_wrong) *out_wrong = compare_outputs(c, &together[r], &alone[r], r, tolerance);
+    weir_session_close(together[r].session);
+    weir_session_close(alone[r].session);
+  }
+  return WEIR_OK;
+}
+
+const char *lowered_case_check_run(lowered_case *c, rt_kernel_provider provider, int threads, double tolerance) {
+  provider.destroy = NULL;
+  const rt_program *programs[] = {c->program};
+  rt_model_parts parts = {.name = "case", .isa = "test", .programs = programs, .program_count = 1, .provider = provider, .find_weight = find_weight,
+                          .weight_context = c};
+  weir_model *model = NULL;
+  weir_executor *executor = NULL;
+  const char *wrong = NULL;
+  weir_executor_options options = {.threads = threads, .no_pin = true};
+  weir_status status = rt_model_create(&parts, &model);
+  if (!status) status = weir_executor_create(model, &options, &executor);
+  if (!status) status = run_all(c, model, executor, tolerance, &wrong);
+  weir_executor_destroy(executor);
+  weir_model_release(model);
+  if (status) {
+    wrong = weir_arena_strdup(c->arena, weir_status_message(status));
+    weir_status_release(status);
+  }
+  return wrong;
+}

@@ -1,0 +1,95 @@
+// What the tests of the CPU target share: kernels are compiled for every level that this machine runs, started on
+// poisoned outputs and compared with the interpreter.
+#ifndef WEIR_TESTS_CPU_HARNESS_H
+#define WEIR_TESTS_CPU_HARNESS_H
+
+#include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codegen/cpu/compile.h"
+#include "codegen/cpu/isa.h"
+#include "codegen/cpu/print.h"
+#include "ir/kernel.h"
+#include "runtime/base/half.h"
+#include "runtime/base/program.h"
+
+enum { CPU_MAX_LEVELS = 4 };
+
+typedef struct {
+  weir_arena arena;
+  int level_count;
+  cg_cpu_isa levels[CPU_MAX_LEVELS];
+  void *objects[CPU_MAX_LEVELS];
+  cg_cpu_object info[CPU_MAX_LEVELS];
+  char cache[64];
+} cpu_rig;
+
+static inline void cpu_must(weir_status status) {
+  if (status) cr_assert_fail("%s", weir_status_message(status));
+}
+
+static inline void cpu_rig_init(cpu_rig *rig) {
+  memset(rig, 0, sizeof *rig);
+  weir_arena_init(&rig->arena);
+  strcpy(rig->cache, "/tmp/weir-test-cpu-XXXXXX");
+  cr_assert(mkdtemp(rig->cache) != NULL);
+  for (const char *const *name = cg_cpu_isa_names(); *name; name++) {
+    cg_cpu_isa *isa = &rig->levels[rig->level_count];
+    cpu_must(cg_cpu_isa_find(&rig->arena, weir_arena_printf(&rig->arena, "cpu:%s", *name), isa));
+    if (cg_cpu_isa_runs_here(isa)) rig->level_count++;
+    else fprintf(stderr, "skipped: this machine does not run '%s'\n", *name);
+  }
+  cr_assert_gt(rig->level_count, 0);
+}
+
+static inline void cpu_rig_compile(cpu_rig *rig, const ir_kernel *const *kernels, int count) {
+  for (int i = 0; i < count; i++) cpu_must(ir_kernel_verify(kernels[i]));
+  cg_cpu_options options = {.cache_dir = rig->cache};
+  cpu_must(cg_cpu_compile(&rig->arena, kernels, count, rig->levels, rig->level_count, &options, rig->info));
+  for (int i = 0; i < rig->level_count; i++) {
+    rig->objects[i] = dlopen(rig->info[i].path, RTLD_NOW | RTLD_LOCAL);
+    cr_assert(rig->objects[i] != NULL, "%s", dlerror());
+  }
+}
+
+static inline void cpu_run(const cpu_rig *rig, int level, const ir_kernel *k, void *const *args, const int64_t *dims,
+                           int64_t begin, int64_t end) {
+  rt_kernel_fn fn;
+  void *symbol = dlsym(rig->objects[level], k->name);
+  cr_assert(symbol != NULL, "%s is not exported", k->name);
+  memcpy(&fn, &symbol, sizeof fn);
+  int64_t bytes;
+  cpu_must(cg_cpu_scratch_bytes(k, &bytes));
+  void *scratch = aligned_alloc(64, (size_t)bytes + 64);
+  memset(scratch, 0xAB, (size_t)bytes + 64);
+  fn(args, dims, begin, end, scratch);
+  for (int i = 0; i < 64; i++)
+    cr_assert_eq(((uint8_t *)scratch)[bytes + i], 0xAB, "%s writes past its scratch", k->name);
+  free(scratch);
+}
+
+static inline void cpu_rig_deinit(cpu_rig *rig) {
+  for (int i = 0; i < rig->level_count; i++)
+    if (rig->objects[i]) dlclose(rig->objects[i]);
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf '%s'", rig->cache);
+  cr_assert_eq(system(command), 0);
+  weir_arena_deinit(&rig->arena);
+}
+
+// A deterministic stream of bits.
+static inline uint64_t cpu_random(uint64_t *state) {
+  uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+  z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+  z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+  return z ^ z >> 31;
+}
+static inline float cpu_random_float(uint64_t *state) {
+  return (float)((double)(cpu_random(state) >> 11) * 0x1p-52 - 1.0);
+}
+
+#endif

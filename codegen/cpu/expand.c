@@ -7,7 +7,7 @@
 
 #include "codegen/cpu/code.h"
 
-enum { MAX_STATEMENTS = 1000000 };
+enum { MAX_STATEMENTS = 200000 };
 
 typedef struct partial {
   cg_slot *target, *sums;

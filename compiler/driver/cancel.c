@@ -23,5 +23,6 @@ const int *cli_cancel_install(void) {
   sigaction(SIGTERM, &action, NULL);
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, NULL);
+  sigaction(SIGXFSZ, &action, NULL);  // a limit on file sizes is a failed write, like a full disk
   return &cancel_flag;
 }

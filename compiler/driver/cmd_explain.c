@@ -90,6 +90,15 @@ static int check_size_names(explanation *x) {
 
 // ---- memory
 
+// The last of |buffers|, unless an equal one was printed: equal layers use the same places.
+static void print_buffer(const json_t *buffers, const char *name, int64_t offset, int64_t bytes) {
+  size_t count = json_array_size(buffers);
+  for (size_t i = 0; i + 1 < count; i++) {
+    if (json_equal(json_array_get(buffers, i), json_array_get(buffers, count - 1))) return;
+  }
+  printf("    %10lld .. %10lld  %s\n", (long long)offset, (long long)(offset + bytes), name);
+}
+
 static void explain_memory(explanation *x, const cli_program_cost *cost, json_t *entry) {
   const rt_program *program = cost->program;
   cli *c = x->c;
@@ -103,7 +112,7 @@ static void explain_memory(explanation *x, const cli_program_cost *cost, json_t 
     if (!rt_expr_eval(program->buffers[i].bytes, cost->sizes, &bytes) || !rt_expr_eval(program->buffers[i].offset, cost->sizes, &offset)) continue;
     const char *name = program->buffers[i].name ? program->buffers[i].name : "";
     json_array_append_new(buffers, json_pack("{s:s,s:I,s:I}", "name", name, "offset", (json_int_t)offset, "bytes", (json_int_t)bytes));
-    if (!c->json) printf("    %10lld .. %10lld  %s\n", (long long)offset, (long long)(offset + bytes), name);
+    if (!c->json) print_buffer(buffers, name, offset, bytes);
   }
   json_object_set_new(entry, "arena_bytes", json_integer(cost->arena_bytes));
   json_object_set_new(entry, "weights_bytes", json_integer(cost->weights_bytes));

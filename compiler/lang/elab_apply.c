@@ -53,7 +53,7 @@ static void order_params(lang_elab *elab, lang_function *function, const lang_li
     params[count++].name = listing->paths.data[use->order];
   }
   for (int i = 0; i < count; i++) params[i].value->result = i;
-  memcpy(ir->params, params, (size_t)count * sizeof *params);
+  if (count) memcpy(ir->params, params, (size_t)count * sizeof *params);
 }
 
 static void add_results(lang_function *function, lang_value result, const lang_params *names, const lang_listing *listing) {

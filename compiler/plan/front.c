@@ -50,13 +50,21 @@ static const char *last_model(const lang_program *program, const char *path) {
 
 static bool is_plan_file(const plan_request *request) { return request->plan && weir_file_exists(request->plan); }
 
-// With a plan in a file of its own, the root is a text that uses both.
-static weir_status load_both(plan_unit *unit, const lang_search *search) {
+// A plan in a file of its own speaks of the model: it is the root, with a last line that uses the model's text.
+static weir_status load_plan_file(plan_unit *unit, const lang_search *search) {
   const plan_request *request = unit->request;
-  const char *model = absolute(unit->arena, request->text), *plan = absolute(unit->arena, request->plan);
-  const char *text =
-      weir_arena_printf(unit->arena, "use \"%s\";\nuse \"%s\";\n", quoted(unit->arena, model), quoted(unit->arena, plan));
-  WEIR_TRY(lang_load_text(unit->arena, "model and plan", text, strlen(text), search, unit->diags, &unit->program));
+  weir_arena *arena = unit->arena;
+  const char *model = absolute(arena, request->text), *path = absolute(arena, request->plan);
+  char *plan = NULL;
+  size_t size = 0;
+  WEIR_TRY(weir_file_read(path, LANG_MAX_SOURCE_BYTES, &plan, &size));
+  const char *use = weir_arena_printf(arena, "\nuse \"%s\";\n", quoted(arena, model));
+  size_t extra = strlen(use);
+  char *text = weir_arena_alloc(arena, size + extra + 1);
+  memcpy(text, plan, size);
+  memcpy(text + size, use, extra);
+  free(plan);
+  WEIR_TRY(lang_load_text(arena, path, text, size + extra, search, unit->diags, &unit->program));
   if (!unit->model_name) unit->model_name = last_model(unit->program, model);
   return WEIR_OK;
 }
@@ -71,7 +79,7 @@ static weir_status open_weights(plan_unit *unit) {
 weir_status plan_read(weir_arena *arena, const plan_request *request, lang_diags *diags, plan_unit *out_unit) {
   *out_unit = (plan_unit){.arena = arena, .request = request, .diags = diags, .model_name = request->model};
   lang_search search = {&request->models_folder, request->models_folder ? 1 : 0};
-  WEIR_TRY(is_plan_file(request) ? load_both(out_unit, &search)
+  WEIR_TRY(is_plan_file(request) ? load_plan_file(out_unit, &search)
                                  : lang_load(arena, request->text, &search, diags, &out_unit->program));
   if (diags->error_count) return text_errors(out_unit);
   return open_weights(out_unit);
@@ -127,15 +135,20 @@ static weir_status report_problems(const plan_unit *unit, const lang_bind_report
                           unit->graph->name, report->problem_count, report->problem_count == 1 ? "problem" : "problems", text);
 }
 
-// Every weight must have an initial value where there is no checkpoint.
+static bool is_number(const char *text) {
+  char *end;
+  strtod(text, &end);
+  return end != text && !*end;
+}
+
+// Without a checkpoint every weight must have an initial value; random ones are not made up unless they are asked for.
 static weir_status check_initial_values(const plan_unit *unit) {
   if (unit->request->random) return WEIR_OK;
   for (int i = 0; i < unit->graph->weight_count; i++) {
     const lang_weight *weight = &unit->graph->weights[i];
-    if (weight->used && !weight->init) {
-      return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "model %s needs weights ('%s' has no initial value): give a checkpoint with "
-                              "-w FILE, or random ones with --random SEED", unit->graph->name, weight->path);
-    }
+    if (!weight->used || (weight->init && is_number(weight->init))) continue;
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "model %s needs weights (the first is '%s'): give a checkpoint with -w FILE, or take "
+                            "random ones with --random SEED", unit->graph->name, weight->path);
   }
   return WEIR_OK;
 }

@@ -72,7 +72,7 @@ def main():
     parser.add_argument("--gen", type=int, default=64)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--weir", default=os.path.join(root, "weir"))
-    parser.add_argument("--gguf", default=os.path.join(home, "models", "SmolLM2-135M-Instruct.Q4_1.gguf"))
+    parser.add_argument("--gguf", default=os.path.join(home, "models", "smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"))
     args = parser.parse_args()
     with open(os.path.join(root, "LICENSE"), encoding="utf-8") as f:
         text = f.read()

@@ -1,6 +1,6 @@
 """Writes all-MiniLM-L6-v2 as an ONNX graph from its safetensors file, as an exporter would: padded batches with a mask, mean pooling, unit length.
 
-    minilm_onnx.py FOLDER OUT.onnx     FOLDER holds model.safetensors and config.json
+    minilm_onnx.py FOLDER OUT.onnx     FOLDER holds model.safetensors
 """
 import json
 import os
@@ -43,10 +43,10 @@ class Graph:
 
 def build(folder):
     w = read_safetensors(os.path.join(folder, "model.safetensors"))
-    with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
-        config = json.load(f)
-    heads, size = config["num_attention_heads"], config["hidden_size"]
-    depth, eps = size // heads, config["layer_norm_eps"]
+    layers = 1 + max(int(name.split(".")[2]) for name in w if name.startswith("encoder.layer."))
+    size = w["embeddings.LayerNorm.weight"].shape[0]
+    heads, eps = 12, 1e-12
+    depth = size // heads
     g = Graph()
 
     def linear(x, name):
@@ -60,15 +60,16 @@ def build(folder):
         return g.op("Transpose", x, perm=order)
 
     words = g.op("Gather", g.const(w["embeddings.word_embeddings.weight"]), "ids")
-    length = g.op("Gather", g.op("Shape", "ids"), g.const(np.array(1, np.int64)))
-    positions = g.op("Range", g.const(np.array(0, np.int64)), length, g.const(np.array(1, np.int64)))
+    length = g.op("Slice", g.op("Shape", "ids"), g.const(np.array([1], np.int64)), g.const(np.array([2], np.int64)))
+    table = g.const(np.arange(512, dtype=np.int64)[None])
+    positions = g.op("Slice", table, g.const(np.array([0], np.int64)), length, g.const(np.array([1], np.int64)))
     x = g.op("Add", words, g.op("Gather", g.const(w["embeddings.position_embeddings.weight"]), positions))
     x = g.op("Add", x, g.const(w["embeddings.token_type_embeddings.weight"][0]))
     x = norm(x, "embeddings.LayerNorm")
     mask = g.op("Cast", "mask", to=TensorProto.FLOAT)
     gone = g.op("Mul", g.op("Sub", g.const(np.float32(1)), mask), g.const(np.float32(-1e9)))
     gone = g.op("Unsqueeze", gone, g.const(np.array([1, 2], np.int64)))
-    for i in range(config["num_hidden_layers"]):
+    for i in range(layers):
         p = f"encoder.layer.{i}."
         q = split(linear(x, p + "attention.self.query"), [0, 2, 1, 3])
         k = split(linear(x, p + "attention.self.key"), [0, 2, 3, 1])

@@ -134,7 +134,7 @@ Test(elab_fuzz, bounds) {
       {"block A {} (x: f32[8]) -> f32[8] { param w: f32[8]; return x; } model M {} { a: A{}[1000000000000]; " ENTRY, "W0301"},
       {"model M {} { let n = [for i in 0..9000000000000000000: i]; " ENTRY, "W0301"},
       {"fn g(n: int) -> int { r = 0; for i in 0..1000000000 { for k in 0..1000000000 { r = r + k; } } return r; } model M {} { let n = g(1); " ENTRY, "W0301"},
-      {"let a = [1, 2, 3, 4, 5, 6, 7, 8]; model M {} { let b = a + a; let c = b + b + b + b + b + b + b + b; let d = [for i in c: c]; let e = [for i in d: d]; let g = [for i in e: e + e]; let h = [for i in g: g + g]; let j = [for i in h: h + h]; " ENTRY, "W0301"},
+      {"model M {} { let n = [for i in 0..4000: [for k in 0..4000: i + k]]; " ENTRY, "W0301"},
       {"fn f1(n: int) -> int { return f2(n) + f2(n); } fn f2(n: int) -> int { return f1(n); } model M {} { let n = f1(1); " ENTRY, "W0223"},
       {"let a = b; let b = a; model M {} { let n = a; " ENTRY, "W0223"},
       {"model M {} { let n = 9223372036854775807 + 1; " ENTRY, "W0303"},

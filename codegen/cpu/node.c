@@ -134,7 +134,7 @@ static cg_node *intern(cg_code *c, cg_node *model) {
     if (arg->home->depth > model->home->depth) model->home = arg->home;
     if (arg->once && model->op != CG_NAME) model->once = c->statement;
   }
-
+  if (model->once) model->home = c->scope;
   cg_node *found = table_find(c, model);
   if (found) return found;
   node_facts(model);

@@ -360,7 +360,7 @@ bool lang_builtin_constant(const lang_elab *elab, const char *name, lang_value *
 bool lang_builtin_later(const char *name);   // has meaning in a later version only
 void lang_builtin_names(weir_arena *arena, lang_names *out);
 lang_value lang_builtin_call(lang_frame *frame, const lang_builtin *builtin, const lang_call *call);
-// shape builtins, in elab_shape2.c
+// those that move elements: elab_movement.c
 lang_value lang_builtin_permute(lang_frame *frame, const lang_builtin *self, const lang_call *call);
 lang_value lang_builtin_concat(lang_frame *frame, const lang_builtin *self, const lang_call *call);
 lang_value lang_builtin_split(lang_frame *frame, const lang_builtin *self, const lang_call *call);

@@ -6,7 +6,6 @@ import resource
 import shutil
 import signal
 import time
-import unittest
 import zipfile
 
 import common

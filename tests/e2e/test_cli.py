@@ -2,7 +2,6 @@
 import json
 import os
 import subprocess
-import unittest
 
 import common
 from common import Case, ROOT, WEIR

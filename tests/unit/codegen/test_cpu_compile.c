@@ -196,3 +196,22 @@ Test(cpu_print, source_is_stable_and_needs_no_headers) {
   weir_arena_deinit(&a);
   weir_arena_deinit(&b);
 }
+
+Test(cpu_print, unrolling_without_end_is_refused) {
+  weir_arena arena;
+  weir_arena_init(&arena);
+  ir_kbuilder b;
+  ir_kb_init(&b, &arena, "k_many", "a billion stores");
+  int y = ir_kb_add_buffer(&b, IR_KB_OUT, "y", ir_kb_int(&b, 4), -1);
+  ir_kb_set_grid(&b, ir_kb_int(&b, 1), "item");
+  for (int i = 0; i < 3; i++) ir_kb_for(&b, IR_KR_UNROLL, "i", ir_kb_int(&b, 0), ir_kb_int(&b, 1000), 1);
+  ir_kb_store(&b, IR_KT_f32, y, ir_kb_int(&b, 0), ir_kb_const(&b, IR_KT_f32, 1));
+  for (int i = 0; i < 3; i++) ir_kb_end(&b);
+  const ir_kernel *k[] = {ir_kb_finish(&b)};
+  const char *source;
+  weir_status status = cg_cpu_print(&arena, k, 1, &source);
+  cr_assert_eq(weir_status_code(status), WEIR_CODE_OUT_OF_RANGE);
+  cr_assert(strstr(weir_status_message(status), "k_many"));
+  weir_status_release(status);
+  weir_arena_deinit(&arena);
+}

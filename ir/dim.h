@@ -70,4 +70,13 @@ const char *ir_dim_print(weir_arena *arena, ir_dim dim);
 // malformed text.
 ir_dim ir_dim_parse(ir_dim_table *table, const char **cursor, bool create);
 
+// Rebuilds a dim in another algebra. Operators are + * / %, division and remainder are floor; null from any callback ends it with null.
+typedef struct {
+  void *user;
+  const void *(*constant)(void *user, int64_t value);
+  const void *(*symbol)(void *user, const ir_symbol *symbol);
+  const void *(*binary)(void *user, char op, const void *a, const void *b);
+} ir_dim_algebra;
+const void *ir_dim_convert(ir_dim dim, const ir_dim_algebra *algebra);
+
 #endif

@@ -10,8 +10,8 @@ weir_status cg_unsupported(const ir_function *function, ir_loc loc, const char *
   vsnprintf(text, sizeof text, fmt, args);
   va_end(args);
   if (loc.line > 0) {
-    return weir_status_make(WEIR_CODE_UNSUPPORTED, "%s:%d:%d: in '%s': %s", loc.file ? loc.file : "?", loc.line, loc.column, function->name,
-                            text);
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "%s:%d:%d: in '%s': %s", loc.file ? loc.file : "?", loc.line,
+                            loc.column, function->name, text);
   }
   return weir_status_make(WEIR_CODE_UNSUPPORTED, "in '%s': %s", function->name, text);
 }
@@ -50,7 +50,9 @@ static int ragged_axis(const ir_type *type) {
 static weir_status classify(function_lowering *fl, value_info *info, ir_loc loc, bool varies) {
   const ir_type *type = &info->value->type;
   int axis = ragged_axis(type);
-  if (axis == -2) return cg_unsupported(fl->function, loc, "a value with two ragged dims, %s, has no lowering yet", ir_type_print(fl->low->arena, type));
+  if (axis == -2)
+    return cg_unsupported(fl->function, loc, "a value with two ragged dims, %s, has no lowering yet",
+                          ir_type_print(fl->low->arena, type));
   if (axis < 0) {
     info->cls = varies ? CLASS_REQUEST : CLASS_INVARIANT;
     return WEIR_OK;
@@ -75,7 +77,8 @@ static weir_status analyze_params(function_lowering *fl) {
     if (param->kind == IR_PARAM_INPUT) WEIR_TRY(classify(fl, info, fn->loc, true));
     if (param->kind == IR_PARAM_STATE) {
       info->cls = param->rows ? CLASS_HISTORY : CLASS_REQUEST;
-      if (param->window) return cg_unsupported(fn, fn->loc, "the state '%s' over last(...) has no lowering yet", param->name);
+      if (param->window)
+        return cg_unsupported(fn, fn->loc, "the state '%s' over last(...) has no lowering yet", param->name);
     }
   }
   return WEIR_OK;
@@ -106,7 +109,8 @@ static weir_status analyze_nodes(function_lowering *fl) {
       value_info *info = cg_info(fl, node->results[i]);
       info->value = node->results[i];
       if (node->op == IR_OP_append) continue;
-      bool state = node->op == IR_OP_call && node->callee->results[i].state >= 0 && node->callee->params[node->callee->results[i].state].rows;
+      bool state = node->op == IR_OP_call && node->callee->results[i].state >= 0 &&
+                   node->callee->params[node->callee->results[i].state].rows;
       if (state) info->cls = CLASS_HISTORY;
       else WEIR_TRY(classify(fl, info, node->loc, varies));
     }

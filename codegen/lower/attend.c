@@ -1,7 +1,8 @@
-// Attention: softmax(scale q k) v over packed ragged rows, with an online softmax over blocks of keys (Milakov and Gimelshein 2018; Dao et
-// al. 2022). One work item is a tile of rows of one request for one key/value head, with all query heads of its group, so that each key
-// and value is read once for the group. Key blocks are cut at absolute positions and visited in order; a row's arithmetic touches its own
-// visible keys only. So its bits depend neither on the other rows of the tile nor on how the sequence was cut into calls.
+// Attention: softmax(scale q k) v over packed ragged rows, with an online softmax over blocks of keys (Milakov and
+// Gimelshein 2018; Dao et al. 2022). One work item is a tile of rows of one request for one key/value head, with all
+// query heads of its group, so that each key and value is read once for the group. Key blocks are cut at absolute
+// positions and visited in order; a row's arithmetic touches its own visible keys only. So its bits depend neither on
+// the other rows of the tile nor on how the sequence was cut into calls.
 #include <math.h>
 
 #include "codegen/lower/internal.h"
@@ -30,12 +31,17 @@ static const ir_kexpr *integer(attend_kernel *a, int64_t value) { return ir_kb_i
 static const ir_kexpr *local(attend_kernel *a, const ir_kexpr *row, int64_t stride, const ir_kexpr *at) {
   return ir_kb_add(&a->e.b, ir_kb_mul(&a->e.b, row, integer(a, stride)), at);
 }
-static const ir_kexpr *load(attend_kernel *a, int buffer, const ir_kexpr *at) { return ir_kb_load(&a->e.b, IR_KT_f32, buffer, at); }
-static void store(attend_kernel *a, int buffer, const ir_kexpr *at, const ir_kexpr *x) { ir_kb_store(&a->e.b, IR_KT_f32, buffer, at, x); }
+static const ir_kexpr *load(attend_kernel *a, int buffer, const ir_kexpr *at) {
+  return ir_kb_load(&a->e.b, IR_KT_f32, buffer, at);
+}
+static void store(attend_kernel *a, int buffer, const ir_kexpr *at, const ir_kexpr *x) {
+  ir_kb_store(&a->e.b, IR_KT_f32, buffer, at, x);
+}
 static const ir_kexpr *lanes(attend_kernel *a, const char *name, const ir_kexpr *lo, const ir_kexpr *hi) {
   return ir_kb_for(&a->e.b, IR_KR_LANES, name, lo, hi, 1);
 }
-static const ir_kexpr *serial(attend_kernel *a, const char *name, const ir_kexpr *lo, const ir_kexpr *hi, int64_t step) {
+static const ir_kexpr *serial(attend_kernel *a, const char *name, const ir_kexpr *lo, const ir_kexpr *hi,
+                              int64_t step) {
   return ir_kb_for(&a->e.b, IR_KR_SERIAL, name, lo, hi, step);
 }
 static void end(attend_kernel *a) { ir_kb_end(&a->e.b); }
@@ -60,7 +66,8 @@ static void begin_tile(attend_kernel *a) {
   const ir_kexpr *row = query_row(a, i), *head = query_head(a, i);
   a->e.row = row;
   const ir_kexpr *d = lanes(a, "d", zero, integer(a, a->depth)), *idx[3] = {row, head, d};
-  store(a, a->lq, local(a, i, a->depth, d), ir_kb_mul(b, cg_emit_value(&a->e, a->q, idx), ir_kb_const(b, IR_KT_f32, a->scale)));
+  store(a, a->lq, local(a, i, a->depth, d),
+        ir_kb_mul(b, cg_emit_value(&a->e, a->q, idx), ir_kb_const(b, IR_KT_f32, a->scale)));
   end(a);
   d = lanes(a, "d", zero, integer(a, a->width));
   store(a, a->lo, local(a, i, a->width, d), ir_kb_const(b, IR_KT_f32, 0));
@@ -101,9 +108,13 @@ static tile open_tile(attend_kernel *a, int vectors) {
   return t;
 }
 
-static const ir_kexpr *unroll(attend_kernel *a, const tile *t) { return ir_kb_for(&a->e.b, IR_KR_UNROLL, "i", integer(a, 0), t->size, 1); }
+static const ir_kexpr *unroll(attend_kernel *a, const tile *t) {
+  return ir_kb_for(&a->e.b, IR_KR_UNROLL, "i", integer(a, 0), t->size, 1);
+}
 
-static const ir_kexpr *vector_at(attend_kernel *a, const tile *t, int p) { return ir_kb_add(&a->e.b, t->lane, integer(a, p * IR_LANES)); }
+static const ir_kexpr *vector_at(attend_kernel *a, const tile *t, int p) {
+  return ir_kb_add(&a->e.b, t->lane, integer(a, p * IR_LANES));
+}
 
 static void scores(attend_kernel *a) {
   ir_kbuilder *b = &a->e.b;
@@ -120,7 +131,8 @@ static void scores(attend_kernel *a) {
   end(a);
   i = unroll(a, &t);
   for (int p = 0; p < VECTORS; p++)
-    store(a, a->ls, local(a, ir_kb_add(b, t.first, i), KEYS, vector_at(a, &t, p)), ir_kb_read(b, t.acc, i, integer(a, p), NULL));
+    store(a, a->ls, local(a, ir_kb_add(b, t.first, i), KEYS, vector_at(a, &t, p)),
+          ir_kb_read(b, t.acc, i, integer(a, p), NULL));
   end(a);
   end(a);
   end(a);
@@ -159,17 +171,20 @@ static void soften_row(attend_kernel *a, const ir_kexpr *i) {
   ir_kb_reduce(b, IR_K_max, largest, load(a, a->ls, local(a, i, KEYS, j)));
   end(a);
   const ir_kexpr *old = ir_kb_let(b, "old", load(a, a->lm, m_at));
-  const ir_kexpr *m = ir_kb_let(b, "m", ir_kb_op(b, IR_K_max, IR_KT_f32, old, ir_kb_read(b, largest, NULL, NULL, NULL), NULL));
+  const ir_kexpr *m =
+      ir_kb_let(b, "m", ir_kb_op(b, IR_K_max, IR_KT_f32, old, ir_kb_read(b, largest, NULL, NULL, NULL), NULL));
   const ir_kexpr *decay = ir_kb_let(b, "decay", ir_kb_op(b, IR_K_exp, IR_KT_f32, ir_kb_sub(b, old, m), NULL, NULL));
   ir_kvar *sum = ir_kb_reg(b, "sum", IR_KT_f32, false, 0, NULL, ir_kb_const(b, IR_KT_f32, 0));
   j = lanes(a, "j", from, to);
   const ir_kexpr *s_at = local(a, i, KEYS, j);
-  const ir_kexpr *p = ir_kb_let(b, "p", ir_kb_op(b, IR_K_exp, IR_KT_f32, ir_kb_sub(b, load(a, a->ls, s_at), m), NULL, NULL));
+  const ir_kexpr *p =
+      ir_kb_let(b, "p", ir_kb_op(b, IR_K_exp, IR_KT_f32, ir_kb_sub(b, load(a, a->ls, s_at), m), NULL, NULL));
   store(a, a->ls, s_at, p);
   ir_kb_reduce(b, IR_K_add, sum, p);
   end(a);
   store(a, a->lm, m_at, m);
-  const ir_kexpr *total = ir_kb_op(b, IR_K_fma, IR_KT_f32, load(a, a->lm, l_at), decay, ir_kb_read(b, sum, NULL, NULL, NULL));
+  const ir_kexpr *total =
+      ir_kb_op(b, IR_K_fma, IR_KT_f32, load(a, a->lm, l_at), decay, ir_kb_read(b, sum, NULL, NULL, NULL));
   store(a, a->lm, l_at, total);
   const ir_kexpr *d = lanes(a, "d", integer(a, 0), integer(a, a->width)), *o_at = local(a, i, a->width, d);
   store(a, a->lo, o_at, ir_kb_mul(b, load(a, a->lo, o_at), decay));
@@ -233,7 +248,8 @@ static void finish_tile(attend_kernel *a) {
   const ir_kexpr *row = query_row(a, i), *head = query_head(a, i);
   a->e.row = row;
   const ir_kexpr *d = lanes(a, "d", integer(a, 0), integer(a, a->width)), *idx[3] = {row, head, d};
-  cg_emit_store(&a->e, a->root, cg_info(a->fl, a->root)->slot, idx, ir_kb_mul(b, load(a, a->lo, local(a, i, a->width, d)), inverse));
+  cg_emit_store(&a->e, a->root, cg_info(a->fl, a->root)->slot, idx,
+                ir_kb_mul(b, load(a, a->lo, local(a, i, a->width, d)), inverse));
   end(a);
   end(a);
 }
@@ -257,7 +273,9 @@ static void bind_item(attend_kernel *a) {
   const ir_kexpr *rows = ir_kb_let(b, "length", ir_kb_sub(b, cg_emit_start(e, q->symbol, next), start));
   const ir_kexpr *t0 = ir_kb_let(b, "t0", ir_kb_mul(b, ir_kb_mod(b, n, tiles), tile_rows)), *past, *total;
   if (k->cls == CLASS_HISTORY) {
-    past = ir_kb_let(b, "past", ir_kb_cast(b, IR_KT_i64, ir_kb_load(b, IR_KT_i32, cg_emit_table(e, RT_ARG_PAST, q->symbol), e->request)));
+    past = ir_kb_let(
+        b, "past",
+        ir_kb_cast(b, IR_KT_i64, ir_kb_load(b, IR_KT_i32, cg_emit_table(e, RT_ARG_PAST, q->symbol), e->request)));
     total = ir_kb_add(b, past, rows);
   } else {
     a->key_base = ir_kb_let(b, "key_base", cg_emit_start(e, k->symbol, e->request));
@@ -288,7 +306,8 @@ static void emit_attend(attend_kernel *a) {
   begin_tile(a);
   const ir_kexpr *from = integer(a, 0);
   if (a->window) {
-    const ir_kexpr *first = ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_add(b, a->position, integer(a, 1 - a->window)), integer(a, 0), NULL);
+    const ir_kexpr *first =
+        ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_add(b, a->position, integer(a, 1 - a->window)), integer(a, 0), NULL);
     from = ir_kb_let(b, "from_block", ir_kb_mul(b, ir_kb_div(b, first, integer(a, KEYS)), integer(a, KEYS)));
   }
   a->block = serial(a, "block", from, a->key_end, KEYS);
@@ -311,9 +330,11 @@ weir_status cg_lower_attend(function_lowering *fl, ir_value *root) {
   const value_info *q = cg_info(fl, a.q), *k = cg_info(fl, a.k), *v = cg_info(fl, a.v);
   if (cg_compute_type(root->type.dtype) != IR_KT_f32)
     return cg_unsupported(fl->function, node->loc, "attend of %s has no lowering yet", ir_dtype_name(root->type.dtype));
-  bool ragged = q->cls == CLASS_PACKED && q->axis == 0 && (k->cls == CLASS_HISTORY || (k->cls == CLASS_PACKED && k->axis == 0)) &&
-                v->cls == k->cls && v->symbol == k->symbol;
-  if (!ragged || a.q->type.rank != 3) return cg_unsupported(fl->function, node->loc, "attend over dims that are not ragged has no lowering yet");
+  bool ragged = q->cls == CLASS_PACKED && q->axis == 0 &&
+                (k->cls == CLASS_HISTORY || (k->cls == CLASS_PACKED && k->axis == 0)) && v->cls == k->cls &&
+                v->symbol == k->symbol;
+  if (!ragged || a.q->type.rank != 3)
+    return cg_unsupported(fl->function, node->loc, "attend over dims that are not ragged has no lowering yet");
   a.depth = cg_const_dim(a.q->type.dims[2]);
   a.width = cg_const_dim(a.v->type.dims[2]);
   a.key_heads = cg_const_dim(a.k->type.dims[1]);
@@ -322,8 +343,8 @@ weir_status cg_lower_attend(function_lowering *fl, ir_value *root) {
   a.causal = ir_node_attr(node, IR_ATTR_causal)->i != 0;
   a.window = ir_node_attr(node, IR_ATTR_window)->i;
   a.scale = ir_node_attr(node, IR_ATTR_scale)->f;
-  const char *name = weir_arena_printf(fl->low->arena, "attend%s%s_%dx%d", a.causal ? "_causal" : "", k->cls == CLASS_HISTORY ? "_history" : "",
-                                       (int)a.group, (int)a.depth);
+  const char *name = weir_arena_printf(fl->low->arena, "attend%s%s_%dx%d", a.causal ? "_causal" : "",
+                                       k->cls == CLASS_HISTORY ? "_history" : "", (int)a.group, (int)a.depth);
   cg_emit_begin(&a.e, fl, root, name, "attention of a tile of rows and one key head over all keys that they see");
   emit_attend(&a);
   return cg_emit_finish(&a.e);

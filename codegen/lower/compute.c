@@ -1,5 +1,6 @@
-// How an element of a value is computed: pulled from the elements it depends on. Movement ops only change the indices at which their operand
-// is asked for; elementwise ops become scalar operations; reductions within a row become loops at the current place.
+// How an element of a value is computed: pulled from the elements it depends on. Movement ops only change the indices
+// at which their operand is asked for; elementwise ops become scalar operations; reductions within a row become loops
+// at the current place.
 #include <math.h>
 #include <string.h>
 
@@ -34,7 +35,8 @@ static void map_reshape(emitter *e, const ir_node *node, const ir_kexpr *const *
     int out_lo = part ? y_axis + 1 : 0, out_hi = part ? from->rank : (ragged ? y_axis : 0);
     int in_lo = part ? x_axis + 1 : 0, in_hi = part ? to->rank : (ragged ? x_axis : 0);
     const ir_kexpr *flat = ir_kb_int(b, 0);
-    for (int i = out_lo; i < out_hi; i++) flat = ir_kb_add(b, ir_kb_mul(b, flat, cg_dim_expr(e, from->dims[i])), out[i]);
+    for (int i = out_lo; i < out_hi; i++)
+      flat = ir_kb_add(b, ir_kb_mul(b, flat, cg_dim_expr(e, from->dims[i])), out[i]);
     for (int i = in_hi - 1; i > in_lo; i--) {
       const ir_kexpr *dim = cg_dim_expr(e, to->dims[i]);
       in[i] = ir_kb_mod(b, flat, dim);
@@ -57,7 +59,9 @@ static void map_slice(emitter *e, const ir_node *node, const ir_kexpr *const *ou
   }
   if (x->cls == CLASS_PACKED && x->axis == axis) {
     if (y->cls == CLASS_PACKED) e->unsupported = "a slice of a ragged dim that stays ragged";
-    else in[axis] = ir_kb_add(b, cg_emit_start(e, x->symbol, cg_emit_request(e)), ir_kb_add(b, out[axis], ir_kb_int(b, start)));
+    else
+      in[axis] =
+          ir_kb_add(b, cg_emit_start(e, x->symbol, cg_emit_request(e)), ir_kb_add(b, out[axis], ir_kb_int(b, start)));
     return;
   }
   in[axis] = ir_kb_add(b, out[axis], ir_kb_int(b, start));
@@ -79,9 +83,15 @@ static void map_last(emitter *e, const ir_node *node, const ir_kexpr *const *out
 static void map_operand(emitter *e, const ir_node *node, int operand, const ir_kexpr *const *out, const ir_kexpr **in) {
   const ir_type *x = &node->operands[operand]->type, *y = &node->results[0]->type;
   switch (node->op) {
-    case IR_OP_reshape: map_reshape(e, node, out, in); break;
-    case IR_OP_slice: map_slice(e, node, out, in); break;
-    case IR_OP_last: map_last(e, node, out, in); break;
+    case IR_OP_reshape:
+      map_reshape(e, node, out, in);
+      break;
+    case IR_OP_slice:
+      map_slice(e, node, out, in);
+      break;
+    case IR_OP_last:
+      map_last(e, node, out, in);
+      break;
     case IR_OP_permute: {
       const ir_attr *perm = ir_node_attr(node, IR_ATTR_perm);
       for (int i = 0; i < y->rank; i++) in[perm->ints[i]] = out[i];
@@ -94,12 +104,18 @@ static void map_operand(emitter *e, const ir_node *node, int operand, const ir_k
 
 // ---- scalar operations
 
-static const ir_kexpr *op1(emitter *e, ir_kop op, const ir_kexpr *x) { return ir_kb_op(&e->b, op, x->type, x, NULL, NULL); }
-static const ir_kexpr *op2(emitter *e, ir_kop op, const ir_kexpr *x, const ir_kexpr *y) { return ir_kb_op(&e->b, op, x->type, x, y, NULL); }
+static const ir_kexpr *op1(emitter *e, ir_kop op, const ir_kexpr *x) {
+  return ir_kb_op(&e->b, op, x->type, x, NULL, NULL);
+}
+static const ir_kexpr *op2(emitter *e, ir_kop op, const ir_kexpr *x, const ir_kexpr *y) {
+  return ir_kb_op(&e->b, op, x->type, x, y, NULL);
+}
 static const ir_kexpr *compare(emitter *e, ir_kop op, const ir_kexpr *x, const ir_kexpr *y) {
   return ir_kb_op(&e->b, op, IR_KT_bool, x, y, NULL);
 }
-static const ir_kexpr *number(emitter *e, const ir_kexpr *like, double value) { return ir_kb_const(&e->b, like->type, value); }
+static const ir_kexpr *number(emitter *e, const ir_kexpr *like, double value) {
+  return ir_kb_const(&e->b, like->type, value);
+}
 
 static const ir_kexpr *one_plus_exp_neg(emitter *e, const ir_kexpr *x) {
   return ir_kb_add(&e->b, number(e, x, 1), op1(e, IR_K_exp, op1(e, IR_K_neg, x)));
@@ -138,11 +154,16 @@ static const ir_kexpr *cast_to(emitter *e, const ir_kexpr *x, ir_dtype dtype) {
 // The kernel op of elementwise graph ops that have one of their own.
 static bool direct_op(ir_op op, ir_kop *out) {
   switch (op) {
-#define SAME(name) case IR_OP_##name: *out = IR_K_##name; return true;
-    SAME(neg) SAME(abs) SAME(exp) SAME(log) SAME(sqrt) SAME(rsqrt) SAME(sin) SAME(cos) SAME(tanh) SAME(erf) SAME(floor) SAME(ceil)
-    SAME(round) SAME(not) SAME(add) SAME(sub) SAME(mul) SAME(div) SAME(pow) SAME(max) SAME(min) SAME(and) SAME(or)
+#define SAME(name)      \
+  case IR_OP_##name:    \
+    *out = IR_K_##name; \
+    return true;
+    SAME(neg)
+    SAME(abs)
+    SAME(exp) SAME(log) SAME(sqrt) SAME(rsqrt) SAME(sin) SAME(cos) SAME(tanh) SAME(erf) SAME(floor) SAME(ceil)
+        SAME(round) SAME(not ) SAME(add) SAME(sub) SAME(mul) SAME(div) SAME(pow) SAME(max) SAME(min) SAME(and) SAME(or)
 #undef SAME
-    default: return false;
+            default : return false;
   }
 }
 
@@ -151,22 +172,39 @@ static const ir_kexpr *elementwise(emitter *e, const ir_node *node, const ir_kex
   ir_kop op;
   if (direct_op(node->op, &op)) return ir_kb_op(b, op, x[0]->type, x[0], node->operand_count > 1 ? x[1] : NULL, NULL);
   switch (node->op) {
-    case IR_OP_eq: return compare(e, IR_K_eq, x[0], x[1]);
-    case IR_OP_ne: return compare(e, IR_K_ne, x[0], x[1]);
-    case IR_OP_lt: return compare(e, IR_K_lt, x[0], x[1]);
-    case IR_OP_le: return compare(e, IR_K_le, x[0], x[1]);
-    case IR_OP_gt: return compare(e, IR_K_gt, x[0], x[1]);
-    case IR_OP_ge: return compare(e, IR_K_ge, x[0], x[1]);
-    case IR_OP_mod: return modulo(e, x[0], x[1]);
-    case IR_OP_select: return ir_kb_op(b, IR_K_select, x[1]->type, x[0], x[1], x[2]);
-    case IR_OP_cast: return cast_to(e, x[0], ir_node_attr(node, IR_ATTR_dtype)->dtype);
-    case IR_OP_sigmoid: return ir_kb_div(b, number(e, x[0], 1), one_plus_exp_neg(e, x[0]));
-    case IR_OP_silu: return ir_kb_div(b, x[0], one_plus_exp_neg(e, x[0]));
-    case IR_OP_relu: return op2(e, IR_K_max, x[0], number(e, x[0], 0));
-    case IR_OP_gelu: return gelu(e, x[0]);
-    case IR_OP_gelu_tanh: return gelu_tanh(e, x[0]);
-    case IR_OP_softplus: return softplus(e, x[0]);
-    default: e->unsupported = ir_op_get_info(node->op)->name; return x[0];
+    case IR_OP_eq:
+      return compare(e, IR_K_eq, x[0], x[1]);
+    case IR_OP_ne:
+      return compare(e, IR_K_ne, x[0], x[1]);
+    case IR_OP_lt:
+      return compare(e, IR_K_lt, x[0], x[1]);
+    case IR_OP_le:
+      return compare(e, IR_K_le, x[0], x[1]);
+    case IR_OP_gt:
+      return compare(e, IR_K_gt, x[0], x[1]);
+    case IR_OP_ge:
+      return compare(e, IR_K_ge, x[0], x[1]);
+    case IR_OP_mod:
+      return modulo(e, x[0], x[1]);
+    case IR_OP_select:
+      return ir_kb_op(b, IR_K_select, x[1]->type, x[0], x[1], x[2]);
+    case IR_OP_cast:
+      return cast_to(e, x[0], ir_node_attr(node, IR_ATTR_dtype)->dtype);
+    case IR_OP_sigmoid:
+      return ir_kb_div(b, number(e, x[0], 1), one_plus_exp_neg(e, x[0]));
+    case IR_OP_silu:
+      return ir_kb_div(b, x[0], one_plus_exp_neg(e, x[0]));
+    case IR_OP_relu:
+      return op2(e, IR_K_max, x[0], number(e, x[0], 0));
+    case IR_OP_gelu:
+      return gelu(e, x[0]);
+    case IR_OP_gelu_tanh:
+      return gelu_tanh(e, x[0]);
+    case IR_OP_softplus:
+      return softplus(e, x[0]);
+    default:
+      e->unsupported = ir_op_get_info(node->op)->name;
+      return x[0];
   }
 }
 
@@ -189,7 +227,8 @@ static const ir_kexpr *emit_source(emitter *e, const ir_node *node, const ir_kex
   const ir_symbol *symbol = ir_dim_as_symbol(dim);
   if (!symbol || symbol->role == IR_ROLE_PLAIN) return ir_kb_cast(b, IR_KT_i32, cg_dim_expr(e, dim));
   const ir_kexpr *request = cg_emit_request(e), *start = cg_emit_start(e, symbol, request);
-  return ir_kb_cast(b, IR_KT_i32, ir_kb_sub(b, cg_emit_start(e, symbol, ir_kb_add(b, request, ir_kb_int(b, 1))), start));
+  return ir_kb_cast(b, IR_KT_i32,
+                    ir_kb_sub(b, cg_emit_start(e, symbol, ir_kb_add(b, request, ir_kb_int(b, 1))), start));
 }
 
 // ---- reductions
@@ -234,7 +273,8 @@ static const ir_kexpr *reduced_count(emitter *e, const reduction *r) {
   return count;
 }
 
-// Opens loops over the reduced axes; the innermost runs in lanes if it may. Returns how many. |idx| gets the loops' variables.
+// Opens loops over the reduced axes; the innermost runs in lanes if it may. Returns how many. |idx| gets the loops'
+// variables.
 static int open_loops(emitter *e, const reduction *r, bool lanes, const ir_kexpr **idx) {
   int last = -1, opened = 0;
   int rank = r->node->operands[0]->type.rank;
@@ -252,8 +292,15 @@ static int open_loops(emitter *e, const reduction *r, bool lanes, const ir_kexpr
 }
 
 typedef const ir_kexpr *(*element_fn)(emitter *e, const ir_kexpr *x, const ir_kexpr *shift);
-static const ir_kexpr *element_self(emitter *e, const ir_kexpr *x, const ir_kexpr *shift) { (void)e; (void)shift; return x; }
-static const ir_kexpr *element_square(emitter *e, const ir_kexpr *x, const ir_kexpr *shift) { (void)shift; return ir_kb_mul(&e->b, x, x); }
+static const ir_kexpr *element_self(emitter *e, const ir_kexpr *x, const ir_kexpr *shift) {
+  (void)e;
+  (void)shift;
+  return x;
+}
+static const ir_kexpr *element_square(emitter *e, const ir_kexpr *x, const ir_kexpr *shift) {
+  (void)shift;
+  return ir_kb_mul(&e->b, x, x);
+}
 static const ir_kexpr *element_exp(emitter *e, const ir_kexpr *x, const ir_kexpr *shift) {
   return op1(e, IR_K_exp, ir_kb_sub(&e->b, x, shift));
 }
@@ -265,13 +312,16 @@ static bool operand_reductions(emitter *e, const reduction *r) {
 }
 
 // A loop that folds |element| of the operand with |combine| into a register.
-static const ir_kexpr *fold(emitter *e, const reduction *r, ir_kop combine, double initial, element_fn element, const ir_kexpr *shift) {
+static const ir_kexpr *fold(emitter *e, const reduction *r, ir_kop combine, double initial, element_fn element,
+                            const ir_kexpr *shift) {
   ir_kbuilder *b = &e->b;
   ir_ktype type = cg_compute_type(r->node->operands[0]->type.dtype);
   bool lanes = operand_reductions(e, r);
   const ir_kexpr *start = ir_ktype_is_float(type) || combine == IR_K_add || combine == IR_K_mul
                               ? ir_kb_const(b, type, initial)
-                              : ir_kb_const(b, type, combine == IR_K_max ? -ldexp(1, 8 * ir_ktype_bytes(type) - 1) : ldexp(1, 8 * ir_ktype_bytes(type) - 1) - 1);
+                              : ir_kb_const(b, type,
+                                            combine == IR_K_max ? -ldexp(1, 8 * ir_ktype_bytes(type) - 1)
+                                                                : ldexp(1, 8 * ir_ktype_bytes(type) - 1) - 1);
   ir_kvar *reg = ir_kb_reg(b, "r", type, false, 0, NULL, start);
   const ir_kexpr *idx[IR_MAX_RANK];
   int bound = e->bound_count, loops = open_loops(e, r, lanes, idx);
@@ -296,13 +346,19 @@ static const ir_kexpr *argmax(emitter *e, const reduction *r) {
   int bound = e->bound_count, loops = open_loops(e, r, false, idx);
   const ir_kexpr *x = ir_kb_let(b, "x", cg_emit_value(e, r->node->operands[0], idx));
   const ir_kexpr *first = compare(e, IR_K_lt, ir_kb_read(b, at, NULL, NULL, NULL), ir_kb_int(b, 0));
-  const ir_kexpr *better = ir_kb_let(b, "better", op2(e, IR_K_or, first, compare(e, IR_K_gt, x, ir_kb_read(b, best, NULL, NULL, NULL))));
-  ir_kb_set(b, best, ir_kb_op(b, IR_K_select, type, better, x, ir_kb_read(b, best, NULL, NULL, NULL)), NULL, NULL, NULL);
+  const ir_kexpr *better =
+      ir_kb_let(b, "better", op2(e, IR_K_or, first, compare(e, IR_K_gt, x, ir_kb_read(b, best, NULL, NULL, NULL))));
+  ir_kb_set(b, best, ir_kb_op(b, IR_K_select, type, better, x, ir_kb_read(b, best, NULL, NULL, NULL)), NULL, NULL,
+            NULL);
   const ir_kexpr *index = ir_kb_sub(b, idx[axis], lo);
-  ir_kb_set(b, at, ir_kb_op(b, IR_K_select, IR_KT_i64, better, index, ir_kb_read(b, at, NULL, NULL, NULL)), NULL, NULL, NULL);
+  ir_kb_set(b, at, ir_kb_op(b, IR_K_select, IR_KT_i64, better, index, ir_kb_read(b, at, NULL, NULL, NULL)), NULL, NULL,
+            NULL);
   while (loops--) ir_kb_end(b);
   e->bound_count = bound;
-  return ir_kb_let(b, "v", ir_kb_cast(b, IR_KT_i32, ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_read(b, at, NULL, NULL, NULL), ir_kb_int(b, 0), NULL)));
+  return ir_kb_let(
+      b, "v",
+      ir_kb_cast(b, IR_KT_i32,
+                 ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_read(b, at, NULL, NULL, NULL), ir_kb_int(b, 0), NULL)));
 }
 
 // The largest, as the shift of exponentials: 0 where all are -inf, so that exp(x - shift) stays 0.
@@ -314,11 +370,16 @@ static const ir_kexpr *safe_shift(emitter *e, const ir_kexpr *largest) {
 static const ir_kexpr *emit_reduction(emitter *e, const reduction *r) {
   ir_kbuilder *b = &e->b;
   switch (r->node->op) {
-    case IR_OP_sum: return fold(e, r, IR_K_add, 0, element_self, NULL);
-    case IR_OP_prod: return fold(e, r, IR_K_mul, 1, element_self, NULL);
-    case IR_OP_amax: return fold(e, r, IR_K_max, -INFINITY, element_self, NULL);
-    case IR_OP_amin: return fold(e, r, IR_K_min, INFINITY, element_self, NULL);
-    case IR_OP_norm: return ir_kb_let(b, "v", op1(e, IR_K_sqrt, fold(e, r, IR_K_add, 0, element_square, NULL)));
+    case IR_OP_sum:
+      return fold(e, r, IR_K_add, 0, element_self, NULL);
+    case IR_OP_prod:
+      return fold(e, r, IR_K_mul, 1, element_self, NULL);
+    case IR_OP_amax:
+      return fold(e, r, IR_K_max, -INFINITY, element_self, NULL);
+    case IR_OP_amin:
+      return fold(e, r, IR_K_min, INFINITY, element_self, NULL);
+    case IR_OP_norm:
+      return ir_kb_let(b, "v", op1(e, IR_K_sqrt, fold(e, r, IR_K_add, 0, element_square, NULL)));
     case IR_OP_mean: {
       const ir_kexpr *sum = fold(e, r, IR_K_add, 0, element_self, NULL);
       return ir_kb_let(b, "v", ir_kb_div(b, sum, ir_kb_cast(b, sum->type, reduced_count(e, r))));
@@ -328,8 +389,11 @@ static const ir_kexpr *emit_reduction(emitter *e, const reduction *r) {
       const ir_kexpr *sum = fold(e, r, IR_K_add, 0, element_exp, shift);
       return ir_kb_let(b, "v", ir_kb_add(b, shift, op1(e, IR_K_log, sum)));
     }
-    case IR_OP_argmax: return argmax(e, r);
-    default: e->unsupported = ir_op_get_info(r->node->op)->name; return ir_kb_const(b, IR_KT_f32, 0);
+    case IR_OP_argmax:
+      return argmax(e, r);
+    default:
+      e->unsupported = ir_op_get_info(r->node->op)->name;
+      return ir_kb_const(b, IR_KT_f32, 0);
   }
 }
 
@@ -344,7 +408,8 @@ static reduction make_reduction(const ir_node *node, const ir_kexpr *const *idx)
   return r;
 }
 
-static const ir_kexpr *find_bound(const emitter *e, const ir_value *value, const ir_kexpr *const *idx, int part, unsigned ignore) {
+static const ir_kexpr *find_bound(const emitter *e, const ir_value *value, const ir_kexpr *const *idx, int part,
+                                  unsigned ignore) {
   for (int i = e->bound_count - 1; i >= 0; i--) {
     const bound_value *bound = &e->bound[i];
     if (bound->value != value || bound->part != part) continue;
@@ -356,7 +421,8 @@ static const ir_kexpr *find_bound(const emitter *e, const ir_value *value, const
 }
 
 // Largest (part 0) and sum (part 1) of the line of a softmax; computed and bound at first use.
-static void softmax_parts(emitter *e, const ir_node *node, const ir_kexpr *const *idx, const ir_kexpr **largest, const ir_kexpr **sum) {
+static void softmax_parts(emitter *e, const ir_node *node, const ir_kexpr *const *idx, const ir_kexpr **largest,
+                          const ir_kexpr **sum) {
   reduction r = make_reduction(node, idx);
   *largest = find_bound(e, node->results[0], idx, 2, r.axes);
   *sum = find_bound(e, node->results[0], idx, 1, r.axes);
@@ -408,8 +474,10 @@ static bool takes_loops(const emitter *e, const ir_value *value) {
   return false;
 }
 
-// Index |at| of an operand of |node| that begins at |start|: kept inside the operand where it would be used unconditionally.
-static const ir_kexpr *concat_index(emitter *e, const ir_node *node, int operand, int axis, const ir_kexpr *at, const ir_kexpr *start) {
+// Index |at| of an operand of |node| that begins at |start|: kept inside the operand where it would be used
+// unconditionally.
+static const ir_kexpr *concat_index(emitter *e, const ir_node *node, int operand, int axis, const ir_kexpr *at,
+                                    const ir_kexpr *start) {
   ir_kbuilder *b = &e->b;
   const ir_kexpr *in = ir_kb_sub(b, at, start);
   if (!takes_loops(e, node->operands[operand])) return in;
@@ -417,13 +485,13 @@ static const ir_kexpr *concat_index(emitter *e, const ir_node *node, int operand
   return ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_min(b, in, last), ir_kb_int(b, 0), NULL);
 }
 
-
 static const ir_kexpr *emit_gather(emitter *e, const ir_node *node, const ir_kexpr *const *idx) {
   ir_kbuilder *b = &e->b;
   const value_info *table = cg_info(e->fl, node->operands[0]);
   int index_rank = node->operands[1]->type.rank;
   const ir_kexpr *at = ir_kb_cast(b, IR_KT_i64, cg_emit_value(e, node->operands[1], idx));
-  if (table->cls == CLASS_PACKED && table->axis == 0) at = ir_kb_add(b, at, cg_emit_start(e, table->symbol, cg_emit_request(e)));
+  if (table->cls == CLASS_PACKED && table->axis == 0)
+    at = ir_kb_add(b, at, cg_emit_start(e, table->symbol, cg_emit_request(e)));
   const ir_kexpr *table_idx[IR_MAX_RANK];
   table_idx[0] = at;
   for (int i = 1; i < node->operands[0]->type.rank; i++) table_idx[i] = idx[index_rank + i - 1];
@@ -444,7 +512,8 @@ static const ir_kexpr *emit_concat(emitter *e, const ir_node *node, const ir_kex
   }
   for (int i = node->operand_count - 1; i >= 0; i--) {
     const ir_kexpr *in[IR_MAX_RANK];
-    for (int k = 0; k < node->results[0]->type.rank; k++) in[k] = k == axis ? concat_index(e, node, i, axis, idx[k], starts[i]) : idx[k];
+    for (int k = 0; k < node->results[0]->type.rank; k++)
+      in[k] = k == axis ? concat_index(e, node, i, axis, idx[k], starts[i]) : idx[k];
     const ir_kexpr *x = cg_emit_value(e, node->operands[i], in);
     result = result ? ir_kb_op(b, IR_K_select, x->type, compare(e, IR_K_ge, idx[axis], starts[i + 1]), result, x) : x;
   }
@@ -505,7 +574,8 @@ bool cg_emit_reductions(emitter *e, ir_value *value, const ir_kexpr *const *idx)
   if (node->operand_count == 0) return true;
   if (is_product_op(node->op)) return false;
   if (flags & (IR_FLAG_REDUCE | IR_FLAG_ROW)) return reduction_ahead(e, node, idx);
-  if (node->op == IR_OP_gather) return has_memory(e, node->operands[0]) && cg_emit_reductions(e, node->operands[1], idx);
+  if (node->op == IR_OP_gather)
+    return has_memory(e, node->operands[0]) && cg_emit_reductions(e, node->operands[1], idx);
   if (node->op == IR_OP_concat) return !takes_loops(e, value);
   bool ok = true;
   const ir_kexpr *in[IR_MAX_RANK];
@@ -515,4 +585,3 @@ bool cg_emit_reductions(emitter *e, ir_value *value, const ir_kexpr *const *idx)
   }
   return ok;
 }
-

@@ -1,13 +1,18 @@
-// The kernel under construction: buffers for slots and tables, sizes, loads and stores of whole values, closing and sharing of kernels.
-// How a value is computed from others stands in compute.c.
+// The kernel under construction: buffers for slots and tables, sizes, loads and stores of whole values, closing and
+// sharing of kernels. How a value is computed from others stands in compute.c.
 #include <string.h>
 
 #include "codegen/lower/internal.h"
 
 ir_ktype cg_compute_type(ir_dtype dtype) {
   switch (dtype) {
-    case IR_f16: case IR_bf16: case IR_f8e4m3: case IR_f8e5m2: return IR_KT_f32;
-    default: return (ir_ktype)dtype;
+    case IR_f16:
+    case IR_bf16:
+    case IR_f8e4m3:
+    case IR_f8e5m2:
+      return IR_KT_f32;
+    default:
+      return (ir_ktype)dtype;
   }
 }
 
@@ -24,9 +29,11 @@ const ir_kexpr *cg_emit_size(emitter *e, size_kind kind, const ir_symbol *symbol
   const char *name = kind == SIZE_PLAIN ? symbol->name : names[kind];
   for (int i = 0; i < e->item.size_count; i++) {
     launch_size *size = &e->item.sizes[i];
-    if (size->kind == kind && (kind == SIZE_REQUESTS || size->symbol == symbol)) return ir_kb_add_size(&e->b, e->b.kernel->sizes[i]);
+    if (size->kind == kind && (kind == SIZE_REQUESTS || size->symbol == symbol))
+      return ir_kb_add_size(&e->b, e->b.kernel->sizes[i]);
     // Two ragged dims in one kernel: the second gets its own name.
-    if (size->kind == kind && kind != SIZE_PLAIN) name = weir_arena_printf(e->b.arena, "%s_%s", names[kind], symbol->name);
+    if (size->kind == kind && kind != SIZE_PLAIN)
+      name = weir_arena_printf(e->b.arena, "%s_%s", names[kind], symbol->name);
   }
   if (e->item.size_count == RT_MAX_DIMS) {
     e->unsupported = "too many sizes in one kernel";
@@ -36,12 +43,24 @@ const ir_kexpr *cg_emit_size(emitter *e, size_kind kind, const ir_symbol *symbol
   return ir_kb_add_size(&e->b, name);
 }
 
+static const void *dim_constant(void *user, int64_t value) { return ir_kb_int(&((emitter *)user)->b, value); }
+
+static const void *dim_symbol(void *user, const ir_symbol *symbol) {
+  return symbol->role == IR_ROLE_PLAIN ? cg_emit_size(user, SIZE_PLAIN, symbol) : NULL;
+}
+
+static const void *dim_binary(void *user, char op, const void *a, const void *b) {
+  ir_kbuilder *kb = &((emitter *)user)->b;
+  if (op == '+') return ir_kb_add(kb, a, b);
+  if (op == '*') return ir_kb_mul(kb, a, b);
+  return op == '/' ? ir_kb_div(kb, a, b) : ir_kb_mod(kb, a, b);
+}
+
 const ir_kexpr *cg_dim_expr(emitter *e, ir_dim dim) {
-  int64_t value;
-  if (ir_dim_is_const(dim, &value)) return ir_kb_int(&e->b, value);
-  const ir_symbol *symbol = ir_dim_as_symbol(dim);
-  if (symbol && symbol->role == IR_ROLE_PLAIN) return cg_emit_size(e, SIZE_PLAIN, symbol);
-  e->unsupported = "a dim that is computed from run-time dims";
+  ir_dim_algebra algebra = {e, dim_constant, dim_symbol, dim_binary};
+  const ir_kexpr *expr = ir_dim_convert(dim, &algebra);
+  if (expr) return expr;
+  e->unsupported = "a dim that is computed from ragged dims";
   return ir_kb_int(&e->b, 1);
 }
 
@@ -72,7 +91,8 @@ static const ir_kexpr *slot_bytes(emitter *e, const slot *at) {
   int64_t bytes;
   if (format && format->layout == CG_LAYOUT_PANEL) {
     int64_t cols = cg_const_dim(info->value->type.dims[1]);
-    if (!cg_panel_bytes(format->storage, cg_const_dim(info->value->type.dims[0]), cols, &bytes)) e->unsupported = "a matrix too large";
+    if (!cg_panel_bytes(format->storage, cg_const_dim(info->value->type.dims[0]), cols, &bytes))
+      e->unsupported = "a matrix too large";
     return ir_kb_int(b, bytes);
   }
   int width = format ? (int)weir_storage_info(format->storage)->block_bytes : ir_dtype_bytes(info->value->type.dtype);
@@ -101,12 +121,17 @@ int cg_emit_slot(emitter *e, int index, ir_kbuffer_kind kind) {
   const slot *at = &e->fl->out->slots[index];
   for (int i = 0; i < e->item.arg_count; i++)
     if (e->item.args_of_kernel[i].is_slot && e->item.args_of_kernel[i].slot == index) return buffer_of_arg(e, i);
-  bool table = at->kind != SLOT_ROPE && (cg_info(e->fl, at->value)->cls == CLASS_HISTORY || is_state_param(e->fl, at->value));
+  bool table =
+      at->kind != SLOT_ROPE && (cg_info(e->fl, at->value)->cls == CLASS_HISTORY || is_state_param(e->fl, at->value));
   bool write = kind != IR_KB_IN;
   if (table) kind = write ? IR_KB_TABLE_INOUT : IR_KB_TABLE_IN;
   launch_arg arg = {.is_slot = true, .slot = index, .write = write};
   // Names by role, not by value: kernels that do the same are the same.
-  const char *role = table ? "state" : write ? "y" : at->kind == SLOT_ROPE ? "rope" : weight_format(e->fl, at->value) ? "w" : "x";
+  const char *role = table                             ? "state"
+                     : write                           ? "y"
+                     : at->kind == SLOT_ROPE           ? "rope"
+                     : weight_format(e->fl, at->value) ? "w"
+                                                       : "x";
   const char *name = weir_arena_printf(e->b.arena, "%s%d", role, e->item.arg_count);
   return add_arg(e, arg, kind, name, table ? NULL : slot_bytes(e, at));
 }
@@ -169,10 +194,14 @@ static const ir_kexpr *value_index(emitter *e, const value_info *info, const ir_
 static ir_ktype plain_type(const cg_weight_format *format, ir_dtype dtype) {
   if (!format) return (ir_ktype)dtype;
   switch (format->storage) {
-    case WEIR_STORAGE_F32: return IR_KT_f32;
-    case WEIR_STORAGE_F16: return IR_KT_f16;
-    case WEIR_STORAGE_BF16: return IR_KT_bf16;
-    default: return (ir_ktype)dtype;
+    case WEIR_STORAGE_F32:
+      return IR_KT_f32;
+    case WEIR_STORAGE_F16:
+      return IR_KT_f16;
+    case WEIR_STORAGE_BF16:
+      return IR_KT_bf16;
+    default:
+      return (ir_ktype)dtype;
   }
 }
 
@@ -224,7 +253,9 @@ static const char *kernel_symbol(emitter *e, uint64_t hash) {
   return weir_arena_printf(e->b.arena, "k_%s_%08x", e->b.kernel->name, (unsigned)(hash ^ (hash >> 32)));
 }
 
-static const ir_loc *root_loc(const emitter *e) { return e->root && e->root->def ? &e->root->def->loc : &e->fl->function->loc; }
+static const ir_loc *root_loc(const emitter *e) {
+  return e->root && e->root->def ? &e->root->def->loc : &e->fl->function->loc;
+}
 
 weir_status cg_emit_finish(emitter *e) {
   lowering *low = e->fl->low;

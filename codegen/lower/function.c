@@ -1,4 +1,5 @@
-// Lowers one function: slots for parameters, results and everything that has memory, then one kernel or call per root in body order.
+// Lowers one function: slots for parameters, results and everything that has memory, then one kernel or call per root
+// in body order.
 #include <string.h>
 
 #include "codegen/lower/internal.h"
@@ -70,8 +71,10 @@ static ir_value *direct_rows(const function_lowering *fl, const ir_node *append)
 
 static void assign_slots(function_lowering *fl) {
   const ir_function *fn = fl->function;
-  for (int i = 0; i < fn->param_count; i++) cg_info(fl, fn->params[i].value)->slot = add_slot(fl, SLOT_PARAM, i, fn->params[i].value);
-  for (int i = 0; i < fl->value_count; i++) fl->values[i].slot = fl->values[i].fate == FATE_PARAM ? fl->values[i].slot : -1;
+  for (int i = 0; i < fn->param_count; i++)
+    cg_info(fl, fn->params[i].value)->slot = add_slot(fl, SLOT_PARAM, i, fn->params[i].value);
+  for (int i = 0; i < fl->value_count; i++)
+    fl->values[i].slot = fl->values[i].fate == FATE_PARAM ? fl->values[i].slot : -1;
   for (const ir_node *node = fn->first; node; node = node->next) {
     for (int i = 0; i < node->result_count; i++) {
       ir_value *state = state_of(fl, node->results[i]);
@@ -98,18 +101,22 @@ static void assign_slots(function_lowering *fl) {
 static weir_status lower_call(function_lowering *fl, const ir_node *node) {
   lowering *low = fl->low;
   cg_weight_format *formats = WEIR_NEW_ARRAY(low->arena, cg_weight_format, node->operand_count);
-  item call = {.args = WEIR_NEW_ARRAY(low->arena, int, node->operand_count), .results = WEIR_NEW_ARRAY(low->arena, int, node->result_count),
+  item call = {.args = WEIR_NEW_ARRAY(low->arena, int, node->operand_count),
+               .results = WEIR_NEW_ARRAY(low->arena, int, node->result_count),
                .note = node->callee->name};
   for (int i = 0; i < node->operand_count; i++) {
     ir_value *base = cg_base(fl, node->operands[i]);
     const value_info *info = cg_info(fl, base);
     ir_param_kind kind = node->callee->params[i].kind;
-    if (info->slot < 0) return cg_unsupported(fl->function, node->loc, "an argument of '%s' has no memory", node->callee->name);
+    if (info->slot < 0)
+      return cg_unsupported(fl->function, node->loc, "an argument of '%s' has no memory", node->callee->name);
     if (kind == IR_PARAM_INPUT && info->cls == CLASS_INVARIANT)
-      return cg_unsupported(fl->function, node->loc, "a constant as argument of '%s' has no lowering yet", node->callee->name);
+      return cg_unsupported(fl->function, node->loc, "a constant as argument of '%s' has no lowering yet",
+                            node->callee->name);
     bool weight = !base->def && fl->function->params[base->result].kind == IR_PARAM_WEIGHT;
     if (kind == IR_PARAM_WEIGHT && !weight)
-      return cg_unsupported(fl->function, node->loc, "a computed weight of '%s' has no lowering yet", node->callee->name);
+      return cg_unsupported(fl->function, node->loc, "a computed weight of '%s' has no lowering yet",
+                            node->callee->name);
     if (weight) formats[i] = fl->out->formats[base->result];
     call.args[i] = info->slot;
   }
@@ -128,7 +135,8 @@ static weir_status lower_root(function_lowering *fl, ir_value *root) {
   const ir_node *node = root->def;
   if (node->op == IR_OP_attend) return cg_lower_attend(fl, root);
   if (node->op == IR_OP_rope) return cg_lower_rope(fl, root);
-  if ((ir_op_get_info(node->op)->flags & IR_FLAG_REDUCE) && cg_reduces_rows(fl, node)) return cg_lower_rows_reduction(fl, root);
+  if ((ir_op_get_info(node->op)->flags & IR_FLAG_REDUCE) && cg_reduces_rows(fl, node))
+    return cg_lower_rows_reduction(fl, root);
   return cg_lower_rowwise(fl, root);
 }
 
@@ -174,20 +182,18 @@ static weir_status lower_results(function_lowering *fl) {
 // What add_temp needs to know of a value once its function is done.
 static weir_status shape_of(const function_lowering *fl, const ir_value *value, value_shape *out) {
   const value_info *info = cg_info(fl, value);
+  ir_dim_table *dims = fl->low->module->dims;
   *out = (value_shape){.bytes = ir_dtype_bytes(value->type.dtype), .rows = SIZE_PLAIN, .symbol = info->symbol};
   if (info->cls == CLASS_PACKED) out->rows = SIZE_ROWS;
   if (info->cls == CLASS_REQUEST) out->rows = SIZE_REQUESTS;
-  for (int i = 0; i < value->type.rank; i++) {
-    if (info->cls == CLASS_PACKED && i == info->axis) continue;
-    int64_t dim = cg_const_dim(value->type.dims[i]);
-    if (dim >= 0) {
-      if (!weir_mul_i64(out->bytes, dim, &out->bytes)) return cg_unsupported(fl->function, fl->function->loc, "a tensor of more than 2^63 bytes");
-      continue;
-    }
-    const ir_symbol *symbol = ir_dim_as_symbol(value->type.dims[i]);
-    if (!symbol || out->plain_count == 3) return cg_unsupported(fl->function, fl->function->loc, "a tensor with a computed run-time dim");
-    out->plain[out->plain_count++] = symbol;
-  }
+  ir_dim inner = ir_dim_const(dims, 1);
+  for (int i = 0; i < value->type.rank && inner; i++)
+    if (info->cls != CLASS_PACKED || i != info->axis) inner = ir_dim_mul(dims, inner, value->type.dims[i]);
+  int64_t number;
+  if (!inner) return cg_unsupported(fl->function, fl->function->loc, "a tensor of more than 2^63 elements");
+  if (!ir_dim_is_const(inner, &number)) out->inner = inner;
+  else if (!weir_mul_i64(out->bytes, number, &out->bytes))
+    return cg_unsupported(fl->function, fl->function->loc, "a tensor of more than 2^63 bytes");
   return WEIR_OK;
 }
 
@@ -208,7 +214,8 @@ static bool same_formats(const lowered *a, const ir_function *function, const cg
   return true;
 }
 
-weir_status cg_lower_function(lowering *low, const ir_function *function, const cg_weight_format *formats, lowered **out) {
+weir_status cg_lower_function(lowering *low, const ir_function *function, const cg_weight_format *formats,
+                              lowered **out) {
   for (int i = 0; i < low->function_count; i++) {
     if (same_formats(low->functions[i], function, formats)) {
       *out = low->functions[i];

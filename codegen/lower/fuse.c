@@ -1,28 +1,45 @@
 // Fusion: which values get memory of their own and which are computed inside the kernel of their consumer.
 //
-// Values are visited against the order of the body, so that the fate of all consumers is known. Legality comes from index maps: a value can
-// be computed inside a consumer when the consumer asks for it at indices that follow from its own (elementwise, movement, reductions
-// within a row), and when all its consumers end in one kernel, or repeating it costs nothing (movement). Profit is the traffic that is
-// saved (a write and a read per use) minus the work that is repeated: a value needed by every pass of a row kernel is computed in
-// every pass. Products (linear, attend, rope) are never repeated; a linear takes the elementwise consumer chain as its epilogue.
-// Each decision is logged with its reason. Must not build kernels.
+// Values are visited against the order of the body, so that the fate of all consumers is known. Legality comes from
+// index maps: a value can be computed inside a consumer when the consumer asks for it at indices that follow from its
+// own (elementwise, movement, reductions within a row), and when all its consumers end in one kernel, or repeating it
+// costs nothing (movement). Profit is the traffic that is saved (a write and a read per use) minus the work that is
+// repeated: a value needed by every pass of a row kernel is computed in every pass. Products (linear, attend, rope) are
+// never repeated; a linear takes the elementwise consumer chain as its epilogue. Each decision is logged with its
+// reason. Must not build kernels.
 #include <string.h>
 
 #include "codegen/lower/internal.h"
 
-enum { OPS_PER_BYTE = 4 };  // repeated scalar operations that are as dear as a byte written and read again in cache, see docs/design/fusion.md
+enum {
+  OPS_PER_BYTE = 4
+};  // repeated scalar operations that are as dear as a byte written and read again in cache, see docs/design/fusion.md
 
 static bool is_free_movement(const ir_node *node) {
   switch (node->op) {
-    case IR_OP_constant: case IR_OP_pos: case IR_OP_iota: case IR_OP_size: case IR_OP_slice: case IR_OP_reshape:
-    case IR_OP_permute: case IR_OP_broadcast: case IR_OP_last: case IR_OP_cast: return true;
-    default: return false;
+    case IR_OP_constant:
+    case IR_OP_pos:
+    case IR_OP_iota:
+    case IR_OP_size:
+    case IR_OP_slice:
+    case IR_OP_reshape:
+    case IR_OP_permute:
+    case IR_OP_broadcast:
+    case IR_OP_last:
+    case IR_OP_cast:
+      return true;
+    default:
+      return false;
   }
 }
 
-static bool is_product(ir_op op) { return op == IR_OP_linear || op == IR_OP_attend || op == IR_OP_rope || op == IR_OP_matmul; }
+static bool is_product(ir_op op) {
+  return op == IR_OP_linear || op == IR_OP_attend || op == IR_OP_rope || op == IR_OP_matmul;
+}
 
-static bool is_row_op(const ir_node *node) { return (ir_op_get_info(node->op)->flags & (IR_FLAG_REDUCE | IR_FLAG_ROW)) != 0; }
+static bool is_row_op(const ir_node *node) {
+  return (ir_op_get_info(node->op)->flags & (IR_FLAG_REDUCE | IR_FLAG_ROW)) != 0;
+}
 
 static bool is_elementwise(const ir_node *node) { return (ir_op_get_info(node->op)->flags & IR_FLAG_EW) != 0; }
 
@@ -46,8 +63,12 @@ static int64_t row_bytes(const value_info *info) {
 static void note(function_lowering *fl, const ir_node *node, const ir_node *consumer, bool fused, const char *reason) {
   cg_module *out = fl->low->out;
   value_info *info = cg_info(fl, node->results[0]);
-  cg_decision decision = {.function = fl->function->name, .loc = node->loc, .producer = ir_op_get_info(node->op)->name,
-                          .consumer = consumer ? ir_op_get_info(consumer->op)->name : "", .fused = fused, .reason = reason,
+  cg_decision decision = {.function = fl->function->name,
+                          .loc = node->loc,
+                          .producer = ir_op_get_info(node->op)->name,
+                          .consumer = consumer ? ir_op_get_info(consumer->op)->name : "",
+                          .fused = fused,
+                          .reason = reason,
                           .saved_bytes = 2 * row_bytes(info)};
   WEIR_PUSH(fl->low->arena, out->decisions, out->decision_count, out->decision_capacity, decision);
 }
@@ -86,7 +107,9 @@ static ir_value *common_root(const function_lowering *fl, const value_info *info
     const ir_node *user = info->users[i];
     if (user->op == IR_OP_call || user->op == IR_OP_append || user->result_count != 1) return NULL;
     const value_info *result = cg_info(fl, user->results[0]);
-    ir_value *candidate = result->fate == FATE_ROOT ? result->value : result->fate == FATE_INLINE ? result->group : NULL;
+    ir_value *candidate = result->fate == FATE_ROOT     ? result->value
+                          : result->fate == FATE_INLINE ? result->group
+                                                        : NULL;
     if (!candidate || (root && root != candidate)) return NULL;
     root = candidate;
   }
@@ -111,7 +134,8 @@ static bool elementwise_path(const function_lowering *fl, const ir_value *value,
   if (value == root) return true;
   if (info->use_count != 1) return false;
   ir_node *user = info->users[0];
-  return is_elementwise(user) && same_dims(&user->results[0]->type, &value->type) && elementwise_path(fl, user->results[0], root);
+  return is_elementwise(user) && same_dims(&user->results[0]->type, &value->type) &&
+         elementwise_path(fl, user->results[0], root);
 }
 
 static bool group_has_row_op(const function_lowering *fl, const ir_value *root) { return passes_of(fl, root) > 1; }
@@ -120,11 +144,27 @@ static bool is_weight(const function_lowering *fl, const ir_value *value) {
   return !value->def && fl->function->params[value->result].kind == IR_PARAM_WEIGHT;
 }
 
-static weir_storage weight_storage(const function_lowering *fl, const ir_value *value) { return fl->out->formats[value->result].storage; }
+static weir_storage weight_storage(const function_lowering *fl, const ir_value *value) {
+  return fl->out->formats[value->result].storage;
+}
+
+static bool called_or_returned(const value_info *info) {
+  if (info->is_result) return true;
+  for (int i = 0; i < info->use_count; i++)
+    if (info->users[i]->op == IR_OP_call) return true;
+  return false;
+}
+
+static const char *why_no_root(const value_info *info) {
+  if (called_or_returned(info)) return "its memory is an argument or a result";
+  for (int i = 0; i < info->use_count; i++)
+    if (info->users[i]->op == IR_OP_append) return "its rows go to a state";
+  return "its consumers are in different kernels";
+}
 
 // Null, or why the linear can't become part of the kernel of |root|.
 static const char *refuse_epilogue(const function_lowering *fl, const ir_node *linear, ir_value *root) {
-  if (!root) return "its consumers are in different kernels";
+  if (!root) return why_no_root(cg_info(fl, linear->results[0]));
   if (cg_info(fl, linear->results[0])->use_count != 1) return "used more than once";
   if (!is_elementwise(root->def)) return "the consumer is no elementwise kernel";
   if (!elementwise_path(fl, linear->results[0], root)) return "the consumer moves its elements";
@@ -135,24 +175,21 @@ static const char *refuse_epilogue(const function_lowering *fl, const ir_node *l
   if (count == 0) return NULL;
   if (count > 1) return "the kernel already has two products";
   if (others[0]->operands[0] != linear->operands[0]) return "another product with another input is in the kernel";
-  if (!same_dims(&others[0]->operands[1]->type, &linear->operands[1]->type)) return "another product of other dims is in the kernel";
-  if (weight_storage(fl, others[0]->operands[1]) != weight_storage(fl, linear->operands[1])) return "the matrices have different storage";
+  if (!same_dims(&others[0]->operands[1]->type, &linear->operands[1]->type))
+    return "another product of other dims is in the kernel";
+  if (weight_storage(fl, others[0]->operands[1]) != weight_storage(fl, linear->operands[1]))
+    return "the matrices have different storage";
   return NULL;
 }
 
-static bool reads_whole_operand(const ir_node *user) { return user->op == IR_OP_call || user->op == IR_OP_append || is_product(user->op); }
+static bool reads_whole_operand(const ir_node *user) {
+  return user->op == IR_OP_call || user->op == IR_OP_append || is_product(user->op);
+}
 
 static bool only_read_whole(const value_info *info) {
   for (int i = 0; i < info->use_count; i++)
     if (!reads_whole_operand(info->users[i])) return false;
   return true;
-}
-
-static bool called_or_returned(const value_info *info) {
-  if (info->is_result) return true;
-  for (int i = 0; i < info->use_count; i++)
-    if (info->users[i]->op == IR_OP_call) return true;
-  return false;
 }
 
 // Whether a reshape keeps the order of elements in memory: the ragged axis stays in front.
@@ -206,12 +243,14 @@ static void decide_linear(function_lowering *fl, ir_node *node, value_info *info
   note_all(fl, node, true, "epilogue on the product's registers");
 }
 
-static const char *refuse_inline(const function_lowering *fl, const ir_node *node, const value_info *info, ir_value *root) {
-  if (called_or_returned(info)) return "its memory is an argument or a result";
-  if (!root) return only_read_whole(info) ? "the consumer reads it as a whole, many times" : "its consumers are in different kernels";
+static const char *refuse_inline(const function_lowering *fl, const ir_node *node, const value_info *info,
+                                 ir_value *root) {
+  if (called_or_returned(info)) return why_no_root(info);
+  if (!root) return only_read_whole(info) ? "the consumer reads it as a whole, many times" : why_no_root(info);
   ir_node *linear[1];
   bool product = is_product(root->def->op) || cg_group_linears(fl, root, linear, 1) > 0;
-  bool epilogue = product && root->def->op != IR_OP_attend && root->def->op != IR_OP_rope && root->def->op != IR_OP_matmul;
+  bool epilogue =
+      product && root->def->op != IR_OP_attend && root->def->op != IR_OP_rope && root->def->op != IR_OP_matmul;
   if (is_row_op(node)) {
     if (product) return "a product's kernel has no whole row";
     if (cg_reduces_rows(fl, node)) return "reduces over the ragged dim: a kernel over requests";
@@ -224,7 +263,8 @@ static const char *refuse_inline(const function_lowering *fl, const ir_node *nod
     return "the consumer reads it as a whole, many times";
   int64_t repeats = passes_of(fl, root) - 1 + info->use_count - 1;
   int64_t cost = inline_cost(fl, node->results[0]) + ir_op_get_info(node->op)->cost;
-  if (repeats * cost > 2 * OPS_PER_BYTE * ir_dtype_bytes(info->value->type.dtype)) return "repeating it in every pass costs more than the traffic";
+  if (repeats * cost > 2 * OPS_PER_BYTE * ir_dtype_bytes(info->value->type.dtype))
+    return "repeating it in every pass costs more than the traffic";
   return NULL;
 }
 
@@ -237,7 +277,8 @@ static void decide_value(function_lowering *fl, ir_node *node, value_info *info)
   }
   info->fate = FATE_INLINE;
   info->group = root;
-  note_all(fl, node, true, is_row_op(node) ? "a value of the row, computed ahead in the same kernel" : "computed where it is needed");
+  note_all(fl, node, true,
+           is_row_op(node) ? "a value of the row, computed ahead in the same kernel" : "computed where it is needed");
 }
 
 void cg_fuse(function_lowering *fl) {

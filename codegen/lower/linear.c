@@ -1,17 +1,19 @@
 // Products with a packed matrix: y = epilogue(x w^T), one or two matrices of equal form sharing x.
 //
-// One work item computes a block of columns (up to four panels of 16) for a chunk of rows. Two schedules of the same sum:
-//   direct   weights are decoded into registers in the inner loop and used for a tile of rows at once; for plain numbers always, for
+// One work item computes a block of columns (up to four panels of 16) for a chunk of rows. Two schedules of the same
+// sum:
+//   direct   weights are decoded into registers in the inner loop and used for a tile of rows at once; for plain
+//   numbers always, for
 //            quantised blocks while there are few rows
 //   staged   a slab of inputs is decoded once into thread-local memory and all rows of the chunk run over it
-// In both, an output element is one lane's accumulator that takes fma(x[k], w[k]) for k = 0, 1, 2 ... in order, so its bits are the same in
-// either, in a tile of any height, at any number of rows and threads.
+// In both, an output element is one lane's accumulator that takes fma(x[k], w[k]) for k = 0, 1, 2 ... in order, so its
+// bits are the same in either, in a tile of any height, at any number of rows and threads.
 #include "codegen/lower/internal.h"
 
 enum {
-  DIRECT_ROWS = 4,   // quantised: up to this many rows the direct schedule runs
-  CHUNK_ROWS = 96,   // rows of a work item
-  SLAB = 64,         // inputs decoded at a time by the staged schedule, more if a block is longer
+  DIRECT_ROWS = 4,  // quantised: up to this many rows the direct schedule runs
+  CHUNK_ROWS = 96,  // rows of a work item
+  SLAB = 64,        // inputs decoded at a time by the staged schedule, more if a block is longer
   MAX_PANELS = 4,
 };
 
@@ -20,18 +22,18 @@ typedef struct {
   function_lowering *fl;
   ir_value *root;
   ir_node **linears;
-  int matrices, panels;       // per item and matrix
+  int matrices, panels;  // per item and matrix
   weir_storage storage;
-  int64_t cols, outs;         // inputs, outputs of a matrix
-  int64_t leading;            // rows of x per row of the domain
-  const ir_kexpr *rows;       // leading * rows of the domain
-  const ir_kexpr *column;     // first output of the item
-  const ir_kexpr *lo, *hi;    // rows of the item
+  int64_t cols, outs;       // inputs, outputs of a matrix
+  int64_t leading;          // rows of x per row of the domain
+  const ir_kexpr *rows;     // leading * rows of the domain
+  const ir_kexpr *column;   // first output of the item
+  const ir_kexpr *lo, *hi;  // rows of the item
   const ir_kexpr *lane;
   // inside a tile
   const ir_kexpr *first, *tile;
   ir_kvar *acc[2];
-  int slab;                   // LOCAL buffers
+  int slab;  // LOCAL buffers
   int sums;
   const ir_kexpr *slab_start;
 } linear_kernel;
@@ -125,7 +127,8 @@ static void store_registers(linear_kernel *k) {
 
 static const ir_kexpr *sum_index(linear_kernel *k, const ir_kexpr *row, int matrix, int panel, const ir_kexpr *lane) {
   ir_kbuilder *b = &k->e.b;
-  const ir_kexpr *at = ir_kb_mul(b, ir_kb_sub(b, row, k->lo), ir_kb_int(b, (int64_t)k->matrices * k->panels * IR_LANES));
+  const ir_kexpr *at =
+      ir_kb_mul(b, ir_kb_sub(b, row, k->lo), ir_kb_int(b, (int64_t)k->matrices * k->panels * IR_LANES));
   return ir_kb_add(b, ir_kb_add(b, at, ir_kb_int(b, (int64_t)(matrix * k->panels + panel) * IR_LANES)), lane);
 }
 
@@ -213,12 +216,14 @@ static const ir_kexpr *slab_index(linear_kernel *k, const ir_kexpr *at, int oper
 
 static void fill_slab(void *user, const ir_kexpr *at, const ir_kexpr *const *w) {
   linear_kernel *k = user;
-  for (int i = 0; i < k->matrices * k->panels; i++) ir_kb_store(&k->e.b, IR_KT_f32, k->slab, slab_index(k, at, i), w[i]);
+  for (int i = 0; i < k->matrices * k->panels; i++)
+    ir_kb_store(&k->e.b, IR_KT_f32, k->slab, slab_index(k, at, i), w[i]);
 }
 
 static void clear_sums(linear_kernel *k) {
   ir_kbuilder *b = &k->e.b;
-  const ir_kexpr *count = ir_kb_mul(b, ir_kb_sub(b, k->hi, k->lo), ir_kb_int(b, (int64_t)k->matrices * k->panels * IR_LANES));
+  const ir_kexpr *count =
+      ir_kb_mul(b, ir_kb_sub(b, k->hi, k->lo), ir_kb_int(b, (int64_t)k->matrices * k->panels * IR_LANES));
   const ir_kexpr *i = ir_kb_for(b, IR_KR_LANES, "i", ir_kb_int(b, 0), count, 1);
   ir_kb_store(b, IR_KT_f32, k->sums, i, ir_kb_const(b, IR_KT_f32, 0));
   ir_kb_end(b);
@@ -263,8 +268,8 @@ static int64_t leading_rows(const function_lowering *fl, const ir_value *root) {
   return total;
 }
 
-static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices, int64_t leading, bool staged,
-                                 int64_t guard_lo, int64_t guard_hi) {
+static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices,
+                                 int64_t leading, bool staged, int64_t guard_lo, int64_t guard_hi) {
   linear_kernel k = {.fl = fl, .root = root, .linears = linears, .matrices = matrices, .leading = leading};
   const ir_value *w = linears[0]->operands[1];
   k.storage = fl->out->formats[w->result].storage;
@@ -273,12 +278,14 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
   bool quantised = weir_storage_info(k.storage)->kind == WEIR_STORAGE_CLASS_BLOCK;
   int wanted = (quantised && !staged ? 2 : MAX_PANELS) / matrices;
   int64_t panels = (k.outs + IR_LANES - 1) / IR_LANES;
-  for (k.panels = wanted < 1 ? 1 : wanted; panels % k.panels; k.panels /= 2) {}
+  for (k.panels = wanted < 1 ? 1 : wanted; panels % k.panels; k.panels /= 2) {
+  }
   weir_arena *arena = fl->low->arena;
   const char *storage = weir_storage_name(k.storage);
-  const char *name = weir_arena_printf(arena, "linear%s_%s_%s_%dx%d", matrices > 1 ? "2" : "", storage, staged ? "staged" : "direct", k.panels * 16, (int)k.cols);
-  const char *banner = weir_arena_printf(arena, "[rows, %d] x %d matrices %s[%d, %d], then %s", (int)k.cols, matrices, storage, (int)k.outs,
-                                         (int)k.cols, ir_op_get_info(root->def->op)->name);
+  const char *name = weir_arena_printf(arena, "linear%s_%s_%s_%dx%d", matrices > 1 ? "2" : "", storage,
+                                       staged ? "staged" : "direct", k.panels * 16, (int)k.cols);
+  const char *banner = weir_arena_printf(arena, "[rows, %d] x %d matrices %s[%d, %d], then %s", (int)k.cols, matrices,
+                                         storage, (int)k.outs, (int)k.cols, ir_op_get_info(root->def->op)->name);
   emitter *e = &k.e;
   cg_emit_begin(e, fl, root, name, banner);
   ir_kbuilder *b = &e->b;
@@ -303,7 +310,8 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
 weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count) {
   int64_t leading = leading_rows(fl, root);
   const ir_value *w = linears[0]->operands[1];
-  bool packed = !w->def && fl->function->params[w->result].kind == IR_PARAM_WEIGHT && fl->out->formats[w->result].layout == CG_LAYOUT_PANEL;
+  bool packed = !w->def && fl->function->params[w->result].kind == IR_PARAM_WEIGHT &&
+                fl->out->formats[w->result].layout == CG_LAYOUT_PANEL;
   if (!packed || leading < 0 || cg_compute_type(root->type.dtype) != IR_KT_f32) return cg_lower_rowwise(fl, root);
   weir_storage storage = fl->out->formats[w->result].storage;
   if (weir_storage_info(storage)->kind != WEIR_STORAGE_CLASS_BLOCK)

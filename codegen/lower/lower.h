@@ -1,9 +1,10 @@
 // Lowering: graph IR to kernels and programs.
 //
-// Each function of the module is lowered once for each combination of weight formats it is called with (a transformer's thirty equal layers are
-// one function): its nodes are grouped into kernels (fuse.c), each group becomes a kernel (rowwise.c, linear.c, attend.c, rope.c) and a
-// launch. Entry functions are then unrolled into a program (program.c), equal kernels are shared between all programs, hazards
-// become `sync`s and temporaries get offsets. Every decision about fusion is written down with its reason.
+// Each function of the module is lowered once for each combination of weight formats it is called with (a transformer's
+// thirty equal layers are one function): its nodes are grouped into kernels (fuse.c), each group becomes a kernel
+// (rowwise.c, linear.c, attend.c, rope.c) and a launch. Entry functions are then unrolled into a program (program.c),
+// equal kernels are shared between all programs, hazards become `sync`s and temporaries get offsets. Every decision
+// about fusion is written down with its reason.
 #ifndef WEIR_CODEGEN_LOWER_LOWER_H
 #define WEIR_CODEGEN_LOWER_LOWER_H
 
@@ -19,10 +20,10 @@ typedef struct {
 
 // A weight as the package must hold it. |key| is unique and is the program's name of it.
 typedef struct {
-  const char *key;   // the path, followed by ":panel" where another layout of the same path exists too
+  const char *key;  // the path, followed by ":panel" where another layout of the same path exists too
   const char *path;
   cg_weight_format format;
-  ir_dtype dtype;    // logical type
+  ir_dtype dtype;  // logical type
   int rank;
   int64_t dims[IR_MAX_RANK];
   int64_t bytes;
@@ -31,17 +32,17 @@ typedef struct {
 // One edge of the graph, producer to consumer.
 typedef struct {
   const char *function;
-  ir_loc loc;              // of the producer
+  ir_loc loc;                       // of the producer
   const char *producer, *consumer;  // op names; consumer "" for a result
   bool fused;
   const char *reason;
-  int64_t saved_bytes;     // per row: traffic that fusing avoids, or would have avoided
+  int64_t saved_bytes;  // per row: traffic that fusing avoids, or would have avoided
 } cg_decision;
 
 typedef struct {
-  ir_kernel **kernels;     // distinct; kernel->name is the symbol
+  ir_kernel **kernels;  // distinct; kernel->name is the symbol
   int kernel_count, kernel_capacity;
-  rt_program **programs;   // one per entry and step, in the module's order
+  rt_program **programs;  // one per entry and step, in the module's order
   int program_count;
   cg_weight *weights;
   int weight_count, weight_capacity;
@@ -49,7 +50,9 @@ typedef struct {
   int decision_count, decision_capacity;
 } cg_module;
 
-// UNSUPPORTED with function, op and place for what has no lowering. Everything lives in |arena|, also what |module| owns is referred to.
-weir_status cg_lower(weir_arena *arena, const ir_module *module, const cg_lower_options *options, cg_module **out_module);
+// UNSUPPORTED with function, op and place for what has no lowering. Everything lives in |arena|, also what |module|
+// owns is referred to.
+weir_status cg_lower(weir_arena *arena, const ir_module *module, const cg_lower_options *options,
+                     cg_module **out_module);
 
 #endif

@@ -1,4 +1,5 @@
-// Places for buffers: largest first, into the first place of the same product whose buffers are never alive at the same time.
+// Places for buffers: largest first, into the first place of the same product whose buffers are never alive at the same
+// time.
 #include "codegen/lower/memory.h"
 
 #include <stdlib.h>
@@ -8,15 +9,17 @@ enum { ALIGN = 64 };
 
 typedef struct {
   int64_t bytes;
-  const memory_buffer *shape;   // whose factors it has
+  const memory_buffer *shape;  // whose factors it has
   int *members, count, capacity;
 } place;
 
 static bool same_factors(const memory_buffer *a, const memory_buffer *b) {
-  return a->factor_count == b->factor_count && memcmp(a->factors, b->factors, sizeof(int) * (size_t)a->factor_count) == 0;
+  return a->rows == b->rows && a->shape_key == b->shape_key;
 }
 
-static bool overlap(const memory_buffer *a, const memory_buffer *b) { return a->first <= b->last && b->first <= a->last; }
+static bool overlap(const memory_buffer *a, const memory_buffer *b) {
+  return a->first <= b->last && b->first <= a->last;
+}
 
 static bool fits(const place *at, const memory_buffer *buffers, const memory_buffer *wanted) {
   if (!same_factors(at->shape, wanted)) return false;
@@ -38,8 +41,8 @@ static int larger_first(const void *a, const void *b) {
 
 static rt_expr place_bytes(weir_arena *arena, const place *at) {
   rt_expr total = rt_expr_const(arena, at->bytes);
-  for (int i = 0; i < at->shape->factor_count; i++)
-    total = rt_expr_binary(arena, RT_SIZE_MUL, total, rt_expr_var(arena, at->shape->factors[i]));
+  if (at->shape->shape_key) total = rt_expr_binary(arena, RT_SIZE_MUL, total, at->shape->shape);
+  if (at->shape->rows >= 0) total = rt_expr_binary(arena, RT_SIZE_MUL, total, rt_expr_var(arena, at->shape->rows));
   return total;
 }
 

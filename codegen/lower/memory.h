@@ -1,21 +1,21 @@
 // The memory plan of a program: offsets in one arena, exact for every value of the sizes.
 //
-// A buffer's size is bytes times a product of sizes (rows, requests). Buffers with the same product can share a place when they are not
-// alive in the same phase (the launches between two syncs run at once); a place is as large as its largest buffer. Places stand after
-// one another, so offsets and the peak are polynomials in the sizes, known before a run.
+// A buffer's size is bytes times a product of sizes (rows, requests). Buffers with the same product can share a place
+// when they are not alive in the same phase (the launches between two syncs run at once); a place is as large as its
+// largest buffer. Places stand after one another, so offsets and the peak are polynomials in the sizes, known before a
+// run.
 #ifndef WEIR_CODEGEN_LOWER_MEMORY_H
 #define WEIR_CODEGEN_LOWER_MEMORY_H
 
 #include "runtime/base/program.h"
 
-enum { MEMORY_MAX_FACTORS = 4 };
-
 typedef struct {
   const char *name;
-  int64_t bytes;                        // times the sizes in |factors|
-  int factors[MEMORY_MAX_FACTORS];      // indices of sizes
-  int factor_count;
-  int first, last;                      // phases in which it is alive, inclusive; -1 if never
+  int64_t bytes;          // times |shape| times the size |rows|
+  int rows;               // index of a size; -1 for none
+  const void *shape_key;  // equal keys are equal shapes; null for none
+  rt_expr shape;
+  int first, last;  // phases in which it is alive, inclusive; -1 if never
 } memory_buffer;
 
 // Fills |program|'s buffers (one per entry of |buffers|, same order) and arena_bytes.

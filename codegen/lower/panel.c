@@ -1,6 +1,7 @@
-// The panel table: for each storage format the fields of a block in panel order, how to take a raw code out of a checkpoint block, and
-// how to turn codes into floats. Values follow the float32 arithmetic of the format's reference: products of scales and codes are exact in
-// float32, so that a fused multiply-add rounds once, as the reference's last addition does.
+// The panel table: for each storage format the fields of a block in panel order, how to take a raw code out of a
+// checkpoint block, and how to turn codes into floats. Values follow the float32 arithmetic of the format's reference:
+// products of scales and codes are exact in float32, so that a fused multiply-add rounds once, as the reference's last
+// addition does.
 #include "codegen/lower/panel.h"
 
 #include <string.h>
@@ -27,8 +28,8 @@ typedef enum { SCALE_FLOAT, SCALE_D, SCALE_D_OFFSET, SCALE_D_M, SCALE_K, SCALE_K
 
 typedef struct {
   weir_storage storage;
-  int block, sub;                              // inputs per block, inputs that share a scale
-  int offset;                                  // SCALE_D_OFFSET, SCALE_K6: subtracted from the code
+  int block, sub;  // inputs per block, inputs that share a scale
+  int offset;      // SCALE_D_OFFSET, SCALE_K6: subtracted from the code
   scale_kind scale;
   unsigned (*code)(const unsigned char *block, int k);
   field fields[6];
@@ -65,15 +66,47 @@ static const panel_format formats[] = {
     {WEIR_STORAGE_BF16, 1, 1, 0, SCALE_FLOAT, NULL, {{FIELD_COPY2, 0, 1}}},
     {WEIR_STORAGE_Q8_0, 32, 32, 0, SCALE_D, code_q8_0, {{FIELD_COPY2, 0, 1}, {FIELD_BYTES, 0, 0}}},
     {WEIR_STORAGE_Q4_0, 32, 32, 8, SCALE_D_OFFSET, code_q4_0, {{FIELD_COPY2, 0, 1}, {FIELD_NIBBLES, 0, 0}}},
-    {WEIR_STORAGE_Q4_1, 32, 32, 0, SCALE_D_M, code_q4_1, {{FIELD_COPY2, 0, 1}, {FIELD_COPY2, 2, 1}, {FIELD_NIBBLES, 0, 0}}},
-    {WEIR_STORAGE_Q5_0, 32, 32, 16, SCALE_D_OFFSET, code_q5_0, {{FIELD_COPY2, 0, 1}, {FIELD_BITS1, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
-    {WEIR_STORAGE_Q5_1, 32, 32, 0, SCALE_D_M, code_q5_1,
+    {WEIR_STORAGE_Q4_1,
+     32,
+     32,
+     0,
+     SCALE_D_M,
+     code_q4_1,
+     {{FIELD_COPY2, 0, 1}, {FIELD_COPY2, 2, 1}, {FIELD_NIBBLES, 0, 0}}},
+    {WEIR_STORAGE_Q5_0,
+     32,
+     32,
+     16,
+     SCALE_D_OFFSET,
+     code_q5_0,
+     {{FIELD_COPY2, 0, 1}, {FIELD_BITS1, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
+    {WEIR_STORAGE_Q5_1,
+     32,
+     32,
+     0,
+     SCALE_D_M,
+     code_q5_1,
      {{FIELD_COPY2, 0, 1}, {FIELD_COPY2, 2, 1}, {FIELD_BITS1, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
-    {WEIR_STORAGE_Q4_K, 256, 32, 0, SCALE_K, code_q4_k,
+    {WEIR_STORAGE_Q4_K,
+     256,
+     32,
+     0,
+     SCALE_K,
+     code_q4_k,
      {{FIELD_COPY2, 0, 1}, {FIELD_COPY2, 2, 1}, {FIELD_COPY4, 4, 3}, {FIELD_NIBBLES, 0, 0}}},
-    {WEIR_STORAGE_Q5_K, 256, 32, 0, SCALE_K, code_q5_k,
+    {WEIR_STORAGE_Q5_K,
+     256,
+     32,
+     0,
+     SCALE_K,
+     code_q5_k,
      {{FIELD_COPY2, 0, 1}, {FIELD_COPY2, 2, 1}, {FIELD_COPY4, 4, 3}, {FIELD_BITS1, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
-    {WEIR_STORAGE_Q6_K, 256, 16, 32, SCALE_K6, code_q6_k,
+    {WEIR_STORAGE_Q6_K,
+     256,
+     16,
+     32,
+     SCALE_K6,
+     code_q6_k,
      {{FIELD_COPY2, 208, 1}, {FIELD_COPY4, 192, 4}, {FIELD_BITS2, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
 };
 
@@ -107,12 +140,18 @@ bool cg_panel_bytes(weir_storage storage, int64_t rows, int64_t cols, int64_t *o
 
 static int field_words(const panel_format *f, const field *at) {
   switch (at->kind) {
-    case FIELD_COPY4: return at->count;
-    case FIELD_NIBBLES: return f->block / 8;
-    case FIELD_BITS1: return f->block / 32;
-    case FIELD_BITS2: return f->block / 16;
-    case FIELD_BYTES: return f->block / 4;
-    default: return 0;
+    case FIELD_COPY4:
+      return at->count;
+    case FIELD_NIBBLES:
+      return f->block / 8;
+    case FIELD_BITS1:
+      return f->block / 32;
+    case FIELD_BITS2:
+      return f->block / 16;
+    case FIELD_BYTES:
+      return f->block / 4;
+    default:
+      return 0;
   }
 }
 
@@ -176,9 +215,9 @@ void cg_panel_pack(weir_storage storage, const void *const rows[IR_LANES], int64
 typedef struct {
   const panel_format *f;
   int buffer;
-  const ir_kexpr *base;        // 32-bit words from the buffer's start to the block
-  const ir_kexpr *d, *m;       // f32 scales of the block
-  const ir_kexpr *a, *b;       // of the sub-block
+  const ir_kexpr *base;          // 32-bit words from the buffer's start to the block
+  const ir_kexpr *d, *m;         // f32 scales of the block
+  const ir_kexpr *a, *b;         // of the sub-block
   const ir_kexpr *k0, *k1, *k2;  // SCALE_K: the three scale words
 } operand_state;
 
@@ -197,7 +236,8 @@ static const ir_kexpr *fma_f32(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr
 }
 
 // Word |word| of a field at |offset| bytes per lane, in |lane|.
-static const ir_kexpr *load_word(ir_kbuilder *b, const operand_state *o, int offset, const ir_kexpr *word, const ir_kexpr *lane) {
+static const ir_kexpr *load_word(ir_kbuilder *b, const operand_state *o, int offset, const ir_kexpr *word,
+                                 const ir_kexpr *lane) {
   const ir_kexpr *index = ir_kb_add(b, o->base, ir_kb_int(b, offset * IR_LANES / 4));
   index = ir_kb_add(b, index, ir_kb_mul(b, word, ir_kb_int(b, IR_LANES)));
   return ir_kb_load(b, IR_KT_u32, o->buffer, ir_kb_add(b, index, lane));
@@ -213,7 +253,9 @@ static void begin_block(ir_kbuilder *b, operand_state *o, const ir_kexpr *lane) 
   const panel_format *f = o->f;
   o->d = ir_kb_let(b, "d", load_scale(b, o, 0, lane));
   switch (f->scale) {
-    case SCALE_D: o->a = o->d; break;
+    case SCALE_D:
+      o->a = o->d;
+      break;
     case SCALE_D_OFFSET:
       o->a = o->d;
       o->b = ir_kb_let(b, "m", ir_kb_mul(b, o->d, ir_kb_const(b, IR_KT_f32, -f->offset)));
@@ -230,13 +272,16 @@ static void begin_block(ir_kbuilder *b, operand_state *o, const ir_kexpr *lane) 
       o->k2 = ir_kb_let(b, "s2", load_word(b, o, offset, ir_kb_int(b, 2), lane));
       break;
     }
-    default: break;
+    default:
+      break;
   }
 }
 
-// The 6-bit scale and minimum of sub-block |sub| (i64): bytes of the 12 scale bytes, packed differently for the first and last four.
+// The 6-bit scale and minimum of sub-block |sub| (i64): bytes of the 12 scale bytes, packed differently for the first
+// and last four.
 static void k_scale(ir_kbuilder *b, operand_state *o, const ir_kexpr *sub, bool upper) {
-  const ir_kexpr *shift = ir_kb_cast(b, IR_KT_u32, ir_kb_mul(b, upper ? ir_kb_sub(b, sub, ir_kb_int(b, 4)) : sub, ir_kb_int(b, 8)));
+  const ir_kexpr *shift =
+      ir_kb_cast(b, IR_KT_u32, ir_kb_mul(b, upper ? ir_kb_sub(b, sub, ir_kb_int(b, 4)) : sub, ir_kb_int(b, 8)));
   const ir_kexpr *scale, *minimum;
   if (!upper) {
     scale = and_u32(b, shr_u32(b, o->k0, shift), 63);
@@ -244,8 +289,10 @@ static void k_scale(ir_kbuilder *b, operand_state *o, const ir_kexpr *sub, bool 
   } else {
     const ir_kexpr *low = shr_u32(b, o->k2, shift);
     const ir_kexpr *four = u32(b, 4), *high_shift = ir_kb_add(b, shift, u32(b, 6));
-    const ir_kexpr *high_scale = ir_kb_op(b, IR_K_shl, IR_KT_u32, and_u32(b, shr_u32(b, o->k0, high_shift), 3), four, NULL);
-    const ir_kexpr *high_min = ir_kb_op(b, IR_K_shl, IR_KT_u32, and_u32(b, shr_u32(b, o->k1, high_shift), 3), four, NULL);
+    const ir_kexpr *high_scale =
+        ir_kb_op(b, IR_K_shl, IR_KT_u32, and_u32(b, shr_u32(b, o->k0, high_shift), 3), four, NULL);
+    const ir_kexpr *high_min =
+        ir_kb_op(b, IR_K_shl, IR_KT_u32, and_u32(b, shr_u32(b, o->k1, high_shift), 3), four, NULL);
     scale = ir_kb_op(b, IR_K_or, IR_KT_u32, and_u32(b, low, 15), high_scale, NULL);
     minimum = ir_kb_op(b, IR_K_or, IR_KT_u32, and_u32(b, shr_u32(b, low, four), 15), high_min, NULL);
   }
@@ -287,7 +334,9 @@ static group_words begin_group(ir_kbuilder *b, const operand_state *o, const ir_
     return w;
   }
   w.low = ir_kb_let(b, "q", load_word(b, o, field_offset(f, FIELD_NIBBLES, 0), group, lane));
-  field_kind high = field_offset(f, FIELD_BITS1, 0) >= 0 ? FIELD_BITS1 : field_offset(f, FIELD_BITS2, 0) >= 0 ? FIELD_BITS2 : FIELD_END;
+  field_kind high = field_offset(f, FIELD_BITS1, 0) >= 0   ? FIELD_BITS1
+                    : field_offset(f, FIELD_BITS2, 0) >= 0 ? FIELD_BITS2
+                                                           : FIELD_END;
   if (high == FIELD_END) return w;
   int groups = high == FIELD_BITS1 ? 4 : 2, bits = high == FIELD_BITS1 ? 8 : 16;  // groups a word, bits a group
   const ir_kexpr *word = load_word(b, o, field_offset(f, high, 0), ir_kb_div(b, group, ir_kb_int(b, groups)), lane);
@@ -332,8 +381,8 @@ static const ir_kexpr *float_weight(ir_kbuilder *b, const panel_format *f, int b
   return ir_kb_cast(b, IR_KT_f32, ir_kb_load(b, type, buffer, index));
 }
 
-static void emit_float(ir_kbuilder *b, const panel_format *f, int64_t cols, const cg_panel_operand *operands, int count, const ir_kexpr *lane,
-                       const ir_kexpr *lo, const ir_kexpr *hi, cg_panel_visit visit, void *user) {
+static void emit_float(ir_kbuilder *b, const panel_format *f, int64_t cols, const cg_panel_operand *operands, int count,
+                       const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi, cg_panel_visit visit, void *user) {
   int step = float_step(cols);
   const ir_kexpr *k0 = ir_kb_for(b, IR_KR_SERIAL, "k", lo, hi, step);
   for (int j = 0; j < step; j++) {
@@ -382,8 +431,9 @@ static void emit_subs(const block_context *c, int first, int last, bool upper) {
   ir_kb_end(b);
 }
 
-void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands, int operand_count, const ir_kexpr *lane,
-                   const ir_kexpr *lo, const ir_kexpr *hi, cg_panel_visit visit, void *user) {
+void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
+                   int operand_count, const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi,
+                   cg_panel_visit visit, void *user) {
   const panel_format *f = format_of(storage);
   if (f->scale == SCALE_FLOAT) {
     emit_float(b, f, cols, operands, operand_count, lane, lo, hi, visit, user);
@@ -414,14 +464,16 @@ void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_
 // ---- single elements
 
 // Code of input |k| of the block, from one word of a bit field with |bits| bits an input.
-static const ir_kexpr *element_bits(ir_kbuilder *b, const operand_state *o, field_kind kind, int bits, const ir_kexpr *k, const ir_kexpr *lane) {
+static const ir_kexpr *element_bits(ir_kbuilder *b, const operand_state *o, field_kind kind, int bits,
+                                    const ir_kexpr *k, const ir_kexpr *lane) {
   int per_word = 32 / bits;
   const ir_kexpr *word = load_word(b, o, field_offset(o->f, kind, 0), ir_kb_div(b, k, ir_kb_int(b, per_word)), lane);
   const ir_kexpr *shift = ir_kb_mul(b, ir_kb_mod(b, k, ir_kb_int(b, per_word)), ir_kb_int(b, bits));
   return and_u32(b, shr_u32(b, word, ir_kb_cast(b, IR_KT_u32, shift)), (1 << bits) - 1);
 }
 
-static const ir_kexpr *panel_element(ir_kbuilder *b, const panel_format *f, int buffer, int64_t cols, const ir_kexpr *row, const ir_kexpr *k) {
+static const ir_kexpr *panel_element(ir_kbuilder *b, const panel_format *f, int buffer, int64_t cols,
+                                     const ir_kexpr *row, const ir_kexpr *k) {
   const ir_kexpr *lanes = ir_kb_int(b, IR_LANES), *panel = ir_kb_div(b, row, lanes), *lane = ir_kb_mod(b, row, lanes);
   if (f->scale == SCALE_FLOAT) {
     const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, panel, ir_kb_int(b, cols * IR_LANES)), ir_kb_mul(b, k, lanes));
@@ -448,7 +500,9 @@ static const ir_kexpr *panel_element(ir_kbuilder *b, const panel_format *f, int 
     begin_sub(b, &o, sub, false, lane);
   }
   const ir_kexpr *code = element_bits(b, &o, FIELD_NIBBLES, 4, at, lane);
-  field_kind high = field_offset(f, FIELD_BITS1, 0) >= 0 ? FIELD_BITS1 : field_offset(f, FIELD_BITS2, 0) >= 0 ? FIELD_BITS2 : FIELD_END;
+  field_kind high = field_offset(f, FIELD_BITS1, 0) >= 0   ? FIELD_BITS1
+                    : field_offset(f, FIELD_BITS2, 0) >= 0 ? FIELD_BITS2
+                                                           : FIELD_END;
   if (high != FIELD_END) {
     const ir_kexpr *bits = element_bits(b, &o, high, high == FIELD_BITS1 ? 1 : 2, at, lane);
     code = ir_kb_op(b, IR_K_or, IR_KT_u32, code, ir_kb_op(b, IR_K_shl, IR_KT_u32, bits, u32(b, 4), NULL), NULL);
@@ -456,7 +510,8 @@ static const ir_kexpr *panel_element(ir_kbuilder *b, const panel_format *f, int 
   return fma_f32(b, o.a, float_of_u32(b, code), o.b);
 }
 
-const ir_kexpr *cg_weight_element(ir_kbuilder *b, cg_weight_format format, int buffer, int64_t cols, const ir_kexpr *row, const ir_kexpr *k) {
+const ir_kexpr *cg_weight_element(ir_kbuilder *b, cg_weight_format format, int buffer, int64_t cols,
+                                  const ir_kexpr *row, const ir_kexpr *k) {
   const panel_format *f = format_of(format.storage);
   if (format.layout == CG_LAYOUT_PANEL) return panel_element(b, f, buffer, cols, row, k);
   const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, row, ir_kb_int(b, cols)), k);

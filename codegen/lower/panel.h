@@ -1,11 +1,13 @@
 // Panels: how the matrix of a linear layer lies in a package, and how kernels read it.
 //
-// A matrix w: [O, I] is cut into panels of 16 rows (outputs). Inside a panel the 16 rows' blocks stand side by side, field by field: first
-// the 16 scales, then the quants in 32-bit words, lane by lane, so that one vector register always holds 16 different outputs for
-// the same inputs. A block keeps its bytes: nothing is requantised and a panel is as large as its 16 rows (missing rows of the last panel
-// are zeros). Output elements then accumulate over inputs strictly in order, in one lane each: their bits depend on nothing else.
+// A matrix w: [O, I] is cut into panels of 16 rows (outputs). Inside a panel the 16 rows' blocks stand side by side,
+// field by field: first the 16 scales, then the quants in 32-bit words, lane by lane, so that one vector register
+// always holds 16 different outputs for the same inputs. A block keeps its bytes: nothing is requantised and a panel is
+// as large as its 16 rows (missing rows of the last panel are zeros). Output elements then accumulate over inputs
+// strictly in order, in one lane each: their bits depend on nothing else.
 //
-// The same table drives packing (bytes), emission (kernel IR that decodes a block) and single-element access (embedding look-ups).
+// The same table drives packing (bytes), emission (kernel IR that decodes a block) and single-element access (embedding
+// look-ups).
 #ifndef WEIR_CODEGEN_LOWER_PANEL_H
 #define WEIR_CODEGEN_LOWER_PANEL_H
 
@@ -30,22 +32,27 @@ bool cg_panel_supports(weir_storage storage);
 int cg_panel_block(weir_storage storage);
 // Bytes of all panels of a [rows, cols] matrix; false on overflow or if a row is no whole number of blocks.
 bool cg_panel_bytes(weir_storage storage, int64_t rows, int64_t cols, int64_t *out_bytes);
-// Packs one panel of |cols| columns. |rows|[i] points at the blocks of row i, null for zeros. |out|: cg_panel_bytes(storage, 16, cols).
+// Packs one panel of |cols| columns. |rows|[i] points at the blocks of row i, null for zeros. |out|:
+// cg_panel_bytes(storage, 16, cols).
 void cg_panel_pack(weir_storage storage, const void *const rows[IR_LANES], int64_t cols, void *out);
 
-// What an emitter does with the weights of one input: |k| is its index (i64), w[i] the f32 weight of operand i in the current lane.
+// What an emitter does with the weights of one input: |k| is its index (i64), w[i] the f32 weight of operand i in the
+// current lane.
 typedef void (*cg_panel_visit)(void *user, const ir_kexpr *k, const ir_kexpr *const *w);
 typedef struct {
-  int buffer;               // the weight's buffer in the kernel
-  const ir_kexpr *panel;    // panel number
+  int buffer;             // the weight's buffer in the kernel
+  const ir_kexpr *panel;  // panel number
 } cg_panel_operand;
-// Emits loops over the inputs |lo|..|hi| (multiples of cg_panel_step) that decode the operands' weights and visit each input in order.
-// Must stand inside a `lanes` range of 16 whose variable is |lane|. All operands have |cols| columns and |storage|.
-void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands, int operand_count, const ir_kexpr *lane,
-                   const ir_kexpr *lo, const ir_kexpr *hi, cg_panel_visit visit, void *user);
+// Emits loops over the inputs |lo|..|hi| (multiples of cg_panel_step) that decode the operands' weights and visit each
+// input in order. Must stand inside a `lanes` range of 16 whose variable is |lane|. All operands have |cols| columns
+// and |storage|.
+void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
+                   int operand_count, const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi,
+                   cg_panel_visit visit, void *user);
 // Inputs per step of that loop.
 int cg_panel_step(weir_storage storage, int64_t cols);
 // The f32 value of element [row, k] in |layout|.
-const ir_kexpr *cg_weight_element(ir_kbuilder *b, cg_weight_format format, int buffer, int64_t cols, const ir_kexpr *row, const ir_kexpr *k);
+const ir_kexpr *cg_weight_element(ir_kbuilder *b, cg_weight_format format, int buffer, int64_t cols,
+                                  const ir_kexpr *row, const ir_kexpr *k);
 
 #endif

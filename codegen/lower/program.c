@@ -1,5 +1,5 @@
-// From lowered functions to one program: calls are unrolled, slots become buffers, weights, states and tables, hazards become syncs.
-// Where the buffers lie is decided in memory.c.
+// From lowered functions to one program: calls are unrolled, slots become buffers, weights, states and tables, hazards
+// become syncs. Where the buffers lie is decided in memory.c.
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +29,8 @@ typedef struct {
   const ir_function *entry;
   rt_program *program;
   int capacity_kernels, capacity_launches, capacity_buffers, capacity_weights;
-  int *kernel_of;              // program's kernel of each module kernel, -1
-  const ir_symbol **symbols;   // of the program's symbols
+  int *kernel_of;             // program's kernel of each module kernel, -1
+  const ir_symbol **symbols;  // of the program's symbols
   memory_buffer *memory;
   int memory_count, memory_capacity;
   rope_entry *ropes;
@@ -73,7 +73,8 @@ static void add_symbols(builder *p) {
   symbol_list list = {.count = 0};
   for (int i = 0; i < p->entry->param_count; i++) {
     const ir_param *param = &p->entry->params[i];
-    for (int d = 0; param->kind == IR_PARAM_INPUT && d < param->value->type.rank; d++) ir_dim_visit(param->value->type.dims[d], collect, &list);
+    for (int d = 0; param->kind == IR_PARAM_INPUT && d < param->value->type.rank; d++)
+      ir_dim_visit(param->value->type.dims[d], collect, &list);
   }
   weir_arena *arena = p->low->arena;
   rt_program *program = p->program;
@@ -85,8 +86,14 @@ static void add_symbols(builder *p) {
     const ir_symbol *symbol = list.found[i];
     rt_symbol *out = &program->symbols[program->symbol_count++];
     p->symbols[i] = symbol;
-    *out = (rt_symbol){.name = symbol->name, .role = (rt_role)symbol->role, .lo = symbol->lo, .hi = symbol->hi, .divisor = symbol->divisor,
-                       .size = program->size_count, .size_max = -1, .size_all_max = -1};
+    *out = (rt_symbol){.name = symbol->name,
+                       .role = (rt_role)symbol->role,
+                       .lo = symbol->lo,
+                       .hi = symbol->hi,
+                       .divisor = symbol->divisor,
+                       .size = program->size_count,
+                       .size_max = -1,
+                       .size_all_max = -1};
     program->sizes[program->size_count++] = symbol->name;
     if (symbol->role == IR_ROLE_PLAIN) continue;
     out->size_max = program->size_count;
@@ -104,13 +111,20 @@ static void add_symbols(builder *p) {
 
 static rt_size_code size_code(ir_kop op) {
   switch (op) {
-    case IR_K_add: return RT_SIZE_ADD;
-    case IR_K_sub: return RT_SIZE_SUB;
-    case IR_K_mul: return RT_SIZE_MUL;
-    case IR_K_div: return RT_SIZE_DIV;
-    case IR_K_mod: return RT_SIZE_MOD;
-    case IR_K_min: return RT_SIZE_MIN;
-    default: return RT_SIZE_MAX;
+    case IR_K_add:
+      return RT_SIZE_ADD;
+    case IR_K_sub:
+      return RT_SIZE_SUB;
+    case IR_K_mul:
+      return RT_SIZE_MUL;
+    case IR_K_div:
+      return RT_SIZE_DIV;
+    case IR_K_mod:
+      return RT_SIZE_MOD;
+    case IR_K_min:
+      return RT_SIZE_MIN;
+    default:
+      return RT_SIZE_MAX;
   }
 }
 
@@ -125,28 +139,64 @@ static rt_expr size_expr(builder *p, const item *it, const ir_kexpr *expr) {
   return rt_expr_binary(arena, size_code(expr->op), size_expr(p, it, expr->args[0]), size_expr(p, it, expr->args[1]));
 }
 
+// A dim over the program's symbols (the form of interfaces) or over its sizes.
+typedef struct {
+  const builder *p;
+  bool symbols;
+} dim_scope;
+
+static const void *keep_expr(weir_arena *arena, rt_expr expr) {
+  rt_expr *kept = WEIR_NEW(arena, rt_expr);
+  *kept = expr;
+  return kept;
+}
+
+static const void *dim_constant(void *user, int64_t value) {
+  const dim_scope *scope = user;
+  return keep_expr(scope->p->low->arena, rt_expr_const(scope->p->low->arena, value));
+}
+
+static const void *dim_symbol(void *user, const ir_symbol *symbol) {
+  const dim_scope *scope = user;
+  int index = symbol_index(scope->p, symbol);
+  if (index >= 0 && !scope->symbols) index = scope->p->program->symbols[index].size;
+  return index >= 0 ? keep_expr(scope->p->low->arena, rt_expr_var(scope->p->low->arena, index)) : NULL;
+}
+
+static const void *dim_binary(void *user, char op, const void *a, const void *b) {
+  const dim_scope *scope = user;
+  rt_size_code code = op == '+' ? RT_SIZE_ADD : op == '*' ? RT_SIZE_MUL : op == '/' ? RT_SIZE_DIV : RT_SIZE_MOD;
+  return keep_expr(scope->p->low->arena,
+                   rt_expr_binary(scope->p->low->arena, code, *(const rt_expr *)a, *(const rt_expr *)b));
+}
+
+static bool dim_expr(const builder *p, ir_dim dim, bool symbols, rt_expr *out) {
+  dim_scope scope = {p, symbols};
+  ir_dim_algebra algebra = {&scope, dim_constant, dim_symbol, dim_binary};
+  const rt_expr *expr = ir_dim_convert(dim, &algebra);
+  if (expr) *out = *expr;
+  return expr != NULL;
+}
+
 // ---- interface
 
 static weir_status add_tensor(builder *p, const char *name, const ir_value *value, const char *what, rt_tensor *out) {
   const ir_type *type = &value->type;
   weir_arena *arena = p->low->arena;
-  *out = (rt_tensor){.name = name, .dtype = (rt_dtype)type->dtype, .rank = type->rank, .ragged = -1, .lo = value->lo, .hi = value->hi};
+  *out = (rt_tensor){
+      .name = name, .dtype = (rt_dtype)type->dtype, .rank = type->rank, .ragged = -1, .lo = value->lo, .hi = value->hi};
   rt_expr bytes = rt_expr_const(arena, ir_dtype_bytes(type->dtype));
   for (int i = 0; i < type->rank; i++) {
-    int64_t number;
-    if (ir_dim_is_const(type->dims[i], &number)) {
-      out->dims[i] = rt_expr_const(arena, number);
-      bytes = rt_expr_binary(arena, RT_SIZE_MUL, bytes, out->dims[i]);
-      continue;
-    }
     const ir_symbol *symbol = ir_dim_as_symbol(type->dims[i]);
-    int index = symbol ? symbol_index(p, symbol) : -1;
-    if (index < 0 || (symbol->role != IR_ROLE_PLAIN && i != 0))
-      return cg_unsupported(p->entry, p->entry->loc, "%s '%s': dim '%s' is computed or no leading ragged dim; that has no lowering yet", what, name,
-                            ir_dim_print(arena, type->dims[i]));
-    out->dims[i] = rt_expr_var(arena, index);
-    if (symbol->role != IR_ROLE_PLAIN) out->ragged = index;
-    bytes = rt_expr_binary(arena, RT_SIZE_MUL, bytes, rt_expr_var(arena, p->program->symbols[index].size));
+    bool ragged = ir_dim_role(type->dims[i]) != IR_ROLE_PLAIN;
+    rt_expr size;
+    if (!dim_expr(p, type->dims[i], true, &out->dims[i]) || !dim_expr(p, type->dims[i], false, &size) ||
+        (ragged && (i != 0 || !symbol)))
+      return cg_unsupported(p->entry, p->entry->loc,
+                            "%s '%s': the ragged dim '%s' is computed, or not the first; that has no lowering yet",
+                            what, name, ir_dim_print(arena, type->dims[i]));
+    if (ragged) out->ragged = symbol_index(p, symbol);
+    bytes = rt_expr_binary(arena, RT_SIZE_MUL, bytes, size);
   }
   if (out->ragged < 0) bytes = rt_expr_binary(arena, RT_SIZE_MUL, bytes, rt_expr_var(arena, 0));
   out->bytes = bytes;
@@ -156,7 +206,8 @@ static weir_status add_tensor(builder *p, const char *name, const ir_value *valu
 static weir_status add_state(builder *p, const ir_param *param, rt_state *out) {
   const ir_type *type = &param->value->type;
   int64_t elements = 1;
-  *out = (rt_state){.path = param->name, .dtype = (rt_dtype)type->dtype, .rows = param->rows, .symbol = -1, .window = param->window};
+  *out = (rt_state){
+      .path = param->name, .dtype = (rt_dtype)type->dtype, .rows = param->rows, .symbol = -1, .window = param->window};
   for (int i = param->rows ? 1 : 0; i < type->rank; i++) {
     int64_t dim = cg_const_dim(type->dims[i]);
     if (dim < 0 || !weir_mul_i64(elements, dim, &elements))
@@ -175,32 +226,44 @@ static weir_storage plain_storage(weir_storage storage, ir_dtype dtype) {
   if (dtype == IR_f32 || dtype == IR_f16 || dtype == IR_bf16)
     return storage == WEIR_STORAGE_F16 || storage == WEIR_STORAGE_BF16 ? storage : WEIR_STORAGE_F32;
   switch (dtype) {
-    case IR_f64: return WEIR_STORAGE_F64;
-    case IR_i8: return WEIR_STORAGE_I8;
-    case IR_i16: return WEIR_STORAGE_I16;
-    case IR_i32: return WEIR_STORAGE_I32;
-    case IR_i64: return WEIR_STORAGE_I64;
-    case IR_u8: return WEIR_STORAGE_U8;
-    case IR_bool: return WEIR_STORAGE_BOOL;
-    case IR_f8e4m3: return WEIR_STORAGE_F8_E4M3;
-    default: return WEIR_STORAGE_F8_E5M2;
+    case IR_f64:
+      return WEIR_STORAGE_F64;
+    case IR_i8:
+      return WEIR_STORAGE_I8;
+    case IR_i16:
+      return WEIR_STORAGE_I16;
+    case IR_i32:
+      return WEIR_STORAGE_I32;
+    case IR_i64:
+      return WEIR_STORAGE_I64;
+    case IR_u8:
+      return WEIR_STORAGE_U8;
+    case IR_bool:
+      return WEIR_STORAGE_BOOL;
+    case IR_f8e4m3:
+      return WEIR_STORAGE_F8_E4M3;
+    default:
+      return WEIR_STORAGE_F8_E5M2;
   }
 }
 
-// One layout for a path in all entries: panels where any linear reads it, or where its blocks would otherwise have to grow.
+// One layout for a path in all entries: panels where any linear reads it, or where its blocks would otherwise have to
+// grow.
 static cg_weight_format choose_format(lowering *low, const ir_param *param) {
   unsigned uses = 0;
   for (int f = 0; f < low->module->function_count; f++) {
     const ir_function *fn = low->module->functions[f];
     for (int i = 0; fn->kind != IR_FUNCTION_BLOCK && i < fn->param_count; i++)
-      if (fn->params[i].kind == IR_PARAM_WEIGHT && strcmp(fn->params[i].name, param->name) == 0) uses |= cg_weight_uses(fn, i);
+      if (fn->params[i].kind == IR_PARAM_WEIGHT && strcmp(fn->params[i].name, param->name) == 0)
+        uses |= cg_weight_uses(fn, i);
   }
   const ir_type *type = &param->value->type;
   weir_storage storage = low->options->storage_of(low->options->user, param->name);
   bool small_float = type->dtype == IR_f32 || type->dtype == IR_f16 || type->dtype == IR_bf16;
   bool blocks = weir_storage_info(storage)->kind == WEIR_STORAGE_CLASS_BLOCK;
   if (type->rank == 2 && small_float && ((uses & 1) || blocks)) {
-    if (!cg_panel_supports(storage) || cg_const_dim(type->dims[1]) % cg_panel_block(storage)) storage = WEIR_STORAGE_F32;
+    if (!cg_panel_supports(storage) || cg_const_dim(type->dims[1]) % cg_panel_block(storage))
+      storage = WEIR_STORAGE_F32;
     return (cg_weight_format){storage, CG_LAYOUT_PANEL};
   }
   return (cg_weight_format){plain_storage(storage, type->dtype), CG_LAYOUT_PLAIN};
@@ -210,7 +273,8 @@ static weir_status add_weight(builder *p, const ir_param *param, cg_weight_forma
   cg_module *module = p->low->out;
   rt_program *program = p->program;
   const ir_type *type = &param->value->type;
-  cg_weight weight = {.key = param->name, .path = param->name, .format = format, .dtype = type->dtype, .rank = type->rank};
+  cg_weight weight = {
+      .key = param->name, .path = param->name, .format = format, .dtype = type->dtype, .rank = type->rank};
   int64_t elements = 1;
   for (int i = 0; i < type->rank; i++) {
     weight.dims[i] = cg_const_dim(type->dims[i]);
@@ -218,7 +282,8 @@ static weir_status add_weight(builder *p, const ir_param *param, cg_weight_forma
       return cg_unsupported(p->entry, p->entry->loc, "weight '%s' has run-time dims or is too large", param->name);
   }
   weight.bytes = elements * (int64_t)weir_storage_info(format.storage)->block_bytes;
-  if (format.layout == CG_LAYOUT_PANEL && !cg_panel_bytes(format.storage, weight.dims[0], weight.dims[1], &weight.bytes))
+  if (format.layout == CG_LAYOUT_PANEL &&
+      !cg_panel_bytes(format.storage, weight.dims[0], weight.dims[1], &weight.bytes))
     return cg_unsupported(p->entry, p->entry->loc, "weight '%s' is too large", param->name);
   bool known = false;
   for (int i = 0; i < module->weight_count && !known; i++) known = strcmp(module->weights[i].key, weight.key) == 0;
@@ -241,7 +306,8 @@ static int64_t scratch_bytes(const ir_kernel *kernel) {
 static int program_kernel(builder *p, int kernel) {
   if (p->kernel_of[kernel] >= 0) return p->kernel_of[kernel];
   const ir_kernel *k = p->low->out->kernels[kernel];
-  rt_kernel added = {.symbol = k->name, .scratch_bytes = scratch_bytes(k), .arg_count = k->arg_count, .dim_count = k->size_count};
+  rt_kernel added = {
+      .symbol = k->name, .scratch_bytes = scratch_bytes(k), .arg_count = k->arg_count, .dim_count = k->size_count};
   WEIR_PUSH(p->low->arena, p->program->kernels, p->program->kernel_count, p->capacity_kernels, added);
   return p->kernel_of[kernel] = p->program->kernel_count - 1;
 }
@@ -290,8 +356,11 @@ static void touch(builder *p, const item *it, const location *at) {
 
 static void add_launch(builder *p, const item *it, const location *at, const char *note) {
   weir_arena *arena = p->low->arena;
-  rt_launch launch = {.kernel = program_kernel(p, it->kernel), .grid = size_expr(p, it, it->grid), .arg_count = it->arg_count,
-                      .dim_count = it->size_count, .note = note};
+  rt_launch launch = {.kernel = program_kernel(p, it->kernel),
+                      .grid = size_expr(p, it, it->grid),
+                      .arg_count = it->arg_count,
+                      .dim_count = it->size_count,
+                      .note = note};
   for (int i = 0; i < it->arg_count; i++) launch.args[i] = (rt_arg){at[i].kind, at[i].index};
   for (int i = 0; i < it->size_count; i++)
     launch.dims[i] = rt_expr_var(arena, size_index(p, it->sizes[i].kind, it->sizes[i].symbol));
@@ -317,12 +386,16 @@ static location add_buffer(builder *p, memory_buffer buffer) {
 }
 
 static weir_status add_temp(builder *p, const lowered *fn, const value_shape *shape, const char *name, location *out) {
-  memory_buffer buffer = {.name = name, .bytes = shape->bytes};
-  if (shape->rows == SIZE_ROWS) buffer.factors[buffer.factor_count++] = size_index(p, SIZE_ROWS, shape->symbol);
-  if (shape->rows == SIZE_REQUESTS) buffer.factors[buffer.factor_count++] = 0;
-  for (int i = 0; i < shape->plain_count; i++) buffer.factors[buffer.factor_count++] = size_index(p, SIZE_PLAIN, shape->plain[i]);
-  for (int i = 0; i < buffer.factor_count; i++)
-    if (buffer.factors[i] < 0) return cg_unsupported(fn->function, fn->function->loc, "a run-time dim that no input of '%s' fixes", p->entry->name);
+  memory_buffer buffer = {.name = name, .bytes = shape->bytes, .rows = -1};
+  bool found = true;
+  if (shape->rows != SIZE_PLAIN) found = (buffer.rows = size_index(p, shape->rows, shape->symbol)) >= 0;
+  if (found && shape->inner) {
+    buffer.shape_key = shape->inner;
+    found = dim_expr(p, shape->inner, false, &buffer.shape);
+  }
+  if (!found)
+    return cg_unsupported(fn->function, fn->function->loc, "a run-time dim that no input of '%s' fixes",
+                          p->entry->name);
   *out = add_buffer(p, buffer);
   return WEIR_OK;
 }
@@ -335,7 +408,7 @@ static weir_status rope_table(builder *p, const slot *at, location *out) {
       return WEIR_OK;
     }
   }
-  memory_buffer buffer = {.name = "rope", .bytes = 4 * at->rotary, .factors = {size_index(p, SIZE_ROWS, at->symbol)}, .factor_count = 1};
+  memory_buffer buffer = {.name = "rope", .bytes = 4 * at->rotary, .rows = size_index(p, SIZE_ROWS, at->symbol)};
   *out = add_buffer(p, buffer);
   item it = {.arg_count = 2, .size_count = 1, .sizes = {{SIZE_ROWS, at->symbol}}};
   WEIR_TRY(cg_lower_rope_table(p->low, at->theta, at->rotary, &it.kernel));
@@ -350,32 +423,44 @@ static weir_status rope_table(builder *p, const slot *at, location *out) {
 
 // ---- unrolling
 
-static weir_status instantiate(builder *p, const lowered *fn, const location *params, const location *results, const char *path);
+static weir_status instantiate(builder *p, const lowered *fn, const location *params, const location *results,
+                               const char *path);
 
 static weir_status instantiate_call(builder *p, const item *it, const location *at, const char *path, int number) {
   const lowered *callee = it->callee;
   weir_arena *arena = p->low->arena;
   const ir_function *f = callee->function;
-  location *params = WEIR_NEW_ARRAY(arena, location, f->param_count), *results = WEIR_NEW_ARRAY(arena, location, f->result_count);
+  location *params = WEIR_NEW_ARRAY(arena, location, f->param_count),
+           *results = WEIR_NEW_ARRAY(arena, location, f->result_count);
   for (int i = 0; i < f->param_count; i++) params[i] = at[it->args[i]];
   for (int i = 0; i < f->result_count; i++) results[i] = at[it->results[i]];
   return instantiate(p, callee, params, results, weir_arena_printf(arena, "%s%s[%d]/", path, f->name, number));
 }
 
-static weir_status locate_slots(builder *p, const lowered *fn, const location *params, const location *results, location *at) {
+static weir_status locate_slots(builder *p, const lowered *fn, const location *params, const location *results,
+                                location *at) {
   for (int i = 0; i < fn->slot_count; i++) {
     const slot *s = &fn->slots[i];
     switch (s->kind) {
-      case SLOT_PARAM: at[i] = params[s->index]; break;
-      case SLOT_RESULT: at[i] = results[s->index]; break;
-      case SLOT_TEMP: WEIR_TRY(add_temp(p, fn, &fn->shapes[i], s->name, &at[i])); break;
-      case SLOT_ROPE: WEIR_TRY(rope_table(p, s, &at[i])); break;
+      case SLOT_PARAM:
+        at[i] = params[s->index];
+        break;
+      case SLOT_RESULT:
+        at[i] = results[s->index];
+        break;
+      case SLOT_TEMP:
+        WEIR_TRY(add_temp(p, fn, &fn->shapes[i], s->name, &at[i]));
+        break;
+      case SLOT_ROPE:
+        WEIR_TRY(rope_table(p, s, &at[i]));
+        break;
     }
   }
   return WEIR_OK;
 }
 
-static weir_status instantiate(builder *p, const lowered *fn, const location *params, const location *results, const char *path) {
+static weir_status instantiate(builder *p, const lowered *fn, const location *params, const location *results,
+                               const char *path) {
   weir_arena *arena = p->low->arena;
   location *at = WEIR_NEW_ARRAY(arena, location, fn->slot_count + 1);
   WEIR_TRY(locate_slots(p, fn, params, results, at));
@@ -391,7 +476,8 @@ static weir_status instantiate(builder *p, const lowered *fn, const location *pa
       const launch_arg *arg = &it->args_of_kernel[k];
       args[k] = arg->is_slot ? at[arg->slot] : (location){arg->table, symbol_index(p, arg->symbol)};
       if (!arg->is_slot && args[k].index < 0)
-        return cg_unsupported(fn->function, fn->function->loc, "a ragged dim '%s' that no input of '%s' has", arg->symbol->name, p->entry->name);
+        return cg_unsupported(fn->function, fn->function->loc, "a ragged dim '%s' that no input of '%s' has",
+                              arg->symbol->name, p->entry->name);
     }
     add_launch(p, it, args, weir_arena_printf(arena, "%s%s", path, it->note));
   }
@@ -424,7 +510,9 @@ static weir_status bind_results(builder *p, const location *params, location *re
       results[i] = params[result->state];
       continue;
     }
-    const char *name = result->name && *result->name ? result->name : p->entry->result_count > 1 ? weir_arena_printf(p->low->arena, "output%d", i) : "output";
+    const char *name = result->name && *result->name ? result->name
+                       : p->entry->result_count > 1  ? weir_arena_printf(p->low->arena, "output%d", i)
+                                                     : "output";
     WEIR_TRY(add_tensor(p, name, result->value, "output", &program->outputs[program->output_count]));
     results[i] = (location){RT_ARG_OUTPUT, program->output_count++};
   }
@@ -445,7 +533,8 @@ weir_status cg_build_program(lowering *low, const ir_function *entry, rt_program
   p.states = WEIR_NEW_ARRAY(arena, hazard, params_count + 1);
   p.outputs = WEIR_NEW_ARRAY(arena, hazard, results_count + 1);
   cg_weight_format *formats = WEIR_NEW_ARRAY(arena, cg_weight_format, params_count);
-  location *params = WEIR_NEW_ARRAY(arena, location, params_count), *results = WEIR_NEW_ARRAY(arena, location, results_count);
+  location *params = WEIR_NEW_ARRAY(arena, location, params_count),
+           *results = WEIR_NEW_ARRAY(arena, location, results_count);
   WEIR_TRY(bind_params(&p, formats, params));
   WEIR_TRY(bind_results(&p, params, results));
   lowered *fn;
@@ -461,7 +550,8 @@ weir_status cg_build_program(lowering *low, const ir_function *entry, rt_program
   return WEIR_OK;
 }
 
-weir_status cg_lower(weir_arena *arena, const ir_module *module, const cg_lower_options *options, cg_module **out_module) {
+weir_status cg_lower(weir_arena *arena, const ir_module *module, const cg_lower_options *options,
+                     cg_module **out_module) {
   cg_module *out = WEIR_NEW(arena, cg_module);
   lowering low = {.arena = arena, .module = module, .options = options, .out = out};
   out->programs = WEIR_NEW_ARRAY(arena, rt_program *, module->function_count);

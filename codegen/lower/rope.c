@@ -1,6 +1,6 @@
-// Rotary positions. Cosines and sines depend on positions only, so one small table per program serves all layers: row n holds rotary/2
-// cosines, then as many sines, from angles computed in float64 (positions reach thousands of radians). Where the positions are no `pos`
-// the angles are computed in place.
+// Rotary positions. Cosines and sines depend on positions only, so one small table per program serves all layers: row n
+// holds rotary/2 cosines, then as many sines, from angles computed in float64 (positions reach thousands of radians).
+// Where the positions are no `pos` the angles are computed in place.
 #include <math.h>
 
 #include "codegen/lower/internal.h"
@@ -46,9 +46,9 @@ typedef struct {
   ir_value *root, *x;
   int64_t half;
   bool interleaved;
-  int table, freq;                    // buffers; table is -1 where angles are computed in place
+  int table, freq;  // buffers; table is -1 where angles are computed in place
   const ir_kexpr *row, *position;
-  const ir_kexpr *idx[IR_MAX_RANK];   // all axes but the last
+  const ir_kexpr *idx[IR_MAX_RANK];  // all axes but the last
 } rope_kernel;
 
 static int find_table(function_lowering *fl, const ir_symbol *symbol, double theta, int rotary) {
@@ -65,7 +65,8 @@ static int find_table(function_lowering *fl, const ir_symbol *symbol, double the
 static void rotate(rope_kernel *k, int rotary) {
   ir_kbuilder *b = &k->e.b;
   int last = k->root->type.rank - 1, slot_index = cg_info(k->e.fl, k->root)->slot;
-  const ir_kexpr *half = ir_kb_int(b, k->half), *two = ir_kb_int(b, 2), *one = ir_kb_int(b, 1), *c, *s, *in_place = NULL;
+  const ir_kexpr *half = ir_kb_int(b, k->half), *two = ir_kb_int(b, 2), *one = ir_kb_int(b, 1), *c, *s,
+                 *in_place = NULL;
   bool lanes = k->table >= 0 && !k->interleaved;
   const ir_kexpr *pair = ir_kb_for(b, lanes ? IR_KR_LANES : IR_KR_SERIAL, "i", ir_kb_int(b, 0), half, 1);
   if (k->table >= 0) {
@@ -95,8 +96,13 @@ weir_status cg_lower_rope(function_lowering *fl, ir_value *root) {
   const value_info *info = cg_info(fl, root);
   int rotary = (int)ir_node_attr(node, IR_ATTR_rotary)->i, last = root->type.rank - 1;
   double theta = ir_node_attr(node, IR_ATTR_theta)->f;
-  if (cg_compute_type(root->type.dtype) != IR_KT_f32) return cg_unsupported(fl->function, node->loc, "rope of %s has no lowering yet", ir_dtype_name(root->type.dtype));
-  rope_kernel k = {.root = root, .x = node->operands[0], .half = rotary / 2, .interleaved = ir_node_attr(node, IR_ATTR_interleaved)->i != 0, .table = -1};
+  if (cg_compute_type(root->type.dtype) != IR_KT_f32)
+    return cg_unsupported(fl->function, node->loc, "rope of %s has no lowering yet", ir_dtype_name(root->type.dtype));
+  rope_kernel k = {.root = root,
+                   .x = node->operands[0],
+                   .half = rotary / 2,
+                   .interleaved = ir_node_attr(node, IR_ATTR_interleaved)->i != 0,
+                   .table = -1};
   cg_emit_begin(&k.e, fl, root, "rope", "rotary positions on the last dim");
   ir_kbuilder *b = &k.e.b;
   cg_emit_domain(&k.e, root, 1, NULL);

@@ -1,5 +1,6 @@
-// Kernels that compute a value element by element: one work item a row, reductions of the row first, then its elements, the last dim in
-// lanes. Also the reduction over the ragged dim itself, one work item a request, which adds rows in order into a local row.
+// Kernels that compute a value element by element: one work item a row, reductions of the row first, then its elements,
+// the last dim in lanes. Also the reduction over the ragged dim itself, one work item a request, which adds rows in
+// order into a local row.
 #include <math.h>
 
 #include "codegen/lower/internal.h"
@@ -32,7 +33,8 @@ static void emit_elements(emitter *e, ir_value *value, int index) {
 
 static weir_status lower_elements(function_lowering *fl, ir_value *value, int index, ir_value *root, const char *name) {
   emitter e;
-  cg_emit_begin(&e, fl, root, name, weir_arena_printf(fl->low->arena, "%s of %s", name, ir_type_print(fl->low->arena, &value->type)));
+  cg_emit_begin(&e, fl, root, name,
+                weir_arena_printf(fl->low->arena, "%s of %s", name, ir_type_print(fl->low->arena, &value->type)));
   if (fl->out->slots[index].spread) e.request = ir_kb_set_grid(&e.b, cg_emit_size(&e, SIZE_REQUESTS, NULL), "n");
   else cg_emit_domain(&e, value, 1, NULL);
   emit_elements(&e, value, index);
@@ -59,12 +61,24 @@ typedef struct {
 
 static bool fold_of(ir_op op, fold_kind *out) {
   switch (op) {
-    case IR_OP_sum: case IR_OP_mean: *out = (fold_kind){IR_K_add, 0, false}; return true;
-    case IR_OP_norm: *out = (fold_kind){IR_K_add, 0, true}; return true;
-    case IR_OP_prod: *out = (fold_kind){IR_K_mul, 1, false}; return true;
-    case IR_OP_amax: *out = (fold_kind){IR_K_max, -INFINITY, false}; return true;
-    case IR_OP_amin: *out = (fold_kind){IR_K_min, INFINITY, false}; return true;
-    default: return false;
+    case IR_OP_sum:
+    case IR_OP_mean:
+      *out = (fold_kind){IR_K_add, 0, false};
+      return true;
+    case IR_OP_norm:
+      *out = (fold_kind){IR_K_add, 0, true};
+      return true;
+    case IR_OP_prod:
+      *out = (fold_kind){IR_K_mul, 1, false};
+      return true;
+    case IR_OP_amax:
+      *out = (fold_kind){IR_K_max, -INFINITY, false};
+      return true;
+    case IR_OP_amin:
+      *out = (fold_kind){IR_K_min, INFINITY, false};
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -81,16 +95,18 @@ weir_status cg_lower_rows_reduction(function_lowering *fl, ir_value *root) {
   int64_t width;
   fold_kind kind;
   ir_ktype type = cg_compute_type(root->type.dtype);
-  if (!fold_of(node->op, &kind) || x->axis != 0 || x->value->type.rank != 2 || !cg_inner_elements(x, &width) || !ir_ktype_is_float(type) ||
-      ir_node_attr(node, IR_ATTR_over)->count != 1 || width > 16384)
+  if (!fold_of(node->op, &kind) || x->axis != 0 || x->value->type.rank != 2 || !cg_inner_elements(x, &width) ||
+      !ir_ktype_is_float(type) || ir_node_attr(node, IR_ATTR_over)->count != 1 || width > 16384)
     return cg_lower_rowwise(fl, root);
   emitter e;
-  cg_emit_begin(&e, fl, root, ir_op_get_info(node->op)->name, weir_arena_printf(fl->low->arena, "%s over the rows of each sequence", ir_op_get_info(node->op)->name));
+  cg_emit_begin(&e, fl, root, ir_op_get_info(node->op)->name,
+                weir_arena_printf(fl->low->arena, "%s over the rows of each sequence", ir_op_get_info(node->op)->name));
   ir_kbuilder *b = &e.b;
   cg_emit_domain(&e, root, 1, NULL);
   e.symbol = x->symbol;
   const ir_kexpr *request = cg_emit_request(&e);
-  const ir_kexpr *lo = cg_emit_start(&e, x->symbol, request), *hi = cg_emit_start(&e, x->symbol, ir_kb_add(b, request, ir_kb_int(b, 1)));
+  const ir_kexpr *lo = cg_emit_start(&e, x->symbol, request),
+                 *hi = cg_emit_start(&e, x->symbol, ir_kb_add(b, request, ir_kb_int(b, 1)));
   const ir_kexpr *zero = ir_kb_int(b, 0), *extent = ir_kb_int(b, width), *idx[2];
   int local = ir_kb_add_buffer(b, IR_KB_LOCAL, "total", ir_kb_int(b, width * ir_ktype_bytes(type)), -1);
   const ir_kexpr *d = ir_kb_for(b, IR_KR_LANES, "d", zero, extent, 1);
@@ -103,12 +119,14 @@ weir_status cg_lower_rows_reduction(function_lowering *fl, ir_value *root) {
   idx[1] = ir_kb_for(b, lanes ? IR_KR_LANES : IR_KR_SERIAL, "d", zero, extent, 1);
   const ir_kexpr *element = cg_emit_value(&e, node->operands[0], idx);
   if (kind.square) element = ir_kb_mul(b, element, element);
-  ir_kb_store(b, type, local, idx[1], ir_kb_op(b, kind.combine, type, ir_kb_load(b, type, local, idx[1]), element, NULL));
+  ir_kb_store(b, type, local, idx[1],
+              ir_kb_op(b, kind.combine, type, ir_kb_load(b, type, local, idx[1]), element, NULL));
   ir_kb_end(b);
   ir_kb_end(b);
   e.row = NULL;
   d = ir_kb_for(b, IR_KR_LANES, "d", zero, extent, 1);
-  cg_emit_store(&e, root, cg_info(fl, root)->slot, &d, finish_fold(&e, node->op, ir_kb_load(b, type, local, d), ir_kb_sub(b, hi, lo)));
+  cg_emit_store(&e, root, cg_info(fl, root)->slot, &d,
+                finish_fold(&e, node->op, ir_kb_load(b, type, local, d), ir_kb_sub(b, hi, lo)));
   ir_kb_end(b);
   return cg_emit_finish(&e);
 }

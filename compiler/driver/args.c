@@ -1,5 +1,5 @@
-// Options and arguments by the table: `--name value`, `--name=value`, `-n value`, `-nvalue`; `--` ends options. Switches of one letter are
-// not run together.
+// Options and arguments by the table: `--name value`, `--name=value`, `-n value`, `-nvalue`; `--` ends options.
+// Switches of one letter are not run together.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,7 +132,8 @@ bool cli_int(const cli *c, const char *key, int64_t lo, int64_t hi, int64_t *out
     if (hi == INT64_MAX) {
       cli_usage(c, "%s wants a whole number of at least %lld, not '%s'", long_name(c, key), (long long)lo, text);
     } else {
-      cli_usage(c, "%s wants a whole number from %lld to %lld, not '%s'", long_name(c, key), (long long)lo, (long long)hi, text);
+      cli_usage(c, "%s wants a whole number from %lld to %lld, not '%s'", long_name(c, key), (long long)lo,
+                (long long)hi, text);
     }
     return false;
   }

@@ -1,7 +1,7 @@
 // SIGINT and SIGTERM set a flag that everything long looks at; the command then cleans up and ends with 130.
 //
-// The one mutable global of the driver: a signal handler has no other way to speak. A second signal while the first is still being
-// obeyed changes nothing: what was begun is undone first.
+// The one mutable global of the driver: a signal handler has no other way to speak. A second signal while the first is
+// still being obeyed changes nothing: what was begun is undone first.
 #include <signal.h>
 #include <string.h>
 

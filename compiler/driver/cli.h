@@ -1,7 +1,8 @@
 // What every command gets and uses: its arguments, how it prints, how it ends.
 //
-// Results go to standard output, everything else to standard error. A command returns its exit code; only main.c ends the process.
-// Exit codes: 0 done, 1 the user's input is wrong, 2 wrong usage, 3 the world failed, 70 our bug, 130 after SIGINT.
+// Results go to standard output, everything else to standard error. A command returns its exit code; only main.c ends
+// the process. Exit codes: 0 done, 1 the user's input is wrong, 2 wrong usage, 3 the world failed, 70 our bug, 130
+// after SIGINT.
 #ifndef WEIR_COMPILER_DRIVER_CLI_H
 #define WEIR_COMPILER_DRIVER_CLI_H
 
@@ -21,16 +22,16 @@ typedef struct {
 } cli_given;
 
 struct cli {
-  weir_arena arena;     // lives as long as the command
+  weir_arena arena;  // lives as long as the command
   cli_command command;
-  int argument_count;   // without options
+  int argument_count;  // without options
   const char **arguments;
   int given_count, given_capacity;
   cli_given *given;
   bool json, quiet, verbose;
-  bool colour;          // of standard error
-  bool terminal;        // standard error is one: progress may be shown
-  const int *cancel;    // becomes non-zero on SIGINT
+  bool colour;        // of standard error
+  bool terminal;      // standard error is one: progress may be shown
+  const int *cancel;  // becomes non-zero on SIGINT
   bool progress_shown;
 };
 
@@ -58,7 +59,8 @@ void cli_note(const cli *c, const char *fmt, ...) WEIR_PRINTF(2, 3);
 void cli_detail(const cli *c, const char *fmt, ...) WEIR_PRINTF(2, 3);
 // An error line of the user's making; returns CLI_INPUT.
 int cli_error(const cli *c, const char *fmt, ...) WEIR_PRINTF(2, 3);
-// Reports and releases |status|; returns the exit code that it means (CLI_DONE for null). With --json also as a document.
+// Reports and releases |status|; returns the exit code that it means (CLI_DONE for null). With --json also as a
+// document.
 int cli_fail(cli *c, weir_status status);
 int cli_exit_code(weir_code code);
 // One line that is overwritten, on a terminal; |fraction| below 0: unknown.

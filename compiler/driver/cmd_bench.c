@@ -1,7 +1,8 @@
 // weir bench: rates with their spread, beside the limits of the machine measured in the same run.
 //
-// Language models: prefill takes in --prompt tokens at once, decode then makes --gen tokens one by one, both in --batch sessions side by
-// side. Other models: calls of an entry, with --prompt as every size. Inputs are a fixed pattern, never zeros.
+// Language models: prefill takes in --prompt tokens at once, decode then makes --gen tokens one by one, both in --batch
+// sessions side by side. Other models: calls of an entry, with --prompt as every size. Inputs are a fixed pattern,
+// never zeros.
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,11 +25,11 @@ typedef struct {
   bool language;
   const weir_entry *entry;
   int64_t prompt, gen, batch, repeat;
-  int32_t *tokens;        // batch * prompt
-  float *logits;          // batch * vocab
+  int32_t *tokens;  // batch * prompt
+  float *logits;    // batch * vocab
   samples prefill, decode, first, calls;
   cli_roof roof;
-  int64_t peak_bytes;     // of the process, before the roof was measured
+  int64_t peak_bytes;                // of the process, before the roof was measured
   double prefill_roof, decode_roof;  // percent
   json_t *document;
 } bench;
@@ -49,7 +50,8 @@ static double median(samples *s) {
 
 static json_t *samples_json(samples *s) {
   double middle = median(s);
-  return json_pack("{s:f,s:f,s:f}", "median", middle, "min", s->count ? s->values[0] : 0.0, "max", s->count ? s->values[s->count - 1] : 0.0);
+  return json_pack("{s:f,s:f,s:f}", "median", middle, "min", s->count ? s->values[0] : 0.0, "max",
+                   s->count ? s->values[s->count - 1] : 0.0);
 }
 
 // The machine's limits, after the model's runs: the buffer that they take must not count as the model's memory.
@@ -61,10 +63,12 @@ static weir_status measure_roof(bench *b) {
 // ---- language models
 
 static weir_status step(bench *b, weir_session **sessions, const int32_t *tokens, int64_t each) {
-  weir_view *inputs = WEIR_NEW_ARRAY(&b->c->arena, weir_view, b->batch), *outputs = WEIR_NEW_ARRAY(&b->c->arena, weir_view, b->batch);
+  weir_view *inputs = WEIR_NEW_ARRAY(&b->c->arena, weir_view, b->batch),
+            *outputs = WEIR_NEW_ARRAY(&b->c->arena, weir_view, b->batch);
   weir_request *requests = WEIR_NEW_ARRAY(&b->c->arena, weir_request, b->batch);
   for (int64_t i = 0; i < b->batch; i++) {
-    inputs[i] = (weir_view){.data = (void *)(uintptr_t)(tokens + i * each), .dtype = WEIR_DTYPE_I32, .rank = 1, .shape = {each}};
+    inputs[i] = (weir_view){
+        .data = (void *)(uintptr_t)(tokens + i * each), .dtype = WEIR_DTYPE_I32, .rank = 1, .shape = {each}};
     outputs[i] = (weir_view){.data = b->logits + i * b->lm.vocab, .bytes = (size_t)b->lm.vocab * sizeof(float)};
     requests[i] = (weir_request){.session = sessions[i], .inputs = &inputs[i], .outputs = &outputs[i]};
   }
@@ -106,10 +110,13 @@ static weir_status run_language(bench *b) {
   uint64_t span = (uint64_t)(info.hi - info.lo) + 1;
   b->tokens = malloc((size_t)(b->batch * b->prompt) * sizeof *b->tokens);
   b->logits = malloc((size_t)b->batch * (size_t)b->lm.vocab * sizeof *b->logits);
-  if (!b->tokens || !b->logits) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for %lld sequences", (long long)b->batch);
-  for (int64_t i = 0; i < b->batch * b->prompt; i++) b->tokens[i] = (int32_t)(info.lo + (int64_t)((uint64_t)(i * 7919 + 101) % span));
+  if (!b->tokens || !b->logits)
+    return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for %lld sequences", (long long)b->batch);
+  for (int64_t i = 0; i < b->batch * b->prompt; i++)
+    b->tokens[i] = (int32_t)(info.lo + (int64_t)((uint64_t)(i * 7919 + 101) % span));
   weir_status status = WEIR_OK;
-  for (int64_t i = 0; i < b->batch && !status; i++) status = weir_session_open(b->model.model, &capacity, 1, &sessions[i]);
+  for (int64_t i = 0; i < b->batch && !status; i++)
+    status = weir_session_open(b->model.model, &capacity, 1, &sessions[i]);
   for (int64_t run = 0; run <= b->repeat && !status; run++) {  // the first one warms up
     cli_progress(b->c, "measuring", (double)run / (double)(b->repeat + 1));
     status = run_once(b, sessions, run > 0);
@@ -131,10 +138,12 @@ static weir_status percent_of_roof(bench *b, int64_t rows, double seconds, doubl
 
 static int bench_language(bench *b) {
   cli *c = b->c;
-  if (b->prompt + b->gen > b->lm.bound) return cli_usage(c, "--prompt and --gen together may be %lld at most", (long long)b->lm.bound);
+  if (b->prompt + b->gen > b->lm.bound)
+    return cli_usage(c, "--prompt and --gen together may be %lld at most", (long long)b->lm.bound);
   weir_status status = run_language(b);
   if (!status) status = measure_roof(b);
-  if (!status) status = percent_of_roof(b, b->prompt, (double)(b->prompt * b->batch) / median(&b->prefill), &b->prefill_roof);
+  if (!status)
+    status = percent_of_roof(b, b->prompt, (double)(b->prompt * b->batch) / median(&b->prefill), &b->prefill_roof);
   if (!status && b->gen) status = percent_of_roof(b, 1, (double)b->batch / median(&b->decode), &b->decode_roof);
   if (status) return cli_fail(c, status);
   json_object_set_new(b->document, "prefill_tokens_per_s", samples_json(&b->prefill));
@@ -143,11 +152,13 @@ static int bench_language(bench *b) {
   json_object_set_new(b->document, "prefill_roof_percent", json_real(b->prefill_roof));
   json_object_set_new(b->document, "decode_roof_percent", json_real(b->decode_roof));
   if (c->json) return CLI_DONE;
-  printf("prefill  %8.1f tokens/s  (%.1f .. %.1f)  %.0f %% of the roof, %lld tokens x %lld\n", median(&b->prefill), b->prefill.values[0],
-         b->prefill.values[b->prefill.count - 1], b->prefill_roof, (long long)b->prompt, (long long)b->batch);
+  printf("prefill  %8.1f tokens/s  (%.1f .. %.1f)  %.0f %% of the roof, %lld tokens x %lld\n", median(&b->prefill),
+         b->prefill.values[0], b->prefill.values[b->prefill.count - 1], b->prefill_roof, (long long)b->prompt,
+         (long long)b->batch);
   if (b->gen) {
-    printf("decode   %8.1f tokens/s  (%.1f .. %.1f)  %.0f %% of the roof, %lld tokens x %lld\n", median(&b->decode), b->decode.values[0],
-           b->decode.values[b->decode.count - 1], b->decode_roof, (long long)b->gen, (long long)b->batch);
+    printf("decode   %8.1f tokens/s  (%.1f .. %.1f)  %.0f %% of the roof, %lld tokens x %lld\n", median(&b->decode),
+           b->decode.values[0], b->decode.values[b->decode.count - 1], b->decode_roof, (long long)b->gen,
+           (long long)b->batch);
   }
   printf("first token after %.3f s\n", median(&b->first));
   return CLI_DONE;
@@ -155,7 +166,8 @@ static int bench_language(bench *b) {
 
 // ---- other models
 
-static weir_status call_entry(bench *b, weir_request *requests, weir_view *inputs, weir_view *outputs, const int64_t *values) {
+static weir_status call_entry(bench *b, weir_request *requests, weir_view *inputs, weir_view *outputs,
+                              const int64_t *values) {
   weir_entry_info info = weir_entry_describe(b->entry);
   for (int64_t i = 0; i < b->batch; i++) {
     requests[i] = (weir_request){.inputs = inputs + i * info.input_count, .outputs = outputs + i * info.output_count};
@@ -191,7 +203,8 @@ static int bench_entry(bench *b) {
   if (c->json) return CLI_DONE;
   printf("%s  %8.2f requests/s  (%.2f .. %.2f), %lld at a time", info.name, median(&b->calls), b->calls.values[0],
          b->calls.values[b->calls.count - 1], (long long)b->batch);
-  for (int i = 0; i < info.symbol_count; i++) printf(", %s = %lld", weir_entry_symbol(b->entry, i).name, (long long)values[i]);
+  for (int i = 0; i < info.symbol_count; i++)
+    printf(", %s = %lld", weir_entry_symbol(b->entry, i).name, (long long)values[i]);
   printf("\n");
   return CLI_DONE;
 }
@@ -261,9 +274,10 @@ static int finish(bench *b) {
   weir_memory memory;
   weir_memory_measured(b->model.executor, &memory);
   json_object_set_new(b->document, "peak_memory_bytes", json_integer(b->peak_bytes));
-  json_object_set_new(b->document, "memory", json_pack("{s:I,s:I,s:I,s:I}", "weights_bytes", (json_int_t)memory.weights_bytes, "arena_bytes",
-                                                       (json_int_t)memory.arena_bytes, "state_bytes", (json_int_t)memory.state_bytes, "total_bytes",
-                                                       (json_int_t)memory.total_bytes));
+  json_object_set_new(b->document, "memory",
+                      json_pack("{s:I,s:I,s:I,s:I}", "weights_bytes", (json_int_t)memory.weights_bytes, "arena_bytes",
+                                (json_int_t)memory.arena_bytes, "state_bytes", (json_int_t)memory.state_bytes,
+                                "total_bytes", (json_int_t)memory.total_bytes));
   json_object_set_new(b->document, "roof", cli_roof_json(&b->roof));
   json_t *machine = cli_machine_json();
   json_object_set_new(machine, "threads", json_integer(weir_executor_threads(b->model.executor)));
@@ -271,20 +285,20 @@ static int finish(bench *b) {
   json_object_set_new(b->document, "machine", machine);
   if (c->json) return CLI_DONE;
   printf("memory   %s at the peak of the process; roof: %.1f GB/s read, %.1f Gflop/s on %d threads; %s, %s\n",
-         cli_bytes(&c->arena, (double)b->peak_bytes), 1e-9 * b->roof.read_bytes_per_s, 1e-9 * b->roof.flops_per_s, b->roof.threads,
-         weir_model_isa(b->model.model), cli_cpu_name(&c->arena));
+         cli_bytes(&c->arena, (double)b->peak_bytes), 1e-9 * b->roof.read_bytes_per_s, 1e-9 * b->roof.flops_per_s,
+         b->roof.threads, weir_model_isa(b->model.model), cli_cpu_name(&c->arena));
   return CLI_DONE;
 }
 
 int cmd_bench(cli *c) {
   if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
   bench b = {.c = c, .prompt = 256, .gen = 64, .batch = 1, .repeat = 5};
-  if (!cli_int(c, "prompt", 1, INT32_MAX, &b.prompt) || !cli_int(c, "gen", 0, INT32_MAX, &b.gen) || !cli_int(c, "batch", 1, MOST_BATCH, &b.batch) ||
-      !cli_int(c, "repeat", 1, MOST_RUNS, &b.repeat)) {
+  if (!cli_int(c, "prompt", 1, INT32_MAX, &b.prompt) || !cli_int(c, "gen", 0, INT32_MAX, &b.gen) ||
+      !cli_int(c, "batch", 1, MOST_BATCH, &b.batch) || !cli_int(c, "repeat", 1, MOST_RUNS, &b.repeat)) {
     return CLI_USAGE;
   }
-  b.document = json_pack("{s:s,s:I,s:I,s:I,s:I}", "model", c->arguments[0], "prompt", (json_int_t)b.prompt, "gen", (json_int_t)b.gen, "batch",
-                         (json_int_t)b.batch, "repeat", (json_int_t)b.repeat);
+  b.document = json_pack("{s:s,s:I,s:I,s:I,s:I}", "model", c->arguments[0], "prompt", (json_int_t)b.prompt, "gen",
+                         (json_int_t)b.gen, "batch", (json_int_t)b.batch, "repeat", (json_int_t)b.repeat);
   int code = measure(&b);
   if (!code) code = finish(&b);
   free(b.tokens);

@@ -79,8 +79,8 @@ static int report(cli *c, const char *path, const plan_result *result, double se
   }
   char hex[WEIR_HASH_HEX_BYTES];
   weir_hash_hex(&result->key, hex);
-  json_t *document = json_pack("{s:s,s:I,s:f,s:o,s:b,s:s}", "path", path, "bytes", (json_int_t)result->bytes, "seconds", seconds, "targets",
-                               targets, "cached", result->cached, "key", hex);
+  json_t *document = json_pack("{s:s,s:I,s:f,s:o,s:b,s:s}", "path", path, "bytes", (json_int_t)result->bytes, "seconds",
+                               seconds, "targets", targets, "cached", result->cached, "key", hex);
   static const char *const echoed[] = {"model", "plan", "float", "bind", "settings", "toolchain"};
   for (size_t i = 0; i < sizeof echoed / sizeof echoed[0]; i++) {
     json_t *value = json_object_get(manifest, echoed[i]);
@@ -102,7 +102,8 @@ int cmd_build(cli *c) {
   lang_diags diags;
   lang_diags_init(&diags, &c->arena);
   plan_result result;
-  weir_status status = plan_build(&c->arena, &source.request, targets, target_count, plan_targets_anywhere(), &diags, &result);
+  weir_status status =
+      plan_build(&c->arena, &source.request, targets, target_count, plan_targets_anywhere(), &diags, &result);
   if (status) return cli_build_failed(c, &diags, status);
   if (!c->json) cli_diagnostics(c, &diags);
   json_t *manifest = NULL;

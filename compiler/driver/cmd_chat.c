@@ -1,7 +1,8 @@
 // weir chat: a conversation with a language model.
 //
-// Every turn renders the whole conversation by the model's template and feeds what the session has not seen yet: the session is cut back to
-// the longest common beginning, so that any template is right. The answer is printed as it grows, whole characters only.
+// Every turn renders the whole conversation by the model's template and feeds what the session has not seen yet: the
+// session is cut back to the longest common beginning, so that any template is right. The answer is printed as it
+// grows, whole characters only.
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,8 +18,8 @@ typedef struct {
   text_template *template;  // null: the model has none
   text_sampler *sampler;
   json_t *messages;
-  text_ids seen;            // what the session holds
-  int64_t most;             // tokens of an answer
+  text_ids seen;  // what the session holds
+  int64_t most;   // tokens of an answer
   uint64_t seed;
   // of the last answer
   text_ids prompt, tokens;
@@ -115,8 +116,9 @@ static weir_status open_session(conversation *t, int64_t rows) {
 static weir_status take_prompt(conversation *t) {
   text_ids *prompt = &t->prompt;
   if ((int64_t)prompt->count >= t->lm.bound) {
-    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the prompt has %zu tokens and the model takes %lld with the answer",
-                            prompt->count, (long long)t->lm.bound);
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT,
+                            "the prompt has %zu tokens and the model takes %lld with the answer", prompt->count,
+                            (long long)t->lm.bound);
   }
   WEIR_TRY(open_session(t, (int64_t)prompt->count + t->most));
   size_t same = 0;
@@ -189,16 +191,16 @@ static json_t *answer_json(const conversation *t) {
   json_t *timings = json_pack("{s:f,s:f,s:f,s:f}", "load_s", t->model.load_seconds, "first_token_s", t->first_token_s,
                               "prefill_tokens_per_s", rate((double)t->prefilled, t->prefill_s), "decode_tokens_per_s",
                               rate((double)steps, t->decode_s));
-  return json_pack("{s:o,s:o,s:o,s:s,s:o}", "prompt_tokens", ids_json(&t->prompt), "tokens", ids_json(&t->tokens), "text",
-                   cli_json_text(t->text.data ? t->text.data : "", t->text.size), "finish_reason", t->stopped ? "stop" : "length", "timings",
-                   timings);
+  return json_pack("{s:o,s:o,s:o,s:s,s:o}", "prompt_tokens", ids_json(&t->prompt), "tokens", ids_json(&t->tokens),
+                   "text", cli_json_text(t->text.data ? t->text.data : "", t->text.size), "finish_reason",
+                   t->stopped ? "stop" : "length", "timings", timings);
 }
 
 static void tell_rates(const conversation *t) {
   size_t steps = t->tokens.count ? t->tokens.count - 1 : 0;
-  cli_detail(t->c, "load %.2f s, first token %.3f s, %lld prompt tokens at %.0f/s, %zu tokens at %.1f/s", t->model.load_seconds,
-             t->first_token_s, (long long)t->prefilled, rate((double)t->prefilled, t->prefill_s), t->tokens.count,
-             rate((double)steps, t->decode_s));
+  cli_detail(t->c, "load %.2f s, first token %.3f s, %lld prompt tokens at %.0f/s, %zu tokens at %.1f/s",
+             t->model.load_seconds, t->first_token_s, (long long)t->prefilled, rate((double)t->prefilled, t->prefill_s),
+             t->tokens.count, rate((double)steps, t->decode_s));
 }
 
 // ---- the commands' two forms

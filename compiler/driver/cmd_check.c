@@ -10,11 +10,12 @@ static int explain(cli *c, const char *code) {
   lang_diag_code found;
   if (!lang_diag_find(code, &found)) return cli_usage(c, "there is no error code '%s'", code);
   if (c->json) {
-    return cli_json(c, json_pack("{s:s,s:s,s:s,s:s}", "code", lang_diag_text(found), "name", lang_diag_name(found), "severity",
-                                 lang_severity_text(lang_diag_severity(found)), "explanation", lang_diag_explanation(found)));
+    return cli_json(
+        c, json_pack("{s:s,s:s,s:s,s:s}", "code", lang_diag_text(found), "name", lang_diag_name(found), "severity",
+                     lang_severity_text(lang_diag_severity(found)), "explanation", lang_diag_explanation(found)));
   }
-  printf("%s %s: %s\n\n%s\n", lang_severity_text(lang_diag_severity(found)), lang_diag_text(found), lang_diag_name(found),
-         lang_diag_explanation(found));
+  printf("%s %s: %s\n\n%s\n", lang_severity_text(lang_diag_severity(found)), lang_diag_text(found),
+         lang_diag_name(found), lang_diag_explanation(found));
   return CLI_DONE;
 }
 

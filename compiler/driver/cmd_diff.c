@@ -37,7 +37,8 @@ static void compare_manifests(comparison *k) {
       add(k, "manifest", key, weir_arena_printf(&k->c->arena, "%s -> %s", words(k, value), words(k, other)));
   }
   json_object_foreach(b, key, value) {
-    if (!json_object_get(a, key)) add(k, "manifest", key, weir_arena_printf(&k->c->arena, "nothing -> %s", words(k, value)));
+    if (!json_object_get(a, key))
+      add(k, "manifest", key, weir_arena_printf(&k->c->arena, "nothing -> %s", words(k, value)));
   }
   json_decref(a);
   json_decref(b);
@@ -45,7 +46,8 @@ static void compare_manifests(comparison *k) {
 
 // The manifest and the weights are looked at more closely.
 static bool is_special(const char *name) {
-  return !strcmp(name, RT_SECTION_MANIFEST) || !strcmp(name, RT_SECTION_WEIGHTS) || !strcmp(name, RT_SECTION_WEIGHTS_INDEX);
+  return !strcmp(name, RT_SECTION_MANIFEST) || !strcmp(name, RT_SECTION_WEIGHTS) ||
+         !strcmp(name, RT_SECTION_WEIGHTS_INDEX);
 }
 
 static void compare_sections(comparison *k) {
@@ -54,7 +56,8 @@ static void compare_sections(comparison *k) {
     if (is_special(a->name)) continue;
     if (!b) add(k, "section", a->name, "only in the first");
     else if (!weir_hash_equal(&a->hash, &b->hash))
-      add(k, "section", a->name, weir_arena_printf(&k->c->arena, "%zu -> %zu bytes, other content", a->bytes, b->bytes));
+      add(k, "section", a->name,
+          weir_arena_printf(&k->c->arena, "%zu -> %zu bytes, other content", a->bytes, b->bytes));
   }
   for (int i = 0; i < rt_package_section_count(k->b); i++) {
     const rt_section *b = rt_package_section(k->b, i);
@@ -68,7 +71,9 @@ static void compare_weights(comparison *k) {
     if (!b) {
       add(k, "weight", a->key, "only in the first");
     } else if (strcmp(a->storage, b->storage) || strcmp(a->layout, b->layout) || strcmp(a->dims, b->dims)) {
-      add(k, "weight", a->key, weir_arena_printf(&k->c->arena, "%s %s %s -> %s %s %s", a->storage, a->layout, a->dims, b->storage, b->layout, b->dims));
+      add(k, "weight", a->key,
+          weir_arena_printf(&k->c->arena, "%s %s %s -> %s %s %s", a->storage, a->layout, a->dims, b->storage, b->layout,
+                            b->dims));
     } else if (memcmp(rt_package_weight_data(k->a, a), rt_package_weight_data(k->b, b), (size_t)a->bytes)) {
       add(k, "weight", a->key, "other values");
     }

@@ -26,7 +26,8 @@ static void add(examination *e, finding state, const char *what, const char *tex
   static const char *const states[] = {"ok", "absent", "missing"};
   static const char *const marks[] = {"ok", "--", "!!"};
   e->missing += state == WRONG;
-  json_array_append_new(e->checks, json_pack("{s:s,s:s,s:s,s:s}", "what", what, "state", states[state], "text", text, "advice", advice));
+  json_array_append_new(
+      e->checks, json_pack("{s:s,s:s,s:s,s:s}", "what", what, "state", states[state], "text", text, "advice", advice));
   if (e->c->json) return;
   printf("%-3s %-14s %s\n", marks[state], what, text);
   if (*advice) printf("%-18s %s\n", "", advice);
@@ -61,7 +62,9 @@ static void examine_compiler(examination *e) {
   for (int i = 0; i < 3 && !path; i++) path = find_program(arena, names[i]);
   const char *version = path ? first_line(arena, weir_arena_printf(arena, "'%s' --version 2>/dev/null", path)) : NULL;
   if (version) add(e, FINE, "C compiler", weir_arena_printf(arena, "%s: %s", path, version), "");
-  else add(e, WRONG, "C compiler", "none", "building packages needs one: install gcc or clang, or set CC; packages run without");
+  else
+    add(e, WRONG, "C compiler", "none",
+        "building packages needs one: install gcc or clang, or set CC; packages run without");
 }
 
 static void examine_cpu(examination *e) {
@@ -69,12 +72,15 @@ static void examine_cpu(examination *e) {
   json_t *machine = cli_machine_json();
   const char *best = json_string_value(json_object_get(machine, "best_isa"));
   long long memory = json_integer_value(json_object_get(machine, "memory_bytes"));
-  add(e, FINE, "processor", weir_arena_printf(arena, "%s, %lld cores, best level %s", json_string_value(json_object_get(machine, "cpu")),
-                                              (long long)json_integer_value(json_object_get(machine, "cores")), best ? best : ""), "");
+  add(e, FINE, "processor",
+      weir_arena_printf(arena, "%s, %lld cores, best level %s", json_string_value(json_object_get(machine, "cpu")),
+                        (long long)json_integer_value(json_object_get(machine, "cores")), best ? best : ""),
+      "");
   add(e, FINE, "memory", cli_bytes(arena, (double)memory), "");
   json_decref(machine);
   const char *levels = "";
-  for (const char *const *name = cg_cpu_isa_names(); *name; name++) levels = weir_arena_printf(arena, "%s%s%s", levels, *levels ? ", " : "", *name);
+  for (const char *const *name = cg_cpu_isa_names(); *name; name++)
+    levels = weir_arena_printf(arena, "%s%s%s", levels, *levels ? ", " : "", *name);
   add(e, FINE, "targets", levels, "");
 }
 
@@ -90,14 +96,16 @@ static void examine_library(examination *e, const char *what, const char *const 
 }
 
 static void examine_devices(examination *e) {
-  static const char *const cuda[] = {"libcuda.so.1", "libcuda.so"}, *const mpi[] = {"libmpi.so.40", "libmpi.so.12", "libmpi.so"};
+  static const char *const cuda[] = {"libcuda.so.1", "libcuda.so"}, *const mpi[] = {"libmpi.so.40", "libmpi.so.12",
+                                                                                    "libmpi.so"};
   examine_library(e, "NVIDIA driver", cuda, 2, "everything runs on the processor");
   examine_library(e, "MPI", mpi, 3, "one machine is used");
 }
 
 static void examine_python(examination *e) {
   weir_arena *arena = &e->c->arena;
-  const char *version = find_program(arena, "python3") ? first_line(arena, "python3 -m pip --version 2>/dev/null") : NULL;
+  const char *version =
+      find_program(arena, "python3") ? first_line(arena, "python3 -m pip --version 2>/dev/null") : NULL;
   if (version) add(e, FINE, "pip", version, "");
   else add(e, WRONG, "pip", "none", "weir pull needs python3 with pip; models whose weights you have run without");
 }
@@ -111,7 +119,8 @@ static int64_t folder_bytes(const char *path, int depth) {
     if (fstatat(dirfd(listing), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
     char inner[4096];
     if (S_ISREG(info.st_mode)) bytes += info.st_size;
-    else if (S_ISDIR(info.st_mode) && snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name) < (int)sizeof inner) bytes += folder_bytes(inner, depth + 1);
+    else if (S_ISDIR(info.st_mode) && snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name) < (int)sizeof inner)
+      bytes += folder_bytes(inner, depth + 1);
   }
   if (listing) closedir(listing);
   return bytes;
@@ -128,7 +137,8 @@ static void examine_cache(examination *e) {
     return;
   }
   double left = statvfs(home, &disk) == 0 ? (double)disk.f_bavail * (double)disk.f_frsize : 0;
-  const char *text = weir_arena_printf(arena, "%s: %s used, %s free", home, cli_bytes(arena, (double)folder_bytes(home, 0)), cli_bytes(arena, left));
+  const char *text = weir_arena_printf(arena, "%s: %s used, %s free", home,
+                                       cli_bytes(arena, (double)folder_bytes(home, 0)), cli_bytes(arena, left));
   if (access(home, W_OK) != 0) add(e, WRONG, "cache", text, "it cannot be written: set WEIR_HOME to another folder");
   else if (left < 1e9) add(e, WRONG, "cache", text, "less than 1 GB is free; deleting the folder is safe");
   else add(e, FINE, "cache", text, "");
@@ -144,7 +154,9 @@ static void examine_zoo(examination *e) {
     return;
   }
   const char *text = "";
-  for (int i = 0; i < z.count; i++) text = weir_arena_printf(arena, "%s%s%s%s", text, i ? ", " : "", z.models[i].name, zoo_is_here(&z.models[i]) ? " (here)" : "");
+  for (int i = 0; i < z.count; i++)
+    text = weir_arena_printf(arena, "%s%s%s%s", text, i ? ", " : "", z.models[i].name,
+                             zoo_is_here(&z.models[i]) ? " (here)" : "");
   add(e, FINE, "zoo", text, "");
 }
 
@@ -159,7 +171,8 @@ int cmd_doctor(cli *c) {
   examine_cache(&e);
   examine_zoo(&e);
   if (c->json) {
-    int code = cli_json(c, json_pack("{s:s,s:o,s:o}", "version", WEIR_VERSION, "machine", cli_machine_json(), "checks", e.checks));
+    int code = cli_json(
+        c, json_pack("{s:s,s:o,s:o}", "version", WEIR_VERSION, "machine", cli_machine_json(), "checks", e.checks));
     return code ? code : e.missing ? CLI_WORLD : CLI_DONE;
   }
   json_decref(e.checks);

@@ -1,4 +1,5 @@
-// weir embed: texts to vectors. Texts are packed ragged into calls, without padding; a vector's bits do not depend on its neighbours.
+// weir embed: texts to vectors. Texts are packed ragged into calls, without padding; a vector's bits do not depend on
+// its neighbours.
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +20,9 @@ typedef struct {
   int64_t bound, width;
   text_line *texts;
   int count, capacity;
-  text_ids *ids;      // of each text
-  float *vectors;     // count * width
-  int cut;            // texts that were too long
+  text_ids *ids;   // of each text
+  float *vectors;  // count * width
+  int cut;         // texts that were too long
   int64_t tokens;
   double seconds;
 } embedding;
@@ -41,8 +42,8 @@ static int find_entry(embedding *e) {
     if (fits(entry)) e->entry = entry;
   }
   if (!e->entry || !fits(e->entry)) {
-    return cli_error(e->c, "%s has no entry%s%s that gives a vector f32[D] for tokens i32[T]", weir_model_name(e->model.model), name ? " " : "",
-                     name ? name : "");
+    return cli_error(e->c, "%s has no entry%s%s that gives a vector f32[D] for tokens i32[T]",
+                     weir_model_name(e->model.model), name ? " " : "", name ? name : "");
   }
   e->bound = weir_entry_symbol(e->entry, 0).hi;
   e->width = strtoll(weir_entry_output(e->entry, 0).dims, NULL, 10);
@@ -83,7 +84,8 @@ static int encode_texts(embedding *e) {
     if (code) return code;
     if (!e->ids[i].count) return cli_error(c, "text %d is empty, and this model puts nothing around a text", i + 1);
     if ((int64_t)e->ids[i].count <= e->bound) continue;
-    if (cli_has(c, "strict")) return cli_error(c, "text %d has %zu tokens, the model takes %lld", i + 1, e->ids[i].count, (long long)e->bound);
+    if (cli_has(c, "strict"))
+      return cli_error(c, "text %d has %zu tokens, the model takes %lld", i + 1, e->ids[i].count, (long long)e->bound);
     cli_note(c, "text %d has %zu tokens and is cut to %lld", i + 1, e->ids[i].count, (long long)e->bound);
     e->cut++;
     text_ids_clear(&e->ids[i]);
@@ -100,7 +102,8 @@ static weir_status run_batch(embedding *e, int from, int to) {
   weir_request requests[BATCH_TEXTS];
   for (int i = from; i < to; i++) {
     int k = i - from;
-    inputs[k] = (weir_view){.data = e->ids[i].data, .dtype = WEIR_DTYPE_I32, .rank = 1, .shape = {(int64_t)e->ids[i].count}};
+    inputs[k] =
+        (weir_view){.data = e->ids[i].data, .dtype = WEIR_DTYPE_I32, .rank = 1, .shape = {(int64_t)e->ids[i].count}};
     outputs[k] = (weir_view){.data = e->vectors + i * e->width, .bytes = (size_t)e->width * sizeof(float)};
     requests[k] = (weir_request){.inputs = &inputs[k], .outputs = &outputs[k]};
     e->tokens += (int64_t)e->ids[i].count;
@@ -116,7 +119,8 @@ static weir_status run_all(embedding *e) {
   for (int from = 0; from < e->count;) {
     int to = from;
     size_t tokens = 0;
-    while (to < e->count && to - from < BATCH_TEXTS && (to == from || tokens + e->ids[to].count <= BATCH_TOKENS)) tokens += e->ids[to++].count;
+    while (to < e->count && to - from < BATCH_TEXTS && (to == from || tokens + e->ids[to].count <= BATCH_TOKENS))
+      tokens += e->ids[to++].count;
     WEIR_TRY(run_batch(e, from, to));
     from = to;
     cli_progress(e->c, "embedding", (double)from / e->count);
@@ -129,7 +133,8 @@ static json_t *vectors_json(const embedding *e) {
   json_t *list = json_array();
   for (int i = 0; i < e->count; i++) {
     json_t *vector = json_array();
-    for (int64_t d = 0; d < e->width; d++) json_array_append_new(vector, json_real((double)e->vectors[i * e->width + d]));
+    for (int64_t d = 0; d < e->width; d++)
+      json_array_append_new(vector, json_real((double)e->vectors[i * e->width + d]));
     json_array_append_new(list, vector);
   }
   return list;
@@ -144,8 +149,9 @@ static int finish(embedding *e) {
     if (code) return code;
   }
   if (c->json) {
-    json_t *document = json_pack("{s:o,s:I,s:I,s:i,s:{s:f,s:f}}", "embeddings", vectors_json(e), "dims", (json_int_t)e->width, "tokens",
-                                 (json_int_t)e->tokens, "cut", e->cut, "timings", "load_s", e->model.load_seconds, "run_s", e->seconds);
+    json_t *document = json_pack("{s:o,s:I,s:I,s:i,s:{s:f,s:f}}", "embeddings", vectors_json(e), "dims",
+                                 (json_int_t)e->width, "tokens", (json_int_t)e->tokens, "cut", e->cut, "timings",
+                                 "load_s", e->model.load_seconds, "run_s", e->seconds);
     return cli_json(c, document);
   }
   for (int i = 0; !output && i < e->count; i++) {

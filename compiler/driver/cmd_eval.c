@@ -1,8 +1,9 @@
 // weir eval: perplexity of a text under a language model's `score` entry.
 //
-// Protocol: windows of N tokens that do not overlap, each without history; nothing is put around the text; the first token of a window is
-// not scored, every other is scored given all before it in its window; the mean is over all scored tokens. Several windows are packed
-// into one call where their logits fit the memory set aside; the numbers do not depend on that.
+// Protocol: windows of N tokens that do not overlap, each without history; nothing is put around the text; the first
+// token of a window is not scored, every other is scored given all before it in its window; the mean is over all scored
+// tokens. Several windows are packed into one call where their logits fit the memory set aside; the numbers do not
+// depend on that.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ typedef struct {
   const char *text;
   size_t text_size;
   text_ids ids;
-  float *nll;        // of each scored token
+  float *nll;  // of each scored token
   int64_t scored;
   int64_t windows;
   double sum, seconds;
@@ -45,7 +46,9 @@ static int find_entry(evaluation *e) {
   const char *comma = strchr(weir_entry_output(e->entry, 0).dims, ',');
   e->vocab = comma ? strtoll(comma + 1, NULL, 10) : 0;
   if (e->vocab < 1) return cli_error(e->c, "the number of logits is not fixed");
-  if (e->window > e->bound) return cli_error(e->c, "a window of %lld is longer than the model takes: %lld", (long long)e->window, (long long)e->bound);
+  if (e->window > e->bound)
+    return cli_error(e->c, "a window of %lld is longer than the model takes: %lld", (long long)e->window,
+                     (long long)e->bound);
   return CLI_DONE;
 }
 
@@ -70,12 +73,14 @@ static weir_status run_windows(evaluation *e, int64_t from, int count, float *lo
     int64_t at = from + k * e->window, size = (int64_t)e->ids.count - at;
     if (size > e->window) size = e->window;
     inputs[k] = (weir_view){.data = e->ids.data + at, .dtype = WEIR_DTYPE_I32, .rank = 1, .shape = {size}};
-    outputs[k] = (weir_view){.data = logits + k * e->window * e->vocab, .bytes = (size_t)(size * e->vocab) * sizeof *logits};
+    outputs[k] =
+        (weir_view){.data = logits + k * e->window * e->vocab, .bytes = (size_t)(size * e->vocab) * sizeof *logits};
     requests[k] = (weir_request){.inputs = &inputs[k], .outputs = &outputs[k]};
   }
   weir_run_options options = {.cancel = e->c->cancel};
   WEIR_TRY(weir_run(e->model.executor, e->entry, requests, count, &options));
-  for (int k = 0; k < count; k++) score_window(e, logits + k * e->window * e->vocab, e->ids.data + from + k * e->window, inputs[k].shape[0]);
+  for (int k = 0; k < count; k++)
+    score_window(e, logits + k * e->window * e->vocab, e->ids.data + from + k * e->window, inputs[k].shape[0]);
   return WEIR_OK;
 }
 
@@ -110,8 +115,8 @@ static json_t *protocol_json(const evaluation *e) {
   weir_hash_hex(&hash, text);
   hash = rt_package_identity(e->model.package);
   weir_hash_hex(&hash, model);
-  return json_pack("{s:I,s:I,s:s,s:b,s:s,s:s}", "window", (json_int_t)e->window, "stride", (json_int_t)e->window, "first_token", "not scored",
-                   "special_tokens", 0, "text_blake2b", text, "package", model);
+  return json_pack("{s:I,s:I,s:s,s:b,s:s,s:s}", "window", (json_int_t)e->window, "stride", (json_int_t)e->window,
+                   "first_token", "not scored", "special_tokens", 0, "text_blake2b", text, "package", model);
 }
 
 static int finish(evaluation *e) {
@@ -124,13 +129,15 @@ static int finish(evaluation *e) {
     if (code) return code;
   }
   if (c->json) {
-    return cli_json(c, json_pack("{s:I,s:I,s:I,s:f,s:f,s:o,s:{s:f,s:f}}", "tokens", (json_int_t)e->ids.count, "scored", (json_int_t)e->scored,
-                                 "windows", (json_int_t)e->windows, "nll_mean", mean, "perplexity", exp(mean), "protocol", protocol_json(e),
-                                 "timings", "load_s", e->model.load_seconds, "run_s", e->seconds));
+    return cli_json(c, json_pack("{s:I,s:I,s:I,s:f,s:f,s:o,s:{s:f,s:f}}", "tokens", (json_int_t)e->ids.count, "scored",
+                                 (json_int_t)e->scored, "windows", (json_int_t)e->windows, "nll_mean", mean,
+                                 "perplexity", exp(mean), "protocol", protocol_json(e), "timings", "load_s",
+                                 e->model.load_seconds, "run_s", e->seconds));
   }
-  printf("perplexity %.4f  nll_mean %.6f  tokens %zu  scored %lld  windows %lld\n", exp(mean), mean, e->ids.count, (long long)e->scored,
-         (long long)e->windows);
-  cli_note(c, "windows of %lld tokens without overlap, first token of each not scored, nothing put around the text", (long long)e->window);
+  printf("perplexity %.4f  nll_mean %.6f  tokens %zu  scored %lld  windows %lld\n", exp(mean), mean, e->ids.count,
+         (long long)e->scored, (long long)e->windows);
+  cli_note(c, "windows of %lld tokens without overlap, first token of each not scored, nothing put around the text",
+           (long long)e->window);
   cli_detail(c, "%.1f tokens/s", (double)e->ids.count / e->seconds);
   return CLI_DONE;
 }
@@ -139,7 +146,8 @@ static int evaluate(evaluation *e) {
   cli *c = e->c;
   int code = cli_model_open(c, c->arguments[0], true, &e->model);
   if (!code) code = find_entry(e);
-  if (!code) code = cli_fail(c, text_encode(e->model.tokenizer, e->text, e->text_size, (text_encode_options){0}, &e->ids));
+  if (!code)
+    code = cli_fail(c, text_encode(e->model.tokenizer, e->text, e->text_size, (text_encode_options){0}, &e->ids));
   if (!code && e->ids.count < 2) code = cli_error(c, "the text has %zu tokens; at least 2 are needed", e->ids.count);
   if (!code) code = cli_fail(c, run_all(e));
   cli_progress_end(c);
@@ -149,7 +157,8 @@ static int evaluate(evaluation *e) {
 
 int cmd_eval(cli *c) {
   if (!cli_arguments(c, 2, 2)) return CLI_USAGE;
-  if (strcmp(c->arguments[1], "perplexity")) return cli_usage(c, "what can be measured is: perplexity; not '%s'", c->arguments[1]);
+  if (strcmp(c->arguments[1], "perplexity"))
+    return cli_usage(c, "what can be measured is: perplexity; not '%s'", c->arguments[1]);
   const char *file = cli_text(c, "file");
   if (!file) return cli_usage(c, "it needs a text: -f FILE");
   evaluation e = {.c = c, .window = 512};

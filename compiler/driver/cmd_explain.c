@@ -31,9 +31,10 @@ static void explain_fusion(explanation *x) {
   for (int i = 0; i < code->decision_count; i++) {
     const cg_decision *d = &code->decisions[i];
     const char *to = *d->consumer ? d->consumer : "result";
-    json_array_append_new(list, json_pack("{s:s,s:s?,s:i,s:i,s:s,s:s,s:b,s:s,s:I}", "function", d->function, "file", d->loc.file, "line", d->loc.line,
-                                          "column", d->loc.column, "producer", d->producer, "consumer", to, "fused", d->fused, "reason", d->reason,
-                                          "saved_bytes", (json_int_t)d->saved_bytes));
+    json_array_append_new(
+        list, json_pack("{s:s,s:s?,s:i,s:i,s:s,s:s,s:b,s:s,s:I}", "function", d->function, "file", d->loc.file, "line",
+                        d->loc.line, "column", d->loc.column, "producer", d->producer, "consumer", to, "fused",
+                        d->fused, "reason", d->reason, "saved_bytes", (json_int_t)d->saved_bytes));
     if (x->c->json) continue;
     if (strcmp(function, d->function)) printf("  %s\n", d->function);
     function = d->function;
@@ -61,7 +62,8 @@ static int read_sizes(explanation *x, const rt_program *program, int64_t *values
     if (!equals || !equals[1] || *end) return cli_usage(c, "--size wants NAME=N, not '%s'", text);
     for (int i = 0; i < program->symbol_count; i++) {
       const rt_symbol *symbol = &program->symbols[i];
-      if (strlen(symbol->name) != (size_t)(equals - text) || memcmp(symbol->name, text, (size_t)(equals - text))) continue;
+      if (strlen(symbol->name) != (size_t)(equals - text) || memcmp(symbol->name, text, (size_t)(equals - text)))
+        continue;
       if (value < symbol->lo || value > symbol->hi) {
         return cli_usage(c, "%s is between %lld and %lld", symbol->name, (long long)symbol->lo, (long long)symbol->hi);
       }
@@ -104,14 +106,17 @@ static void explain_memory(explanation *x, const cli_program_cost *cost, json_t 
   cli *c = x->c;
   json_t *buffers = json_array();
   if (!c->json) {
-    printf("  memory: %s of temporaries at its peak, %s of weights read\n", cli_bytes(&c->arena, (double)cost->arena_bytes),
-           cli_bytes(&c->arena, (double)cost->weights_bytes));
+    printf("  memory: %s of temporaries at its peak, %s of weights read\n",
+           cli_bytes(&c->arena, (double)cost->arena_bytes), cli_bytes(&c->arena, (double)cost->weights_bytes));
   }
   for (int i = 0; i < program->buffer_count; i++) {
     int64_t bytes = 0, offset = 0;
-    if (!rt_expr_eval(program->buffers[i].bytes, cost->sizes, &bytes) || !rt_expr_eval(program->buffers[i].offset, cost->sizes, &offset)) continue;
+    if (!rt_expr_eval(program->buffers[i].bytes, cost->sizes, &bytes) ||
+        !rt_expr_eval(program->buffers[i].offset, cost->sizes, &offset))
+      continue;
     const char *name = program->buffers[i].name ? program->buffers[i].name : "";
-    json_array_append_new(buffers, json_pack("{s:s,s:I,s:I}", "name", name, "offset", (json_int_t)offset, "bytes", (json_int_t)bytes));
+    json_array_append_new(
+        buffers, json_pack("{s:s,s:I,s:I}", "name", name, "offset", (json_int_t)offset, "bytes", (json_int_t)bytes));
     if (!c->json) print_buffer(buffers, name, offset, bytes);
   }
   json_object_set_new(entry, "arena_bytes", json_integer(cost->arena_bytes));
@@ -207,7 +212,8 @@ static int measure(explanation *x, cli_program_cost *cost, const int64_t *values
 
 static int by_prediction(const void *a, const void *b) {
   const cli_kernel_cost *x = a, *y = b;
-  double p = x->measured_s > 0 ? x->measured_s : x->bytes + x->flops, q = y->measured_s > 0 ? y->measured_s : y->bytes + y->flops;
+  double p = x->measured_s > 0 ? x->measured_s : x->bytes + x->flops,
+         q = y->measured_s > 0 ? y->measured_s : y->bytes + y->flops;
   return p < q ? 1 : p > q ? -1 : 0;
 }
 
@@ -217,21 +223,24 @@ static void explain_kernels(explanation *x, cli_program_cost *cost, json_t *entr
   int count = cost->program->kernel_count;
   double predicted = 0, measured = 0;
   qsort(cost->kernels, (size_t)count, sizeof *cost->kernels, by_prediction);
-  if (!c->json) printf("  %-52s %8s %10s %10s %10s %10s %6s\n", "kernel", "launches", "flops", "bytes", "predicted", "measured", "roof");
+  if (!c->json)
+    printf("  %-52s %8s %10s %10s %10s %10s %6s\n", "kernel", "launches", "flops", "bytes", "predicted", "measured",
+           "roof");
   for (int i = 0; i < count; i++) {
     const cli_kernel_cost *k = &cost->kernels[i];
     double least = cli_cost_predict(k, &x->roof), share = k->measured_s > 0 ? 100 * least / k->measured_s : 0;
     predicted += least;
     measured += k->measured_s;
-    json_t *item = json_pack("{s:s,s:i,s:f,s:f,s:f,s:f}", "kernel", k->kernel, "launches", k->launches, "items", k->items, "flops", k->flops, "bytes",
-                             k->bytes, "predicted_s", least);
+    json_t *item = json_pack("{s:s,s:i,s:f,s:f,s:f,s:f}", "kernel", k->kernel, "launches", k->launches, "items",
+                             k->items, "flops", k->flops, "bytes", k->bytes, "predicted_s", least);
     if (k->measured_s > 0) {
       json_object_set_new(item, "measured_s", json_real(k->measured_s));
       json_object_set_new(item, "roof_percent", json_real(share));
     }
     json_array_append_new(list, item);
     if (c->json || !k->launches) continue;
-    printf("  %-52s %8d %10.3g %10s %7.3f ms", k->kernel, k->launches, k->flops, cli_bytes(&c->arena, k->bytes), 1e3 * least);
+    printf("  %-52s %8d %10.3g %10s %7.3f ms", k->kernel, k->launches, k->flops, cli_bytes(&c->arena, k->bytes),
+           1e3 * least);
     if (k->measured_s > 0) printf(" %7.3f ms %5.0f%%", 1e3 * k->measured_s, share);
     printf("\n");
   }
@@ -247,7 +256,8 @@ static void explain_kernels(explanation *x, cli_program_cost *cost, json_t *entr
 
 static json_t *sizes_json(const rt_program *program, const int64_t *values) {
   json_t *sizes = json_object();
-  for (int i = 0; i < program->symbol_count; i++) json_object_set_new(sizes, program->symbols[i].name, json_integer(values[i]));
+  for (int i = 0; i < program->symbol_count; i++)
+    json_object_set_new(sizes, program->symbols[i].name, json_integer(values[i]));
   return sizes;
 }
 
@@ -260,11 +270,13 @@ static int explain_entry(explanation *x, const rt_program *program, json_t *entr
   if (!code) code = cli_fail(c, cli_cost_of(&c->arena, program, values, (int)x->requests, &cost));
   if (!code && cli_has(c, "measure")) code = measure(x, &cost, values);
   if (code) return code;
-  json_t *entry = json_pack("{s:s,s:b,s:o,s:I}", "entry", program->name, "step", program->step, "sizes", sizes_json(program, values), "requests",
-                            (json_int_t)x->requests);
+  json_t *entry = json_pack("{s:s,s:b,s:o,s:I}", "entry", program->name, "step", program->step, "sizes",
+                            sizes_json(program, values), "requests", (json_int_t)x->requests);
   if (!c->json) {
-    printf("\n%s %s, %lld request%s", program->step ? "STEP" : "ENTRY", program->name, (long long)x->requests, x->requests == 1 ? "" : "s");
-    for (int i = 0; i < program->symbol_count; i++) printf(", %s = %lld", program->symbols[i].name, (long long)values[i]);
+    printf("\n%s %s, %lld request%s", program->step ? "STEP" : "ENTRY", program->name, (long long)x->requests,
+           x->requests == 1 ? "" : "s");
+    for (int i = 0; i < program->symbol_count; i++)
+      printf(", %s = %lld", program->symbols[i].name, (long long)values[i]);
     printf("\n");
   }
   explain_memory(x, &cost, entry);
@@ -285,8 +297,8 @@ static int explain(explanation *x) {
   if (result) return result;
   explain_fusion(x);
   if (!c->json) {
-    printf("\nPASSES\n%s\nROOF  %.1f GB/s read, %.1f Gflop/s on %d threads\n", x->front.unit.passes, 1e-9 * x->roof.read_bytes_per_s,
-           1e-9 * x->roof.flops_per_s, x->roof.threads);
+    printf("\nPASSES\n%s\nROOF  %.1f GB/s read, %.1f Gflop/s on %d threads\n", x->front.unit.passes,
+           1e-9 * x->roof.read_bytes_per_s, 1e-9 * x->roof.flops_per_s, x->roof.threads);
   }
   json_object_set_new(x->document, "roof", cli_roof_json(&x->roof));
   json_t *entries = json_array();

@@ -66,7 +66,8 @@ int cmd_fmt(cli *c) {
       result = CLI_INPUT;
       continue;
     }
-    bool differs = strlen(out.text) != out.source->length || memcmp(out.text, out.source->text, out.source->length) != 0;
+    bool differs =
+        strlen(out.text) != out.source->length || memcmp(out.text, out.source->text, out.source->length) != 0;
     if (differs) json_array_append_new(changed, cli_json_text(path, strlen(path)));
     if (check) {
       if (differs) result = CLI_INPUT;

@@ -10,8 +10,9 @@ static json_t *sections_json(const rt_package *package) {
     const rt_section *section = rt_package_section(package, i);
     char hex[WEIR_HASH_HEX_BYTES];
     weir_hash_hex(&section->hash, hex);
-    json_array_append_new(list, json_pack("{s:s,s:I,s:I,s:s}", "name", section->name, "offset", (json_int_t)section->offset, "bytes",
-                                          (json_int_t)section->bytes, "hash", hex));
+    json_array_append_new(
+        list, json_pack("{s:s,s:I,s:I,s:s}", "name", section->name, "offset", (json_int_t)section->offset, "bytes",
+                        (json_int_t)section->bytes, "hash", hex));
   }
   return list;
 }
@@ -20,8 +21,9 @@ static json_t *weights_json(const rt_package *package) {
   json_t *list = json_array();
   for (int i = 0; i < rt_package_weight_count(package); i++) {
     const rt_package_weight *w = rt_package_weight_at(package, i);
-    json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "key", w->key, "storage", w->storage, "layout", w->layout, "dims",
-                                          w->dims, "offset", (json_int_t)w->offset, "bytes", (json_int_t)w->bytes));
+    json_array_append_new(
+        list, json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "key", w->key, "storage", w->storage, "layout", w->layout, "dims",
+                        w->dims, "offset", (json_int_t)w->offset, "bytes", (json_int_t)w->bytes));
   }
   return list;
 }
@@ -30,7 +32,8 @@ static int inspect_json(cli *c, const rt_package *package, const json_t *manifes
   char hex[WEIR_HASH_HEX_BYTES];
   weir_hash identity = rt_package_identity(package);
   weir_hash_hex(&identity, hex);
-  json_t *document = json_pack("{s:s,s:O,s:o}", "identity", hex, "manifest", manifest, "sections", sections_json(package));
+  json_t *document =
+      json_pack("{s:s,s:O,s:o}", "identity", hex, "manifest", manifest, "sections", sections_json(package));
   if (cli_has(c, "list_weights")) json_object_set_new(document, "weights", weights_json(package));
   return cli_json(c, document);
 }
@@ -58,7 +61,9 @@ static int inspect_text(cli *c, const rt_package *package, const json_t *manifes
   for (int i = 0; i < rt_package_weight_count(package); i++) {
     const rt_package_weight *w = rt_package_weight_at(package, i);
     bytes += w->bytes;
-    if (cli_has(c, "list_weights")) printf("%s%-56s %-6s %-6s %-14s %12lld\n", i ? "" : "\n", w->key, w->storage, w->layout, w->dims, (long long)w->bytes);
+    if (cli_has(c, "list_weights"))
+      printf("%s%-56s %-6s %-6s %-14s %12lld\n", i ? "" : "\n", w->key, w->storage, w->layout, w->dims,
+             (long long)w->bytes);
   }
   printf("\n%d weights, %s\n", rt_package_weight_count(package), cli_bytes(&c->arena, (double)bytes));
   return CLI_DONE;

@@ -16,12 +16,12 @@ int cmd_list(cli *c) {
   for (int i = 0; i < z.count; i++) {
     const zoo_model *model = &z.models[i];
     bool here = zoo_is_here(model);
-    json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:I,s:b,s:s}", "name", model->name, "about", model->about, "text", model->text,
-                                          "license", model->license, "bytes", (json_int_t)total_bytes(model), "here", here, "weights",
-                                          model->weights));
+    json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:I,s:b,s:s}", "name", model->name, "about", model->about,
+                                          "text", model->text, "license", model->license, "bytes",
+                                          (json_int_t)total_bytes(model), "here", here, "weights", model->weights));
     if (!c->json) {
-      printf("%-10s %-50s %8s  %-12s %s\n", model->name, model->about, cli_bytes(&c->arena, (double)total_bytes(model)), model->license,
-             here ? "here" : "weir pull");
+      printf("%-10s %-50s %8s  %-12s %s\n", model->name, model->about, cli_bytes(&c->arena, (double)total_bytes(model)),
+             model->license, here ? "here" : "weir pull");
     }
   }
   if (c->json) return cli_json(c, list);

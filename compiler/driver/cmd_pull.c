@@ -11,7 +11,8 @@ int cmd_pull(cli *c) {
     const char *name = c->arguments[i];
     if (zoo_find(&z, name)) continue;
     const char *near = zoo_nearest(&z, name);
-    cli_error(c, near ? "there is no model '%s' in the zoo; did you mean '%s'?" : "there is no model '%s' in the zoo", name, near);
+    cli_error(c, near ? "there is no model '%s' in the zoo; did you mean '%s'?" : "there is no model '%s' in the zoo",
+              name, near);
     wrong++;
   }
   if (wrong) return CLI_INPUT;
@@ -22,7 +23,8 @@ int cmd_pull(cli *c) {
     bool here = zoo_is_here(model);
     code = cli_fail(c, zoo_pull(c, model));
     if (code) break;
-    json_array_append_new(list, json_pack("{s:s,s:s,s:b}", "name", model->name, "weights", model->weights, "fetched", !here));
+    json_array_append_new(list,
+                          json_pack("{s:s,s:s,s:b}", "name", model->name, "weights", model->weights, "fetched", !here));
     if (!c->json) printf("%s  %s\n", model->name, model->weights);
   }
   if (c->json && code == CLI_DONE) return cli_json(c, list);

@@ -68,7 +68,8 @@ static int take_npz(run_job *job, given_input *given, const char *path) {
       break;
     }
     cli_tensor tensor;
-    code = cli_fail(job->c, weir_status_annotate(cli_tensor_array(array, info.dtype, &tensor), "%s: %s", path, info.name));
+    code =
+        cli_fail(job->c, weir_status_annotate(cli_tensor_array(array, info.dtype, &tensor), "%s: %s", path, info.name));
     if (!code) take_tensor(job, given, i, tensor);
   }
   import_npz_release(&npz);
@@ -82,7 +83,8 @@ static int take_value(run_job *job, given_input *given, const char *text) {
     return cli_usage(job->c, "--input wants NAME=VALUE or a .npz, not '%s'", text);
   }
   int index = find_input(job, text, (size_t)(equals - text));
-  if (index < 0) return unknown_name(job, "input", weir_arena_strndup(&job->c->arena, text, (size_t)(equals - text)), true);
+  if (index < 0)
+    return unknown_name(job, "input", weir_arena_strndup(&job->c->arena, text, (size_t)(equals - text)), true);
   weir_tensor_info info = weir_entry_input(job->entry, index);
   const char *value = equals + 1;
   cli_tensor tensor = {0};
@@ -110,8 +112,8 @@ static int read_inputs(run_job *job) {
   for (int i = 0; i < job->info.input_count && !code; i++) {
     const char *name = weir_entry_input(job->entry, i).name;
     if (!given[i].count) code = cli_usage(c, "input '%s' is missing: give it with -i %s=...", name, name);
-    else if (given[i].count != job->request_count) code = cli_usage(c, "input '%s' is given %d times, another %d times", name, given[i].count,
-                                                                    job->request_count);
+    else if (given[i].count != job->request_count)
+      code = cli_usage(c, "input '%s' is given %d times, another %d times", name, given[i].count, job->request_count);
   }
   size_t total = (size_t)job->request_count * (size_t)job->info.input_count;
   job->inputs = WEIR_NEW_ARRAY(&c->arena, cli_tensor, total);
@@ -136,7 +138,8 @@ static weir_status make_requests(run_job *job) {
   job->outputs = WEIR_NEW_ARRAY(arena, cli_tensor, job->request_count * outputs);
   for (int i = 0; i < job->request_count * inputs; i++) job->input_views[i] = job->inputs[i].view;
   for (int r = 0; r < job->request_count; r++) {
-    job->requests[r] = (weir_request){.inputs = job->input_views + r * inputs, .outputs = job->output_views + r * outputs};
+    job->requests[r] =
+        (weir_request){.inputs = job->input_views + r * inputs, .outputs = job->output_views + r * outputs};
   }
   WEIR_TRY(weir_output_shapes(job->entry, job->requests, job->request_count));
   for (int i = 0; i < job->request_count * outputs; i++) {
@@ -177,13 +180,16 @@ static weir_status run(run_job *job) {
 
 // ---- outputs
 
-static cli_tensor *output_of(const run_job *job, int request, int index) { return &job->outputs[request * job->info.output_count + index]; }
+static cli_tensor *output_of(const run_job *job, int request, int index) {
+  return &job->outputs[request * job->info.output_count + index];
+}
 
 static weir_status write_npy(const char *path, const cli_tensor *tensor) {
   const void *data;
   void *copy;
   weir_status status = cli_tensor_for_file(tensor, &data, &copy);
-  if (!status) status = weir_npy_write(path, cli_tensor_storage(tensor->view.dtype), tensor->view.rank, tensor->view.shape, data);
+  if (!status)
+    status = weir_npy_write(path, cli_tensor_storage(tensor->view.dtype), tensor->view.rank, tensor->view.shape, data);
   free(copy);
   return status;
 }
@@ -193,7 +199,8 @@ static weir_status write_output(run_job *job, int index, const char *path) {
   if (job->request_count == 1) return write_npy(path, output_of(job, 0, index));
   size_t stem = strlen(path) - (ends_with(path, ".npy") ? 4 : 0);
   for (int r = 0; r < job->request_count; r++) {
-    WEIR_TRY(write_npy(weir_arena_printf(&job->c->arena, "%.*s.%d%s", (int)stem, path, r, path + stem), output_of(job, r, index)));
+    WEIR_TRY(write_npy(weir_arena_printf(&job->c->arena, "%.*s.%d%s", (int)stem, path, r, path + stem),
+                       output_of(job, r, index)));
   }
   return WEIR_OK;
 }
@@ -210,8 +217,10 @@ static weir_status write_npz(run_job *job, int only, const char *path) {
       const cli_tensor *tensor = output_of(job, r, i);
       const char *name = weir_entry_output(job->entry, i).name;
       import_npz_entry *entry = &entries[count];
-      entry->name = weir_arena_strdup(&job->c->arena, job->request_count > 1 ? weir_arena_printf(&job->c->arena, "%s.%d", name, r) : name);
-      entry->array = (weir_npy){.storage = cli_tensor_storage(tensor->view.dtype), .rank = tensor->view.rank,
+      entry->name = weir_arena_strdup(
+          &job->c->arena, job->request_count > 1 ? weir_arena_printf(&job->c->arena, "%s.%d", name, r) : name);
+      entry->array = (weir_npy){.storage = cli_tensor_storage(tensor->view.dtype),
+                                .rank = tensor->view.rank,
                                 .elements = cli_tensor_elements(&tensor->view)};
       memcpy(entry->array.dims, tensor->view.shape, (size_t)tensor->view.rank * sizeof *tensor->view.shape);
       status = cli_tensor_for_file(tensor, &entry->array.data, &copies[count]);
@@ -239,7 +248,8 @@ static int output_target(run_job *job, const char *text, int *index, const char 
   *path = equals ? equals + 1 : text;
   if (equals) {
     *index = find_output(job, text, (size_t)(equals - text));
-    if (*index < 0) return unknown_name(job, "output", weir_arena_strndup(&job->c->arena, text, (size_t)(equals - text)), false);
+    if (*index < 0)
+      return unknown_name(job, "output", weir_arena_strndup(&job->c->arena, text, (size_t)(equals - text)), false);
   } else if (!ends_with(text, ".npz")) {
     if (job->info.output_count != 1) return cli_usage(job->c, "--output wants NAME=FILE or a .npz, not '%s'", text);
     *index = 0;
@@ -253,7 +263,8 @@ static int write_outputs(run_job *job, bool *written) {
     int index;
     const char *path;
     int code = output_target(job, cli_text_at(c, "output", k), &index, &path);
-    if (!code) code = cli_fail(c, ends_with(path, ".npz") ? write_npz(job, index, path) : write_output(job, index, path));
+    if (!code)
+      code = cli_fail(c, ends_with(path, ".npz") ? write_npz(job, index, path) : write_output(job, index, path));
     if (code) return code;
     for (int i = 0; i < job->info.output_count; i++) written[i] = written[i] || index < 0 || index == i;
   }
@@ -276,18 +287,20 @@ static json_t *request_json(const run_job *job, int request, const bool *written
   for (int i = 0; i < job->info.output_count; i++) {
     const weir_view *view = &output_of(job, request, i)->view;
     json_t *item = json_pack("{s:s,s:o}", "dtype", weir_dtype_name(view->dtype), "shape", cli_tensor_shape_json(view));
-    if (!written[i] && cli_tensor_elements(view) <= SMALL) json_object_set_new(item, "values", cli_tensor_values_json(view));
+    if (!written[i] && cli_tensor_elements(view) <= SMALL)
+      json_object_set_new(item, "values", cli_tensor_values_json(view));
     json_object_set_new(outputs, weir_entry_output(job->entry, i).name, item);
   }
   return outputs;
 }
 
 static int print_json(run_job *job, const bool *written) {
-  json_t *document = json_pack("{s:o,s:{s:f,s:f}}", "outputs", request_json(job, 0, written), "timings", "load_s", job->model.load_seconds,
-                               "run_s", job->run_seconds);
+  json_t *document = json_pack("{s:o,s:{s:f,s:f}}", "outputs", request_json(job, 0, written), "timings", "load_s",
+                               job->model.load_seconds, "run_s", job->run_seconds);
   if (job->request_count > 1) {
     json_t *list = json_array();
-    for (int r = 0; r < job->request_count; r++) json_array_append_new(list, json_pack("{s:o}", "outputs", request_json(job, r, written)));
+    for (int r = 0; r < job->request_count; r++)
+      json_array_append_new(list, json_pack("{s:o}", "outputs", request_json(job, r, written)));
     json_object_set_new(document, "requests", list);
   }
   return cli_json(job->c, document);
@@ -327,7 +340,8 @@ static int run_all(run_job *job) {
   if (!code) code = write_outputs(job, written);
   if (!code) code = job->c->json ? print_json(job, written) : print_text(job, written);
   for (int i = 0; job->requests && i < job->request_count; i++) weir_session_close(job->requests[i].session);
-  for (int i = 0; job->outputs && i < job->request_count * job->info.output_count; i++) cli_tensor_free(&job->outputs[i]);
+  for (int i = 0; job->outputs && i < job->request_count * job->info.output_count; i++)
+    cli_tensor_free(&job->outputs[i]);
   for (int i = 0; job->inputs && i < job->request_count * job->info.input_count; i++) cli_tensor_free(&job->inputs[i]);
   return code;
 }

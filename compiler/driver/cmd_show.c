@@ -25,7 +25,8 @@ static int read_form(cli *c, show_form *out) {
 
 static int print(cli *c, show_form form, const char *text) {
   static const char *const names[] = {"graph", "kernel", "program", "c"};
-  if (c->json) return cli_json(c, json_pack("{s:s,s:o}", "form", names[form], "text", cli_json_text(text, strlen(text))));
+  if (c->json)
+    return cli_json(c, json_pack("{s:s,s:o}", "form", names[form], "text", cli_json_text(text, strlen(text))));
   cli_write(text, strlen(text));
   return CLI_DONE;
 }
@@ -35,18 +36,22 @@ static int no_entry(cli *c, const char *entry) { return cli_error(c, "the model 
 // ---- packages keep programs and C
 
 static int show_package(cli *c, const char *path, show_form form) {
-  if (form == FORM_GRAPH || form == FORM_KERNEL) return cli_error(c, "a package keeps programs and C, not graphs and kernels: --form program or c");
+  if (form == FORM_GRAPH || form == FORM_KERNEL)
+    return cli_error(c, "a package keeps programs and C, not graphs and kernels: --form program or c");
   rt_package *package = NULL;
   int code = cli_fail(c, rt_package_open(path, NULL, &package));
   if (code) return code;
-  const char *entry = cli_text(c, "entry"), *prefix = form == FORM_C ? RT_SECTION_KERNELS : RT_SECTION_PROGRAM, *text = "";
+  const char *entry = cli_text(c, "entry"), *prefix = form == FORM_C ? RT_SECTION_KERNELS : RT_SECTION_PROGRAM,
+             *text = "";
   int found = 0;
   for (int i = 0; i < rt_package_section_count(package) && !code; i++) {
     const rt_section *section = rt_package_section(package, i);
     if (strncmp(section->name, prefix, strlen(prefix))) continue;
     if (entry && form == FORM_PROGRAM && strcmp(section->name + strlen(prefix), entry)) continue;
     code = cli_fail(c, rt_package_check(package, section));
-    if (!code) text = weir_arena_printf(&c->arena, "%s%s%.*s", text, found ? "\n" : "", (int)section->bytes, (const char *)section->data);
+    if (!code)
+      text = weir_arena_printf(&c->arena, "%s%s%.*s", text, found ? "\n" : "", (int)section->bytes,
+                               (const char *)section->data);
     found++;
   }
   if (!code && !found && entry) code = no_entry(c, entry);
@@ -89,7 +94,8 @@ static weir_status text_of(cli *c, const plan_unit *unit, show_form form, const 
     text = weir_arena_printf(arena, "%s%s%s", text, i ? "\n" : "", ir_kernel_print(arena, kernels[i]));
   }
   for (int i = 0; form == FORM_PROGRAM && i < code->program_count; i++) {
-    if (is_wanted(code->programs[i], entry)) text = weir_arena_printf(arena, "%s%s%s", text, *text ? "\n" : "", rt_program_print(arena, code->programs[i]));
+    if (is_wanted(code->programs[i], entry))
+      text = weir_arena_printf(arena, "%s%s%s", text, *text ? "\n" : "", rt_program_print(arena, code->programs[i]));
   }
   *out = text;
   return WEIR_OK;

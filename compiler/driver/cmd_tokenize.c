@@ -21,7 +21,8 @@ static weir_status open_package(vocabulary *v, const char *path) {
 
 static weir_status open_weights(cli *c, vocabulary *v, const cli_source *source) {
   const char *weights = source->request.weights;
-  if (!weights) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "a tokenizer comes with the weights: give them with -w");
+  if (!weights)
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "a tokenizer comes with the weights: give them with -w");
   WEIR_TRY(import_checkpoint_open(&c->arena, weights, &v->checkpoint));
   WEIR_TRY(plan_tokenizer(v->checkpoint, &v->blob));
   if (!v->blob.size) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "'%s' comes without a tokenizer", weights);

@@ -6,13 +6,16 @@
 #include "compiler/driver/model.h"
 #include "compiler/plan/golden.h"
 
-static int report(cli *c, const char *path, const rt_package *package, const plan_golden_report *golden, const char *isa) {
+static int report(cli *c, const char *path, const rt_package *package, const plan_golden_report *golden,
+                  const char *isa) {
   if (c->json) {
-    return cli_json(c, json_pack("{s:b,s:s,s:i,s:{s:i,s:s,s:f}}", "ok", 1, "path", path, "sections", rt_package_section_count(package), "golden",
-                                 "entries", golden->entries, "isa", isa, "largest_error", golden->largest_error));
+    return cli_json(c, json_pack("{s:b,s:s,s:i,s:{s:i,s:s,s:f}}", "ok", 1, "path", path, "sections",
+                                 rt_package_section_count(package), "golden", "entries", golden->entries, "isa", isa,
+                                 "largest_error", golden->largest_error));
   }
   printf("%s: %d sections are whole; ", path, rt_package_section_count(package));
-  if (golden->entries) printf("%d golden answers hold on %s (largest error %.2g)\n", golden->entries, isa, golden->largest_error);
+  if (golden->entries)
+    printf("%d golden answers hold on %s (largest error %.2g)\n", golden->entries, isa, golden->largest_error);
   else printf("no golden answers in it\n");
   return CLI_DONE;
 }
@@ -26,7 +29,9 @@ int cmd_verify(cli *c) {
   int code = cli_fail(c, rt_package_open(path, NULL, &package));
   if (!code) code = cli_fail(c, weir_status_annotate(rt_package_verify(package), "package '%s'", path));
   if (!code) code = cli_model_open(c, path, false, &model);
-  if (!code) code = cli_fail(c, weir_status_annotate(plan_golden_check(package, model.executor, model.model, &golden), "package '%s'", path));
+  if (!code)
+    code = cli_fail(c, weir_status_annotate(plan_golden_check(package, model.executor, model.model, &golden),
+                                            "package '%s'", path));
   if (!code) code = report(c, path, package, &golden, weir_model_isa(model.model));
   cli_model_close(&model);
   rt_package_close(package);

@@ -19,7 +19,8 @@ static weir_status overflow(const rt_program *program) {
   return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "entry %s: a size overflows for these values", program->name);
 }
 
-static weir_status add_launch(const rt_program *program, const rt_launch *launch, const int64_t *sizes, cli_kernel_cost *kernels) {
+static weir_status add_launch(const rt_program *program, const rt_launch *launch, const int64_t *sizes,
+                              cli_kernel_cost *kernels) {
   int64_t items, guard;
   if (launch->guard.op_count) {
     if (!rt_expr_eval(launch->guard, sizes, &guard)) return overflow(program);
@@ -34,7 +35,8 @@ static weir_status add_launch(const rt_program *program, const rt_launch *launch
   return WEIR_OK;
 }
 
-weir_status cli_cost_of(weir_arena *arena, const rt_program *program, const int64_t *values, int requests, cli_program_cost *out) {
+weir_status cli_cost_of(weir_arena *arena, const rt_program *program, const int64_t *values, int requests,
+                        cli_program_cost *out) {
   *out = (cli_program_cost){.program = program};
   out->sizes = WEIR_NEW_ARRAY(arena, int64_t, program->size_count + 1);
   out->kernels = WEIR_NEW_ARRAY(arena, cli_kernel_cost, program->kernel_count + 1);
@@ -42,7 +44,8 @@ weir_status cli_cost_of(weir_arena *arena, const rt_program *program, const int6
   if (!rt_expr_eval(program->arena_bytes, out->sizes, &out->arena_bytes)) return overflow(program);
   for (int i = 0; i < program->weight_count; i++) out->weights_bytes += program->weights[i].bytes;
   for (int i = 0; i < program->kernel_count; i++) out->kernels[i].kernel = program->kernels[i].symbol;
-  for (int i = 0; i < program->launch_count; i++) WEIR_TRY(add_launch(program, &program->launches[i], out->sizes, out->kernels));
+  for (int i = 0; i < program->launch_count; i++)
+    WEIR_TRY(add_launch(program, &program->launches[i], out->sizes, out->kernels));
   return WEIR_OK;
 }
 

@@ -14,9 +14,9 @@ typedef struct {
 
 typedef struct {
   const rt_program *program;
-  int64_t *sizes;           // of the program, in its order
+  int64_t *sizes;  // of the program, in its order
   int64_t arena_bytes, weights_bytes;
-  cli_kernel_cost *kernels; // kernel_count of the program, in its order
+  cli_kernel_cost *kernels;  // kernel_count of the program, in its order
 } cli_program_cost;
 
 // |values|: a size for each symbol, of one request; all |requests| are alike. OUT_OF_RANGE if something overflows.

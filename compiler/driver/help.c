@@ -5,7 +5,8 @@
 #include "compiler/driver/cli.h"
 
 static const char exit_codes[] =
-    "Exit codes: 0 done; 1 the input is wrong; 2 wrong usage; 3 the world failed (file, network, device, memory); 70 a mistake in Weir; "
+    "Exit codes: 0 done; 1 the input is wrong; 2 wrong usage; 3 the world failed (file, network, device, memory); 70 a "
+    "mistake in Weir; "
     "130 interrupted.";
 
 // Prints |text| in lines of at most |width| columns, each but the first behind |indent| spaces.
@@ -56,15 +57,18 @@ void cli_help(const cli *c, const cli_command *command) {
 }
 
 void cli_help_all(void) {
-  printf("weir COMMAND [arguments] [options]\n\nCompiles deep-learning models written as text into one package file, and runs it.\n\n");
+  printf(
+      "weir COMMAND [arguments] [options]\n\nCompiles deep-learning models written as text into one package file, and "
+      "runs it.\n\n");
   for (int i = 0; i < cli_command_count(); i++) {
     cli_command command;
     cli_command_get(i, &command);
     printf("  %-10s ", command.name);
     print_wrapped(command.summary, 13, 13, 110);
   }
-  printf("\nMODEL is a .weir file, a package, or a name of the zoo (weir list).\n"
-         "weir COMMAND --help shows options and examples; weir --version the version.\n");
+  printf(
+      "\nMODEL is a .weir file, a package, or a name of the zoo (weir list).\n"
+      "weir COMMAND --help shows options and examples; weir --version the version.\n");
   print_wrapped(exit_codes, 0, 0, 100);
 }
 
@@ -113,18 +117,25 @@ static int own_options(const cli_command *command) {
 
 void cli_help_markdown(void) {
   cli_command command;
-  printf("# The command line\n\n<!-- Made by `weir help --markdown` from compiler/driver/commands.def. Not to be edited. -->\n\n");
-  printf("`MODEL` is a `.weir` file, a package, or a name of the zoo. Results go to standard output, everything else to standard error; "
-         "`--json` makes the result one JSON document. `NO_COLOR` is respected, progress is shown on a terminal only.\n\n%s\n\n",
-         exit_codes);
-  printf("Fetched weights and built packages live under `$WEIR_HOME` (default `$XDG_CACHE_HOME/weir`, else `~/.cache/weir`). "
-         "Deleting it is always safe.\n\n## Every command\n\n");
+  printf(
+      "# The command line\n\n<!-- Made by `weir help --markdown` from compiler/driver/commands.def. Not to be edited. "
+      "-->\n\n");
+  printf(
+      "`MODEL` is a `.weir` file, a package, or a name of the zoo. Results go to standard output, everything else to "
+      "standard error; "
+      "`--json` makes the result one JSON document. `NO_COLOR` is respected, progress is shown on a terminal "
+      "only.\n\n%s\n\n",
+      exit_codes);
+  printf(
+      "Fetched weights and built packages live under `$WEIR_HOME` (default `$XDG_CACHE_HOME/weir`, else "
+      "`~/.cache/weir`). "
+      "Deleting it is always safe.\n\n## Every command\n\n");
   cli_command_get(0, &command);
   markdown_options(&command, own_options(&command), command.option_count);
   for (int i = 0; i < cli_command_count(); i++) {
     cli_command_get(i, &command);
-    printf("## weir %s\n\n    weir %s%s%s\n\n%c%s.", command.name, command.name, *command.arguments ? " " : "", command.arguments,
-           command.summary[0] - 'a' + 'A', command.summary + 1);
+    printf("## weir %s\n\n    weir %s%s%s\n\n%c%s.", command.name, command.name, *command.arguments ? " " : "",
+           command.arguments, command.summary[0] - 'a' + 'A', command.summary + 1);
     if (command.about) printf(" %s", command.about);
     printf("\n\n");
     markdown_options(&command, 0, own_options(&command));
@@ -147,14 +158,17 @@ static void print_words(const cli_command *command) {
 
 static void completions_bash(void) {
   cli_command command;
-  printf("# bash completion of weir; made by `weir help --completions bash`\n_weir() {\n"
-         "  local word=${COMP_WORDS[COMP_CWORD]}\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W '");
+  printf(
+      "# bash completion of weir; made by `weir help --completions bash`\n_weir() {\n"
+      "  local word=${COMP_WORDS[COMP_CWORD]}\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W '");
   for (int i = 0; i < cli_command_count(); i++) {
     cli_command_get(i, &command);
     printf("%s%s", i ? " " : "", command.name);
   }
-  printf("' -- \"$word\"))\n    return\n  fi\n  COMPREPLY=()\n  [[ $word == -* ]] || { COMPREPLY=($(compgen -f -- \"$word\")); return; }\n"
-         "  case ${COMP_WORDS[1]} in\n");
+  printf(
+      "' -- \"$word\"))\n    return\n  fi\n  COMPREPLY=()\n  [[ $word == -* ]] || { COMPREPLY=($(compgen -f -- "
+      "\"$word\")); return; }\n"
+      "  case ${COMP_WORDS[1]} in\n");
   for (int i = 0; i < cli_command_count(); i++) {
     cli_command_get(i, &command);
     printf("    %s) COMPREPLY=($(compgen -W '", command.name);

@@ -11,8 +11,8 @@ static bool fits(const weir_entry *entry) {
   weir_entry_info info = weir_entry_describe(entry);
   if (!info.step || info.input_count != 1 || info.output_count != 1 || info.symbol_count != 1) return false;
   weir_tensor_info input = weir_entry_input(entry, 0), output = weir_entry_output(entry, 0);
-  return weir_entry_symbol(entry, 0).grows && input.dtype == WEIR_DTYPE_I32 && input.rank == 1 && output.dtype == WEIR_DTYPE_F32 &&
-         output.rank == 1;
+  return weir_entry_symbol(entry, 0).grows && input.dtype == WEIR_DTYPE_I32 && input.rank == 1 &&
+         output.dtype == WEIR_DTYPE_F32 && output.rank == 1;
 }
 
 static const weir_entry *find_step(const weir_model *model) {
@@ -27,7 +27,9 @@ static const weir_entry *find_step(const weir_model *model) {
 int cli_lm_open(cli *c, const cli_model *m, cli_lm *out) {
   *out = (cli_lm){.executor = m->executor, .cancel = c->cancel};
   out->step = find_step(m->model);
-  if (!out->step) return cli_error(c, "%s is no language model: it has no step from tokens i32[T] to logits f32[V]", weir_model_name(m->model));
+  if (!out->step)
+    return cli_error(c, "%s is no language model: it has no step from tokens i32[T] to logits f32[V]",
+                     weir_model_name(m->model));
   out->bound = weir_entry_symbol(out->step, 0).hi;
   out->vocab = (int32_t)strtol(weir_entry_output(out->step, 0).dims, NULL, 10);
   if (out->vocab < 1) return cli_error(c, "%s: the number of logits is not fixed", weir_model_name(m->model));
@@ -38,10 +40,12 @@ int cli_lm_open(cli *c, const cli_model *m, cli_lm *out) {
 
 weir_status cli_lm_room(cli_lm *lm, int64_t rows) {
   if (rows > lm->bound) {
-    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "%lld tokens are more than the model takes: %lld", (long long)rows, (long long)lm->bound);
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "%lld tokens are more than the model takes: %lld",
+                            (long long)rows, (long long)lm->bound);
   }
   const char *symbol = weir_entry_symbol(lm->step, 0).name;
-  if (lm->session) return rows > weir_session_capacity(lm->session, symbol) ? weir_session_grow(lm->session, symbol, rows) : WEIR_OK;
+  if (lm->session)
+    return rows > weir_session_capacity(lm->session, symbol) ? weir_session_grow(lm->session, symbol, rows) : WEIR_OK;
   return WEIR_OK;
 }
 

@@ -9,9 +9,9 @@ typedef struct {
   weir_session *session;
   weir_executor *executor;
   const int *cancel;
-  int64_t bound;           // most tokens of a sequence
+  int64_t bound;  // most tokens of a sequence
   int32_t vocab;
-  float *logits;           // [vocab], after the last token fed
+  float *logits;  // [vocab], after the last token fed
 } cli_lm;
 
 // The step that a conversation uses: `next`, or the only one of its form. Prints what is wrong.

@@ -106,8 +106,9 @@ int cli_build_failed(cli *c, lang_diags *diags, weir_status status) {
   if (!diags->error_count) return cli_fail(c, status);
   weir_status_release(status);
   cli_diagnostics(c, diags);
-  if (c->json) cli_json(c, json_pack("{s:{s:s,s:s,s:o}}", "error", "code", "invalid data", "message", "the model text has errors",
-                                     "diagnostics", cli_diagnostics_json(diags)));
+  if (c->json)
+    cli_json(c, json_pack("{s:{s:s,s:s,s:o}}", "error", "code", "invalid data", "message", "the model text has errors",
+                          "diagnostics", cli_diagnostics_json(diags)));
   return CLI_INPUT;
 }
 
@@ -169,8 +170,10 @@ static int load_package(cli *c, const char *name, cli_model *m) {
     weir_status status = load(c, m);
     if (!status) return CLI_DONE;
     weir_code reason = weir_status_code(status);
-    // A package of the cache that is damaged, or that another process has just dropped, is built again; one of the user's is not touched.
-    if (source.package || attempt || (reason != WEIR_CODE_INVALID_DATA && reason != WEIR_CODE_NOT_FOUND)) return cli_fail(c, status);
+    // A package of the cache that is damaged, or that another process has just dropped, is built again; one of the
+    // user's is not touched.
+    if (source.package || attempt || (reason != WEIR_CODE_INVALID_DATA && reason != WEIR_CODE_NOT_FOUND))
+      return cli_fail(c, status);
     weir_status_release(status);
     cli_note(c, "the package in the cache is damaged; building it again");
     unlink(m->path);
@@ -191,7 +194,8 @@ int cli_model_open(cli *c, const char *name, bool wants_tokenizer, cli_model *ou
   code = cli_fail(c, weir_executor_create(out->model, &options, &out->executor));
   if (code) return code;
   out->load_seconds = cli_now() - start;
-  if (wants_tokenizer && !out->tokenizer) return cli_error(c, "%s has no tokenizer: its weights came without one", name);
+  if (wants_tokenizer && !out->tokenizer)
+    return cli_error(c, "%s has no tokenizer: its weights came without one", name);
   return CLI_DONE;
 }
 
@@ -206,7 +210,8 @@ void cli_model_close(cli_model *m) {
 static const char *entry_names(cli *c, const cli_model *m) {
   const char *text = "";
   for (int i = 0; i < weir_model_entry_count(m->model); i++) {
-    text = weir_arena_printf(&c->arena, "%s%s%s", text, i ? ", " : "", weir_entry_describe(weir_model_entry(m->model, i)).name);
+    text = weir_arena_printf(&c->arena, "%s%s%s", text, i ? ", " : "",
+                             weir_entry_describe(weir_model_entry(m->model, i)).name);
   }
   return text;
 }

@@ -1,4 +1,5 @@
-// MODEL on the command line: a .weir file, a package, or a name of the zoo; found, built into the cache if need be, loaded.
+// MODEL on the command line: a .weir file, a package, or a name of the zoo; found, built into the cache if need be,
+// loaded.
 //
 // All functions print what is wrong and return an exit code; CLI_DONE is success.
 #ifndef WEIR_COMPILER_DRIVER_MODEL_H
@@ -19,7 +20,8 @@ typedef struct {
 // With |fetch| the weights of a zoo model are pulled if they are not here.
 int cli_locate(cli *c, const char *name, bool fetch, cli_source *out);
 
-// The front half of the pipeline, for commands that look at a text. |out| and |diags| live in |c|; plan_close(&out->unit) in any case.
+// The front half of the pipeline, for commands that look at a text. |out| and |diags| live in |c|;
+// plan_close(&out->unit) in any case.
 typedef struct {
   cli_source source;
   lang_diags diags;
@@ -33,7 +35,7 @@ int cli_build_failed(cli *c, lang_diags *diags, weir_status status);
 int cli_package_of(cli *c, const char *name, const char **out_path, plan_result *out_result);
 
 typedef struct {
-  const char *path;           // of the package
+  const char *path;  // of the package
   weir_model *model;
   weir_executor *executor;
   rt_package *package;        // for its tokenizer

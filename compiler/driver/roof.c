@@ -1,4 +1,5 @@
-// Measuring the roof. Both loops run on a team of threads, a few times each; the best time counts, for a limit is what can be reached.
+// Measuring the roof. Both loops run on a team of threads, a few times each; the best time counts, for a limit is what
+// can be reached.
 #include "compiler/driver/roof.h"
 
 #include <stdlib.h>
@@ -39,8 +40,11 @@ static inline __attribute__((always_inline)) long read_all(const uint8_t *data, 
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2,fma"))) static long read_v3(const uint8_t *data, size_t bytes) { return read_all(data, bytes); }
-__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"))) static long read_v4(const uint8_t *data, size_t bytes) {
+__attribute__((target("avx2,fma"))) static long read_v3(const uint8_t *data, size_t bytes) {
+  return read_all(data, bytes);
+}
+__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"))) static long read_v4(const uint8_t *data,
+                                                                                           size_t bytes) {
   return read_all(data, bytes);
 }
 #endif
@@ -86,8 +90,11 @@ static inline __attribute__((always_inline, optimize("fp-contract=fast"))) float
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2,fma"), optimize("fp-contract=fast"))) static float fma_v3(int steps) { return fma_all(steps); }
-__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"), optimize("fp-contract=fast"))) static float fma_v4(int steps) {
+__attribute__((target("avx2,fma"), optimize("fp-contract=fast"))) static float fma_v3(int steps) {
+  return fma_all(steps);
+}
+__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"), optimize("fp-contract=fast"))) static float
+fma_v4(int steps) {
   return fma_all(steps);
 }
 #endif
@@ -145,7 +152,8 @@ weir_status cli_roof_measure(int threads, cli_roof *out) {
 }
 
 json_t *cli_roof_json(const cli_roof *roof) {
-  return json_pack("{s:f,s:f,s:i}", "read_bytes_per_s", roof->read_bytes_per_s, "flops_per_s", roof->flops_per_s, "threads", roof->threads);
+  return json_pack("{s:f,s:f,s:i}", "read_bytes_per_s", roof->read_bytes_per_s, "flops_per_s", roof->flops_per_s,
+                   "threads", roof->threads);
 }
 
 // ---- the machine
@@ -172,9 +180,10 @@ json_t *cli_machine_json(void) {
   uname(&system);
   rt_cpu_features(features, sizeof features);
   int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
-  json_t *machine = json_pack("{s:s,s:s,s:I,s:i,s:s,s:s,s:I,s:s}", "cpu", cli_cpu_name(&arena), "arch", system.machine, "processors",
-                              (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "cores", rt_team_default_threads(), "best_isa", rt_cpu_best_level(),
-                              "features", features, "memory_bytes", (json_int_t)memory, "system", system.release);
+  json_t *machine = json_pack("{s:s,s:s,s:I,s:i,s:s,s:s,s:I,s:s}", "cpu", cli_cpu_name(&arena), "arch", system.machine,
+                              "processors", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "cores",
+                              rt_team_default_threads(), "best_isa", rt_cpu_best_level(), "features", features,
+                              "memory_bytes", (json_int_t)memory, "system", system.release);
   weir_arena_deinit(&arena);
   return machine;
 }

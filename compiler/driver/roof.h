@@ -1,4 +1,5 @@
-// The machine and its limits: what it is, how fast memory can be read and how many multiply-adds it does, measured here and now.
+// The machine and its limits: what it is, how fast memory can be read and how many multiply-adds it does, measured here
+// and now.
 #ifndef WEIR_COMPILER_DRIVER_ROOF_H
 #define WEIR_COMPILER_DRIVER_ROOF_H
 

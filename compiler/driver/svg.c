@@ -1,4 +1,5 @@
-// Layout: entries on the left, each callee one column further right than its furthest caller; functions of a column from top to bottom.
+// Layout: entries on the left, each callee one column further right than its furthest caller; functions of a column
+// from top to bottom.
 #include "compiler/driver/svg.h"
 
 #include <stdlib.h>
@@ -61,8 +62,8 @@ static void put_escaped(ir_text *text, const char *words) {
 static void draw_box(drawing *d, const box *b) {
   static const char *const fills[] = {"#eef3f8", "#fff3dc", "#e6f5e6"};  // block, entry, step
   ir_text *t = &d->text;
-  ir_text_printf(t, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\" fill=\"%s\" stroke=\"#555\"/>\n", b->x, b->y, BOX_WIDTH, b->height,
-                 fills[b->function->kind]);
+  ir_text_printf(t, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\" fill=\"%s\" stroke=\"#555\"/>\n", b->x,
+                 b->y, BOX_WIDTH, b->height, fills[b->function->kind]);
   ir_text_printf(t, "<text x=\"%d\" y=\"%d\" font-weight=\"bold\">", b->x + 10, b->y + LINE + 2);
   put_escaped(t, b->function->name);
   ir_text_puts(t, "</text>\n");
@@ -77,7 +78,8 @@ static void draw_box(drawing *d, const box *b) {
     }
     taken[best] = true;
     y += LINE;
-    ir_text_printf(t, "<text x=\"%d\" y=\"%d\">%s x %d</text>\n", b->x + 10, y, ir_op_get_info((ir_op)best)->name, b->op_counts[best]);
+    ir_text_printf(t, "<text x=\"%d\" y=\"%d\">%s x %d</text>\n", b->x + 10, y, ir_op_get_info((ir_op)best)->name,
+                   b->op_counts[best]);
     shown++;
   }
 }
@@ -86,11 +88,14 @@ static void draw_calls(drawing *d, const box *b) {
   for (int i = 0; i < d->count; i++) {
     const box *to = &d->boxes[i];
     int calls = 0;
-    for (const ir_node *node = b->function->first; node; node = node->next) calls += node->op == IR_OP_call && node->callee == to->function;
+    for (const ir_node *node = b->function->first; node; node = node->next)
+      calls += node->op == IR_OP_call && node->callee == to->function;
     if (!calls) continue;
     int x1 = b->x + BOX_WIDTH, y1 = b->y + LINE, x2 = to->x, y2 = to->y + LINE, middle = (x1 + x2) / 2;
-    ir_text_printf(&d->text, "<path d=\"M%d %d C%d %d %d %d %d %d\" fill=\"none\" stroke=\"#888\"/>\n", x1, y1, middle, y1, middle, y2, x2, y2);
-    ir_text_printf(&d->text, "<text x=\"%d\" y=\"%d\" fill=\"#a33\" text-anchor=\"end\">%d x</text>\n", x2 - 6, y2 - 5, calls);
+    ir_text_printf(&d->text, "<path d=\"M%d %d C%d %d %d %d %d %d\" fill=\"none\" stroke=\"#888\"/>\n", x1, y1, middle,
+                   y1, middle, y2, x2, y2);
+    ir_text_printf(&d->text, "<text x=\"%d\" y=\"%d\" fill=\"#a33\" text-anchor=\"end\">%d x</text>\n", x2 - 6, y2 - 5,
+                   calls);
   }
 }
 
@@ -105,8 +110,10 @@ const char *svg_draw_module(weir_arena *arena, const ir_module *module) {
     height = b->y + b->height + MARGIN > height ? b->y + b->height + MARGIN : height;
   }
   ir_text_init(&d.text, arena);
-  ir_text_printf(&d.text, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"monospace\" font-size=\"13\">\n", width,
-                 height);
+  ir_text_printf(&d.text,
+                 "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"monospace\" "
+                 "font-size=\"13\">\n",
+                 width, height);
   ir_text_puts(&d.text, "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n");
   for (int i = 0; i < d.count; i++) draw_calls(&d, &d.boxes[i]);
   for (int i = 0; i < d.count; i++) draw_box(&d, &d.boxes[i]);

@@ -14,7 +14,8 @@ typedef struct {
 
 static const table_row rows[] = {
 #define GROUP(n) {.kind = ROW_GROUP, .name = #n},
-#define COMMAND(n, arguments, s) {.kind = ROW_COMMAND, .name = #n, .text = arguments, .summary = s, .function = cmd_##n},
+#define COMMAND(n, arguments, s) \
+  {.kind = ROW_COMMAND, .name = #n, .text = arguments, .summary = s, .function = cmd_##n},
 #define USES(group) {.kind = ROW_USES, .name = #group},
 #define OPTION(key, short_name, long_name, value, help) \
   {.kind = ROW_OPTION, .name = #key, .option = {#key, short_name, long_name, value, help}},

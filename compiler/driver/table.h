@@ -1,4 +1,5 @@
-// The table of the command line as data. commands.def is the table; everything that lists commands or options reads it through this.
+// The table of the command line as data. commands.def is the table; everything that lists commands or options reads it
+// through this.
 #ifndef WEIR_COMPILER_DRIVER_TABLE_H
 #define WEIR_COMPILER_DRIVER_TABLE_H
 
@@ -37,7 +38,7 @@ typedef struct {
   const char *name, *arguments, *summary, *about;  // about: null for none
   int (*function)(cli *c);                         // returns the exit code
   int option_count, example_count;
-  const cli_option *options[CLI_MAX_OPTIONS];      // its own first, then its groups', then the common ones
+  const cli_option *options[CLI_MAX_OPTIONS];  // its own first, then its groups', then the common ones
   cli_example examples[CLI_MAX_EXAMPLES];
 } cli_command;
 

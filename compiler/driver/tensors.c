@@ -9,10 +9,12 @@
 #include "runtime/base/checked.h"
 
 static const weir_storage storages[] = {
-    [WEIR_DTYPE_F16] = WEIR_STORAGE_F16,       [WEIR_DTYPE_BF16] = WEIR_STORAGE_BF16,     [WEIR_DTYPE_F32] = WEIR_STORAGE_F32,
-    [WEIR_DTYPE_F64] = WEIR_STORAGE_F64,       [WEIR_DTYPE_F8E4M3] = WEIR_STORAGE_F8_E4M3, [WEIR_DTYPE_F8E5M2] = WEIR_STORAGE_F8_E5M2,
-    [WEIR_DTYPE_I8] = WEIR_STORAGE_I8,         [WEIR_DTYPE_I16] = WEIR_STORAGE_I16,       [WEIR_DTYPE_I32] = WEIR_STORAGE_I32,
-    [WEIR_DTYPE_I64] = WEIR_STORAGE_I64,       [WEIR_DTYPE_U8] = WEIR_STORAGE_U8,         [WEIR_DTYPE_BOOL] = WEIR_STORAGE_BOOL,
+    [WEIR_DTYPE_F16] = WEIR_STORAGE_F16,        [WEIR_DTYPE_BF16] = WEIR_STORAGE_BF16,
+    [WEIR_DTYPE_F32] = WEIR_STORAGE_F32,        [WEIR_DTYPE_F64] = WEIR_STORAGE_F64,
+    [WEIR_DTYPE_F8E4M3] = WEIR_STORAGE_F8_E4M3, [WEIR_DTYPE_F8E5M2] = WEIR_STORAGE_F8_E5M2,
+    [WEIR_DTYPE_I8] = WEIR_STORAGE_I8,          [WEIR_DTYPE_I16] = WEIR_STORAGE_I16,
+    [WEIR_DTYPE_I32] = WEIR_STORAGE_I32,        [WEIR_DTYPE_I64] = WEIR_STORAGE_I64,
+    [WEIR_DTYPE_U8] = WEIR_STORAGE_U8,          [WEIR_DTYPE_BOOL] = WEIR_STORAGE_BOOL,
 };
 
 static bool is_float(weir_dtype dtype) { return dtype <= WEIR_DTYPE_F8E5M2; }
@@ -47,12 +49,30 @@ void cli_tensor_free(cli_tensor *tensor) {
 // The smallest and largest whole number of a type.
 static void integer_range(weir_dtype dtype, int64_t *lo, int64_t *hi) {
   switch (dtype) {
-    case WEIR_DTYPE_I8: *lo = INT8_MIN; *hi = INT8_MAX; break;
-    case WEIR_DTYPE_I16: *lo = INT16_MIN; *hi = INT16_MAX; break;
-    case WEIR_DTYPE_I32: *lo = INT32_MIN; *hi = INT32_MAX; break;
-    case WEIR_DTYPE_U8: *lo = 0; *hi = UINT8_MAX; break;
-    case WEIR_DTYPE_BOOL: *lo = 0; *hi = 1; break;
-    default: *lo = INT64_MIN; *hi = INT64_MAX; break;
+    case WEIR_DTYPE_I8:
+      *lo = INT8_MIN;
+      *hi = INT8_MAX;
+      break;
+    case WEIR_DTYPE_I16:
+      *lo = INT16_MIN;
+      *hi = INT16_MAX;
+      break;
+    case WEIR_DTYPE_I32:
+      *lo = INT32_MIN;
+      *hi = INT32_MAX;
+      break;
+    case WEIR_DTYPE_U8:
+      *lo = 0;
+      *hi = UINT8_MAX;
+      break;
+    case WEIR_DTYPE_BOOL:
+      *lo = 0;
+      *hi = 1;
+      break;
+    default:
+      *lo = INT64_MIN;
+      *hi = INT64_MAX;
+      break;
   }
 }
 
@@ -60,7 +80,8 @@ static weir_status put_integer(weir_dtype dtype, void *data, int64_t index, int6
   int64_t lo, hi;
   integer_range(dtype, &lo, &hi);
   if (value < lo || value > hi) {
-    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "element %lld, %lld, does not fit %s", (long long)index, (long long)value, weir_dtype_name(dtype));
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "element %lld, %lld, does not fit %s", (long long)index,
+                            (long long)value, weir_dtype_name(dtype));
   }
   memcpy((uint8_t *)data + index * (int64_t)weir_dtype_bytes(dtype), &value, weir_dtype_bytes(dtype));  // little endian
   return WEIR_OK;
@@ -80,7 +101,8 @@ static weir_status put_float(weir_dtype dtype, void *data, int64_t index, double
 
 static weir_status literal_shape(const json_t *value, weir_view *view) {
   while (json_is_array(value)) {
-    if (view->rank == WEIR_MAX_RANK) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the literal has more than %d dims", WEIR_MAX_RANK);
+    if (view->rank == WEIR_MAX_RANK)
+      return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the literal has more than %d dims", WEIR_MAX_RANK);
     view->shape[view->rank++] = (int64_t)json_array_size(value);
     value = json_array_get(value, 0);
   }
@@ -93,21 +115,28 @@ static weir_status literal_fill(const json_t *value, int depth, int64_t *at, cli
     if (!json_is_array(value) || (int64_t)json_array_size(value) != view->shape[depth]) {
       return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the lists of the literal have different lengths");
     }
-    for (size_t i = 0; i < json_array_size(value); i++) WEIR_TRY(literal_fill(json_array_get(value, i), depth + 1, at, out));
+    for (size_t i = 0; i < json_array_size(value); i++)
+      WEIR_TRY(literal_fill(json_array_get(value, i), depth + 1, at, out));
     return WEIR_OK;
   }
   int64_t index = (*at)++;
-  if (json_is_boolean(value) && !is_float(view->dtype)) return put_integer(view->dtype, out->data, index, json_is_true(value));
-  if (json_is_integer(value) && !is_float(view->dtype)) return put_integer(view->dtype, out->data, index, json_integer_value(value));
-  if (json_is_number(value) && is_float(view->dtype)) return put_float(view->dtype, out->data, index, json_number_value(value));
-  return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "element %lld of the literal is no %s", (long long)index, weir_dtype_name(view->dtype));
+  if (json_is_boolean(value) && !is_float(view->dtype))
+    return put_integer(view->dtype, out->data, index, json_is_true(value));
+  if (json_is_integer(value) && !is_float(view->dtype))
+    return put_integer(view->dtype, out->data, index, json_integer_value(value));
+  if (json_is_number(value) && is_float(view->dtype))
+    return put_float(view->dtype, out->data, index, json_number_value(value));
+  return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "element %lld of the literal is no %s", (long long)index,
+                          weir_dtype_name(view->dtype));
 }
 
 weir_status cli_tensor_literal(const char *text, weir_dtype dtype, cli_tensor *out) {
   *out = (cli_tensor){0};
   json_error_t error;
   json_t *value = json_loads(text, JSON_DECODE_ANY, &error);
-  if (!value) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "'%.40s' is neither a file nor a literal such as [1,2,3]", text);
+  if (!value)
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "'%.40s' is neither a file nor a literal such as [1,2,3]",
+                            text);
   weir_view view = {.dtype = dtype};
   int64_t at = 0;
   weir_status status = literal_shape(value, &view);
@@ -137,12 +166,14 @@ static weir_status convert_array(const weir_npy *array, cli_tensor *out) {
   }
   bool from_float = info->kind == WEIR_STORAGE_CLASS_FLOAT;
   if (from_float != is_float(dtype)) {
-    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the file holds %s, the model wants %s", info->name, weir_dtype_name(dtype));
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the file holds %s, the model wants %s", info->name,
+                            weir_dtype_name(dtype));
   }
   for (int64_t i = 0; i < array->elements; i++) {
     if (from_float) {
       double value;
-      WEIR_TRY(weir_storage_decode_f64(array->storage, (const uint8_t *)array->data + i * info->block_bytes, 1, &value));
+      WEIR_TRY(
+          weir_storage_decode_f64(array->storage, (const uint8_t *)array->data + i * info->block_bytes, 1, &value));
       WEIR_TRY(put_float(dtype, out->data, i, value));
     } else {
       WEIR_TRY(put_integer(dtype, out->data, i, file_integer(array->storage, array->data, i)));
@@ -153,7 +184,8 @@ static weir_status convert_array(const weir_npy *array, cli_tensor *out) {
 
 weir_status cli_tensor_array(const weir_npy *array, weir_dtype dtype, cli_tensor *out) {
   *out = (cli_tensor){0};
-  if (array->rank > WEIR_MAX_RANK) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the file's array has %d dims", array->rank);
+  if (array->rank > WEIR_MAX_RANK)
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the file's array has %d dims", array->rank);
   weir_view view = {.dtype = dtype, .rank = array->rank};
   memcpy(view.shape, array->dims, (size_t)array->rank * sizeof *view.shape);
   WEIR_TRY(cli_tensor_room(&view, out));

@@ -11,9 +11,11 @@ typedef struct {
   weir_view view;
 } cli_tensor;
 
-// "[1,2,3]", "[[1.5,2],[3,4]]", "7", "true": numbers in lists of equal length, as |dtype|. INVALID_ARGUMENT says what is wrong.
+// "[1,2,3]", "[[1.5,2],[3,4]]", "7", "true": numbers in lists of equal length, as |dtype|. INVALID_ARGUMENT says what
+// is wrong.
 weir_status cli_tensor_literal(const char *text, weir_dtype dtype, cli_tensor *out) WEIR_MUST_USE;
-// An array of a file as |dtype|: the same type, or one whose every value fits (i64 to i32, f64 to f32: INVALID_ARGUMENT where one does not).
+// An array of a file as |dtype|: the same type, or one whose every value fits (i64 to i32, f64 to f32: INVALID_ARGUMENT
+// where one does not).
 weir_status cli_tensor_array(const weir_npy *array, weir_dtype dtype, cli_tensor *out) WEIR_MUST_USE;
 // Room for the shape in |view|.
 weir_status cli_tensor_room(weir_view *view, cli_tensor *out) WEIR_MUST_USE;

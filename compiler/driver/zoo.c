@@ -67,7 +67,8 @@ weir_status zoo_read(cli *c, zoo *out_zoo) {
   json_error_t error;
   json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
   free(text);
-  if (!root) return weir_status_make(WEIR_CODE_INVALID_DATA, "%s:%d:%d: %s", path, error.line, error.column, error.text);
+  if (!root)
+    return weir_status_make(WEIR_CODE_INVALID_DATA, "%s:%d:%d: %s", path, error.line, error.column, error.text);
   weir_status status = read_all(c, folder, home, root, out_zoo);
   json_decref(root);
   return status;

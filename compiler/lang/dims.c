@@ -1,19 +1,26 @@
 // Dims of the elaborator: what can be decided about them, their roles, and the rules that hold only where a seq grows.
 //
-// Whether T grows in a step is known when the whole step has been read (a state was appended over T). So a rule that holds only then is
-// noted as an event of the function it happens in, travels with that function to its callers, and is reported at the end of the step.
+// Whether T grows in a step is known when the whole step has been read (a state was appended over T). So a rule that
+// holds only then is noted as an event of the function it happens in, travels with that function to its callers, and is
+// reported at the end of the step.
 #include <string.h>
 
 #include "compiler/lang/elab_impl.h"
 
 static int from_bounds(lang_compare_op op, int64_t lo, int64_t hi) {
   switch (op) {
-    case LANG_OP_EQ: return lo == 0 && hi == 0 ? 1 : lo > 0 || hi < 0 ? 0 : -1;
-    case LANG_OP_LT: return hi < 0 ? 1 : lo >= 0 ? 0 : -1;
-    case LANG_OP_LE: return hi <= 0 ? 1 : lo > 0 ? 0 : -1;
-    case LANG_OP_GT: return lo > 0 ? 1 : hi <= 0 ? 0 : -1;
-    case LANG_OP_GE: return lo >= 0 ? 1 : hi < 0 ? 0 : -1;
-    case LANG_OP_NE: break;
+    case LANG_OP_EQ:
+      return lo == 0 && hi == 0 ? 1 : lo > 0 || hi < 0 ? 0 : -1;
+    case LANG_OP_LT:
+      return hi < 0 ? 1 : lo >= 0 ? 0 : -1;
+    case LANG_OP_LE:
+      return hi <= 0 ? 1 : lo > 0 ? 0 : -1;
+    case LANG_OP_GT:
+      return lo > 0 ? 1 : hi <= 0 ? 0 : -1;
+    case LANG_OP_GE:
+      return lo >= 0 ? 1 : hi < 0 ? 0 : -1;
+    case LANG_OP_NE:
+      break;
   }
   return -1;
 }
@@ -70,9 +77,11 @@ bool lang_role_find(const char *name, ir_role *out) {
 
 // `where T % 2 == 0` of a dim's own name: its divisor.
 static bool divisor_of(lang_frame *frame, const char *name, const lang_expr *expr, int64_t *out) {
-  if (expr->kind != LANG_EXPR_COMPARE || expr->compare.ops.count != 1 || expr->compare.ops.data[0] != LANG_OP_EQ) return false;
+  if (expr->kind != LANG_EXPR_COMPARE || expr->compare.ops.count != 1 || expr->compare.ops.data[0] != LANG_OP_EQ)
+    return false;
   const lang_expr *left = expr->compare.operands.data[0], *right = expr->compare.operands.data[1];
-  if (left->kind != LANG_EXPR_BINARY || left->binary.op != LANG_OP_MOD || left->binary.left->kind != LANG_EXPR_NAME) return false;
+  if (left->kind != LANG_EXPR_BINARY || left->binary.op != LANG_OP_MOD || left->binary.left->kind != LANG_EXPR_NAME)
+    return false;
   int64_t zero;
   if (strcmp(left->binary.left->name, name) != 0) return false;
   return lang_eval_int(frame, right, &zero) && zero == 0 && lang_eval_int(frame, left->binary.right, out) && *out > 0;
@@ -103,7 +112,8 @@ ir_symbol *lang_dim_declare(lang_frame *frame, const char *name, const lang_dim 
 
 // ---- growth
 
-void lang_event_add(lang_frame *frame, const ir_symbol *symbol, lang_diag_code code, lang_span span, const char *subject) {
+void lang_event_add(lang_frame *frame, const ir_symbol *symbol, lang_diag_code code, lang_span span,
+                    const char *subject) {
   if (!frame->function || !frame->function->step || !symbol) return;
   lang_event event = {symbol, code, span, subject, frame->elab->site};
   LANG_PUSH(frame->elab->arena, &frame->function->events, event);
@@ -118,7 +128,8 @@ void lang_events_report(lang_elab *elab, const lang_function *function) {
       if (growth->symbol != event->symbol) continue;
       elab->site = event->site;
       lang_diag *diag = lang_error(elab, event->code, event->span, event->symbol->name, event->subject);
-      lang_note_add(elab, diag, growth->span, "%s grows in this step: a state is appended over it here", event->symbol->name);
+      lang_note_add(elab, diag, growth->span, "%s grows in this step: a state is appended over it here",
+                    event->symbol->name);
       break;
     }
   }

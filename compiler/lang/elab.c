@@ -1,4 +1,5 @@
-// Elaboration from the top: checks every file, lays out the model, then makes one graph function of each entry and step.
+// Elaboration from the top: checks every file, lays out the model, then makes one graph function of each entry and
+// step.
 #include "compiler/lang/elab.h"
 
 #include <string.h>
@@ -21,7 +22,8 @@ static void add_input(lang_frame *frame, const lang_param *param) {
         lang_error(elab, LANG_W_ENTRY_ANY, param->type->span);
         return;
       }
-      if (elab->step && lang_dim_batch(type.type.dims[i])) lang_error(elab, LANG_W_BATCH_IN_STEP, param->type->span, param->name.text);
+      if (elab->step && lang_dim_batch(type.type.dims[i]))
+        lang_error(elab, LANG_W_BATCH_IN_STEP, param->type->span, param->name.text);
     }
     ir_value *input = ir_function_add_param(frame->function->ir, IR_PARAM_INPUT, param->name.text, type.type);
     if (param->range && lang_range_bounds(frame, param->range, &lo, &hi)) {
@@ -42,7 +44,8 @@ static void check_bounds(lang_frame *frame, const lang_fn *fn) {
     if (growth->symbol->hi != INT64_MAX) continue;
     lang_diag *diag = lang_error(frame->elab, LANG_W_NO_UPPER_BOUND, fn->name.span, growth->symbol->name);
     lang_note_add(frame->elab, diag, growth->span, "it grows here");
-    lang_note_add(frame->elab, diag, (lang_span){0}, "`dim %s: seq in 1..=8192;` in the model gives it one", growth->symbol->name);
+    lang_note_add(frame->elab, diag, (lang_span){0}, "`dim %s: seq in 1..=8192;` in the model gives it one",
+                  growth->symbol->name);
   }
 }
 
@@ -53,7 +56,11 @@ static void record_uses(lang_elab *elab, lang_function *function) {
     if (slot->kind == LANG_SLOT_WEIGHT) {
       elab->graph->weights[slot->index].used = true;
     } else if (slot->index < 0 && use->param) {
-      lang_memory memory = {.path = slot->path, .type = use->param->type, .rows = slot->over != NULL, .init = slot->init, .span = slot->span};
+      lang_memory memory = {.path = slot->path,
+                            .type = use->param->type,
+                            .rows = slot->over != NULL,
+                            .init = slot->init,
+                            .span = slot->span};
       slot->index = elab->graph->memory_count;
       WEIR_PUSH(elab->arena, elab->graph->memories, elab->graph->memory_count, elab->graph->memory_capacity, memory);
     }
@@ -63,7 +70,8 @@ static void record_uses(lang_elab *elab, lang_function *function) {
 static lang_function *build_entry(lang_elab *elab, lang_instance *model, const lang_stmt *stmt) {
   const lang_fn *fn = &stmt->fn;
   elab->step = fn->kind == LANG_FN_STEP;
-  lang_function *function = lang_function_create(elab, model, elab->step ? IR_FUNCTION_STEP : IR_FUNCTION_ENTRY, fn->name.text, fn->name.span);
+  lang_function *function = lang_function_create(elab, model, elab->step ? IR_FUNCTION_STEP : IR_FUNCTION_ENTRY,
+                                                 fn->name.text, fn->name.span);
   lang_value self = {.kind = LANG_V_INSTANCE, .instance = model};
   LANG_PUSH(elab->arena, &function->roots, ((lang_root){self, ""}));
   function->ir->doc = stmt->trivia.doc;
@@ -75,7 +83,8 @@ static lang_function *build_entry(lang_elab *elab, lang_instance *model, const l
   lang_prove(&frame, &fn->wheres, (lang_span){0});
   frame.result = lang_value_none();
   lang_run_body(&frame, &fn->body);
-  lang_value result = lang_result_fit(&frame, &fn->signature, frame.result, frame.returned ? frame.result_span : fn->name.span, fn->name.text);
+  lang_value result = lang_result_fit(&frame, &fn->signature, frame.result,
+                                      frame.returned ? frame.result_span : fn->name.span, fn->name.text);
   lang_function_finish(&frame, result, fn->signature.result == LANG_RESULT_NAMED ? &fn->signature.results : NULL);
   lang_error_flush(elab);
   if (elab->step) {
@@ -108,7 +117,8 @@ static void check_coverage(lang_elab *elab, const lang_function *step, const lan
     const lang_slot *slot = elab->slots.data[i];
     if (!slot->over || !slot->symbol || !grows(step, slot->symbol)) continue;
     if (!lang_spend(elab, 1 + step->uses.count / 16, fn->name.span) || appends(step, slot)) continue;
-    lang_diag *diag = lang_error(elab, LANG_W_STATE_LEFT_OUT, fn->name.span, fn->name.text, slot->path, slot->symbol->name);
+    lang_diag *diag =
+        lang_error(elab, LANG_W_STATE_LEFT_OUT, fn->name.span, fn->name.text, slot->path, slot->symbol->name);
     lang_note_add(elab, diag, slot->span, "declared here");
   }
 }
@@ -154,12 +164,24 @@ static const lang_symbol *find_model(lang_elab *elab, const char *name) {
 static lang_setting_value setting_of(weir_arena *arena, const char *name, lang_value v, lang_span span) {
   lang_setting_value s = {.kind = LANG_SETTING_STRING, .name = name, .span = span};
   switch (v.kind) {
-    case LANG_V_INT: s.kind = LANG_SETTING_INT, s.i = v.i, s.f = (double)v.i; break;
-    case LANG_V_FLOAT: s.kind = LANG_SETTING_FLOAT, s.f = v.f; break;
-    case LANG_V_BOOL: s.kind = LANG_SETTING_BOOL, s.i = v.b; break;
-    case LANG_V_STRING: s.text = v.s; break;
-    case LANG_V_DTYPE: s.kind = LANG_SETTING_NAME, s.text = lang_value_print(arena, v); break;
-    default: s.text = lang_value_print(arena, v); break;
+    case LANG_V_INT:
+      s.kind = LANG_SETTING_INT, s.i = v.i, s.f = (double)v.i;
+      break;
+    case LANG_V_FLOAT:
+      s.kind = LANG_SETTING_FLOAT, s.f = v.f;
+      break;
+    case LANG_V_BOOL:
+      s.kind = LANG_SETTING_BOOL, s.i = v.b;
+      break;
+    case LANG_V_STRING:
+      s.text = v.s;
+      break;
+    case LANG_V_DTYPE:
+      s.kind = LANG_SETTING_NAME, s.text = lang_value_print(arena, v);
+      break;
+    default:
+      s.text = lang_value_print(arena, v);
+      break;
   }
   return s;
 }
@@ -212,7 +234,8 @@ static lang_elab make(weir_arena *arena, const lang_program *program, const lang
   return elab;
 }
 
-lang_graph *lang_elaborate(weir_arena *arena, const lang_program *program, const lang_options *options, lang_diags *diags) {
+lang_graph *lang_elaborate(weir_arena *arena, const lang_program *program, const lang_options *options,
+                           lang_diags *diags) {
   lang_elab elab = make(arena, program, options, diags);
   int before = diags->error_count;
   if (!program->ok) return NULL;

@@ -1,9 +1,10 @@
 // Application: a block instance on arguments becomes a call of a graph function.
 //
-// Functions are found again by a key: the block, its build-time parameters, the pattern in which its members are shared, the types of
-// the arguments, entry or step. So thirty equal layers are one function, called thirty times with other weights and states. A function knows its
-// slots by their number in the listing of the instance it was made for; the listing of an equal instance gives the slots of that one.
-// Functions that differ in what only checks need (entry or step, latest arguments) and come out equal are one as well.
+// Functions are found again by a key: the block, its build-time parameters, the pattern in which its members are
+// shared, the types of the arguments, entry or step. So thirty equal layers are one function, called thirty times with
+// other weights and states. A function knows its slots by their number in the listing of the instance it was made for;
+// the listing of an equal instance gives the slots of that one. Functions that differ in what only checks need (entry
+// or step, latest arguments) and come out equal are one as well.
 #include <inttypes.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@
 
 // ---- making
 
-lang_function *lang_function_create(lang_elab *elab, lang_instance *root, ir_function_kind kind, const char *name, lang_span span) {
+lang_function *lang_function_create(lang_elab *elab, lang_instance *root, ir_function_kind kind, const char *name,
+                                    lang_span span) {
   lang_function *function = WEIR_NEW(elab->arena, lang_function);
   function->ir = ir_function_create(elab->module, kind, name);
   function->ir->loc = lang_loc(elab, span);
@@ -56,7 +58,8 @@ static void order_params(lang_elab *elab, lang_function *function, const lang_li
   if (count) memcpy(ir->params, params, (size_t)count * sizeof *params);
 }
 
-static void add_results(lang_function *function, lang_value result, const lang_params *names, const lang_listing *listing) {
+static void add_results(lang_function *function, lang_value result, const lang_params *names,
+                        const lang_listing *listing) {
   for (int i = 0; i < result_count(result); i++) {
     const char *name = names && i < names->count ? names->data[i].name.text : "";
     if (result_at(result, i)) ir_function_add_result(function->ir, name, result_at(result, i)->value, -1);
@@ -71,7 +74,8 @@ static void add_results(lang_function *function, lang_value result, const lang_p
 static void move_last(ir_module *module, ir_function *ir) {
   int at = 0;
   while (module->functions[at] != ir) at++;
-  memmove(module->functions + at, module->functions + at + 1, (size_t)(module->function_count - 1 - at) * sizeof *module->functions);
+  memmove(module->functions + at, module->functions + at + 1,
+          (size_t)(module->function_count - 1 - at) * sizeof *module->functions);
   module->functions[module->function_count - 1] = ir;
 }
 
@@ -148,8 +152,9 @@ static void key_tensor(lang_elab *elab, lang_buffer *base, lang_buffer *checks, 
   lang_buffer_add(checks, ";");
 }
 
-static const char *make_key(lang_frame *callee, const lang_fn *method, const lang_signature *signature, lang_tensor_value **tensors,
-                            lang_listing *listing, lang_function *roots, const char **out_base) {
+static const char *make_key(lang_frame *callee, const lang_fn *method, const lang_signature *signature,
+                            lang_tensor_value **tensors, lang_listing *listing, lang_function *roots,
+                            const char **out_base) {
   lang_elab *elab = callee->elab;
   lang_buffer base = {.arena = elab->arena}, checks = {.arena = elab->arena};
   lang_value self = {.kind = LANG_V_INSTANCE, .instance = callee->self};
@@ -197,8 +202,8 @@ static void enter_arguments(lang_frame *callee, const lang_signature *signature,
   }
 }
 
-static void build_function(lang_frame *callee, const lang_fn *method, const lang_signature *signature, lang_tensor_value **tensors,
-                           lang_span span) {
+static void build_function(lang_frame *callee, const lang_fn *method, const lang_signature *signature,
+                           lang_tensor_value **tensors, lang_span span) {
   lang_elab *elab = callee->elab;
   lang_instance *self = callee->self;
   const char *name = method ? weir_arena_printf(elab->arena, "%s.%s", self->name, method->name.text) : self->name;
@@ -229,7 +234,8 @@ static bool merge_checks(lang_elab *elab, lang_function *caller, const lang_func
 }
 
 // The caller's value for a state that the callee uses.
-static bool state_operand(lang_frame *frame, const lang_usage *use, lang_slot *slot, const lang_call *call, ir_value **out) {
+static bool state_operand(lang_frame *frame, const lang_usage *use, lang_slot *slot, const lang_call *call,
+                          ir_value **out) {
   lang_elab *elab = frame->elab;
   lang_usage *ours = lang_slot_use(frame, slot);
   if (ours->kind != LANG_USE_READ) {
@@ -254,8 +260,8 @@ static bool state_operand(lang_frame *frame, const lang_usage *use, lang_slot *s
   return true;
 }
 
-static bool gather_operands(lang_frame *frame, const lang_function *callee, const lang_listing *listing, const lang_call *call,
-                            ir_value **operands, int *count) {
+static bool gather_operands(lang_frame *frame, const lang_function *callee, const lang_listing *listing,
+                            const lang_call *call, ir_value **operands, int *count) {
   for (int i = 0; i < callee->uses.count; i++) {
     const lang_usage *use = &callee->uses.data[i];
     lang_slot *slot = listing->slots.data[use->order];
@@ -272,8 +278,8 @@ static bool gather_operands(lang_frame *frame, const lang_function *callee, cons
   return true;
 }
 
-static void take_states(lang_frame *frame, const lang_function *callee, const lang_listing *listing, const ir_node *node,
-                        const lang_call *call) {
+static void take_states(lang_frame *frame, const lang_function *callee, const lang_listing *listing,
+                        const ir_node *node, const lang_call *call) {
   int at = result_count(callee->result);
   for (int i = 0; i < callee->uses.count; i++) {
     const lang_usage *use = &callee->uses.data[i];
@@ -295,8 +301,9 @@ static lang_value wrap_results(lang_frame *frame, const lang_function *callee, c
     parts[i].tensor->latest = inner->latest;
   }
   if (callee->result.kind == LANG_V_NONE) return lang_value_none();
-  return callee->result.kind == LANG_V_TENSOR ? parts[0]
-                                              : lang_value_list(frame->elab->arena, LANG_V_TUPLE, parts, count < most ? count : most);
+  return callee->result.kind == LANG_V_TENSOR
+             ? parts[0]
+             : lang_value_list(frame->elab->arena, LANG_V_TUPLE, parts, count < most ? count : most);
 }
 
 static lang_value emit_call(lang_frame *frame, lang_function *callee, lang_tensor_value **tensors, int param_count,
@@ -311,7 +318,8 @@ static lang_value emit_call(lang_frame *frame, lang_function *callee, lang_tenso
   merge_checks(elab, frame->function, callee, callee);
   if (!gather_operands(frame, callee, listing, call, operands, &count)) return lang_value_error();
   if (!lang_spend(elab, 8 + count, call->expr->span)) return lang_value_error();
-  ir_node *node = ir_build_call(frame->function->ir, callee->ir, operands, count, lang_loc(elab, call->expr->span), &reason);
+  ir_node *node =
+      ir_build_call(frame->function->ir, callee->ir, operands, count, lang_loc(elab, call->expr->span), &reason);
   if (!node) {
     lang_error(elab, LANG_W_OP_REFUSED, call->expr->span, reason ? reason : call->name);
     return lang_value_error();
@@ -338,11 +346,13 @@ lang_value lang_apply(lang_frame *frame, lang_instance *instance, const lang_fn 
   lang_elab *elab = frame->elab;
   if (!can_apply(frame, instance, method, call)) return lang_value_error();
   const lang_signature *signature = method ? &method->signature : &instance->block->signature;
-  lang_frame callee = {.elab = elab, .file = instance->file, .self = instance, .function = frame->function, .main = !method};
+  lang_frame callee = {
+      .elab = elab, .file = instance->file, .self = instance, .function = frame->function, .main = !method};
   callee.scope = callee.locals = lang_scope_create(elab->arena, instance->scope);
   lang_tensor_value **tensors = WEIR_NEW_ARRAY(elab->arena, lang_tensor_value *, signature->params.count + 1);
   if (!lang_bind_signature(&callee, signature, call, tensors)) return lang_value_error();
-  if (method || !instance->refused) lang_prove(&callee, method ? &method->wheres : &instance->block->wheres, call->expr->span);
+  if (method || !instance->refused)
+    lang_prove(&callee, method ? &method->wheres : &instance->block->wheres, call->expr->span);
   lang_function fresh = {0}, *function;
   lang_listing listing = {0};
   const char *base, *key = make_key(&callee, method, signature, tensors, &listing, &fresh, &base);

@@ -1,6 +1,6 @@
-// Binds: where a checkpoint has our parameters. A line is a pattern over our paths and an expression over their names; the last line that
-// matches wins, and a path without a line has the same name there. Lines are checked against the model when it is elaborated, so that
-// resolving a path later cannot fail for another reason than a wrong name.
+// Binds: where a checkpoint has our parameters. A line is a pattern over our paths and an expression over their names;
+// the last line that matches wins, and a path without a line has the same name there. Lines are checked against the
+// model when it is elaborated, so that resolving a path later cannot fail for another reason than a wrong name.
 #include <inttypes.h>
 #include <string.h>
 
@@ -9,13 +9,13 @@
 typedef struct {
   const lang_pattern *pattern;
   const lang_expr *value;
-  int part;                // of a split, -1: the alternative says
+  int part;  // of a split, -1: the alternative says
 } bind_line;
 
 struct lang_graph_bind {
   const char *name;
   const lang_graph *graph;
-  lang_elab *elab;         // a copy that stays: for numbers in the lines
+  lang_elab *elab;  // a copy that stays: for numbers in the lines
   lang_frame *frame;
   LANG_LIST(bind_line) lines;
   LANG_LIST(const char *) ignored;
@@ -81,7 +81,9 @@ static const char *expand(const resolver *r, const lang_expr *expr) {
       text = r->captures->rest;
     } else if (strchr(inner, ',')) {
       bool paired = lists < r->captures->alternatives.count;
-      text = paired ? alternative(r->arena, inner, r->captures->alternatives.data[lists], r->captures->sizes.data[lists]) : NULL;
+      text = paired
+                 ? alternative(r->arena, inner, r->captures->alternatives.data[lists], r->captures->sizes.data[lists])
+                 : NULL;
       lists++;
     } else {
       text = capture_value(r, inner);
@@ -103,7 +105,8 @@ static lang_value evaluate(const resolver *r, const lang_expr *expr) {
   return v;
 }
 
-static lang_tensor_source *make(const resolver *r, lang_source_kind kind, const lang_tensor_source *const *parts, int count) {
+static lang_tensor_source *make(const resolver *r, lang_source_kind kind, const lang_tensor_source *const *parts,
+                                int count) {
   lang_tensor_source *source = WEIR_NEW(r->arena, lang_tensor_source);
   source->kind = kind;
   source->parts = parts;
@@ -137,7 +140,8 @@ static const lang_tensor_source *concat_of(const resolver *r, const lang_expr *e
     parts[count] = source_of(r, args->data[i].value);
     if (!parts[count++]) return NULL;
   }
-  if (!count || !axis_of(r, args, &axis)) return fail(r, LANG_W_BIND_VALUE, expr->span, "concat(\"a\", \"b\", over = 0)");
+  if (!count || !axis_of(r, args, &axis))
+    return fail(r, LANG_W_BIND_VALUE, expr->span, "concat(\"a\", \"b\", over = 0)");
   lang_tensor_source *source = make(r, LANG_SOURCE_CONCAT, parts, count);
   source->axis = axis;
   return source;
@@ -157,9 +161,11 @@ static const lang_tensor_source *split_of(const resolver *r, const lang_expr *ex
   lang_tensor_source *source = make(r, LANG_SOURCE_SLICE, parts, 1);
   source->axis = axis;
   for (int i = 0; i <= part; i++) {
-    if (sizes.list.items[i].kind != LANG_V_INT || sizes.list.items[i].i < 0) return fail(r, LANG_W_BIND_VALUE, expr->span, form);
+    if (sizes.list.items[i].kind != LANG_V_INT || sizes.list.items[i].i < 0)
+      return fail(r, LANG_W_BIND_VALUE, expr->span, form);
     source->start = source->stop;
-    if (!weir_add_i64(source->stop, sizes.list.items[i].i, &source->stop)) return fail(r, LANG_W_OVERFLOW, expr->span, "");
+    if (!weir_add_i64(source->stop, sizes.list.items[i].i, &source->stop))
+      return fail(r, LANG_W_OVERFLOW, expr->span, "");
   }
   return source;
 }
@@ -188,7 +194,8 @@ static const lang_tensor_source *source_of(const resolver *r, const lang_expr *e
     source->name = name;
     return source;
   }
-  const char *called = expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME ? expr->call.callee->name : "";
+  const char *called =
+      expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME ? expr->call.callee->name : "";
   if (!strcmp(called, "concat")) return concat_of(r, expr);
   if (!strcmp(called, "split")) return split_of(r, expr);
   if (!strcmp(called, "transpose")) return unary_of(r, expr, LANG_SOURCE_TRANSPOSE);
@@ -196,7 +203,8 @@ static const lang_tensor_source *source_of(const resolver *r, const lang_expr *e
   return fail(r, LANG_W_BIND_VALUE, expr->span, "a string, or concat, split, transpose, unpermute of strings");
 }
 
-static const lang_tensor_source *resolve(const lang_graph_bind *bind, weir_arena *arena, const char *path, bool report) {
+static const lang_tensor_source *resolve(const lang_graph_bind *bind, weir_arena *arena, const char *path,
+                                         bool report) {
   for (int i = bind ? bind->lines.count - 1 : -1; i >= 0; i--) {
     lang_captures captures;
     const bind_line *line = &bind->lines.data[i];
@@ -227,7 +235,8 @@ bool lang_bind_ignores(const lang_graph_bind *bind, const char *name) {
 
 static bool is_ignored(const lang_pattern *pattern) {
   const lang_atoms *atoms = &pattern->segments.data[0].atoms;
-  return pattern->segments.count == 1 && atoms->count == 1 && atoms->data[0].kind == LANG_ATOM_NAME && !strcmp(atoms->data[0].name, "_");
+  return pattern->segments.count == 1 && atoms->count == 1 && atoms->data[0].kind == LANG_ATOM_NAME &&
+         !strcmp(atoms->data[0].name, "_");
 }
 
 static void add_ignored(lang_elab *elab, lang_graph_bind *bind, const lang_bind_line *line) {
@@ -256,7 +265,8 @@ static void add_line(lang_elab *elab, lang_graph_bind *bind, const lang_bind_lin
   }
 }
 
-// The first parameter that a line stands for resolves, and with it all: captures and numbers are the same for every path.
+// The first parameter that a line stands for resolves, and with it all: captures and numbers are the same for every
+// path.
 static void check_line(lang_elab *elab, const lang_graph_bind *bind, const bind_line *line) {
   for (int i = 0; i < elab->slots.count; i++) {
     lang_captures captures;
@@ -268,7 +278,8 @@ static void check_line(lang_elab *elab, const lang_graph_bind *bind, const bind_
     source_of(&r, line->value);
     return;
   }
-  lang_error(elab, LANG_W_PATTERN_NO_MATCH, line->pattern->span, lang_pattern_text(elab->arena, line->pattern), elab->graph->name);
+  lang_error(elab, LANG_W_PATTERN_NO_MATCH, line->pattern->span, lang_pattern_text(elab->arena, line->pattern),
+             elab->graph->name);
 }
 
 void lang_bind_evaluate(lang_elab *elab, const lang_symbol *symbol) {
@@ -277,7 +288,8 @@ void lang_bind_evaluate(lang_elab *elab, const lang_symbol *symbol) {
   bind->name = decl->name.text;
   bind->graph = elab->graph;
   bind->frame = WEIR_NEW(elab->arena, lang_frame);
-  *bind->frame = (lang_frame){.elab = elab, .file = symbol->file, .scope = elab->model->scope, .locals = elab->model->scope};
+  *bind->frame =
+      (lang_frame){.elab = elab, .file = symbol->file, .scope = elab->model->scope, .locals = elab->model->scope};
   bind->elab = elab;
   for (int i = 0; i < decl->lines.count; i++) add_line(elab, bind, &decl->lines.data[i]);
   for (int i = 0; i < bind->lines.count; i++) check_line(elab, bind, &bind->lines.data[i]);

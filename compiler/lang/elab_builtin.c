@@ -1,5 +1,5 @@
-// The functions and words that every text knows. Elementwise ones come from the op table: an op with one or two operands, no attributes
-// and the EW flag is a function of the same name.
+// The functions and words that every text knows. Elementwise ones come from the op table: an op with one or two
+// operands, no attributes and the EW flag is a function of the same name.
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -10,18 +10,41 @@
 
 static bool math(ir_op op, double x, double *out) {
   switch (op) {
-    case IR_OP_exp: *out = exp(x); return true;
-    case IR_OP_log: *out = log(x); return true;
-    case IR_OP_sqrt: *out = sqrt(x); return true;
-    case IR_OP_rsqrt: *out = 1 / sqrt(x); return true;
-    case IR_OP_sin: *out = sin(x); return true;
-    case IR_OP_cos: *out = cos(x); return true;
-    case IR_OP_tanh: *out = tanh(x); return true;
-    case IR_OP_floor: *out = floor(x); return true;
-    case IR_OP_ceil: *out = ceil(x); return true;
-    case IR_OP_round: *out = rint(x); return true;
-    case IR_OP_abs: *out = fabs(x); return true;
-    default: return false;
+    case IR_OP_exp:
+      *out = exp(x);
+      return true;
+    case IR_OP_log:
+      *out = log(x);
+      return true;
+    case IR_OP_sqrt:
+      *out = sqrt(x);
+      return true;
+    case IR_OP_rsqrt:
+      *out = 1 / sqrt(x);
+      return true;
+    case IR_OP_sin:
+      *out = sin(x);
+      return true;
+    case IR_OP_cos:
+      *out = cos(x);
+      return true;
+    case IR_OP_tanh:
+      *out = tanh(x);
+      return true;
+    case IR_OP_floor:
+      *out = floor(x);
+      return true;
+    case IR_OP_ceil:
+      *out = ceil(x);
+      return true;
+    case IR_OP_round:
+      *out = rint(x);
+      return true;
+    case IR_OP_abs:
+      *out = fabs(x);
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -43,7 +66,8 @@ static lang_value unary(lang_frame *frame, const lang_builtin *self, const lang_
 
 static lang_value binary(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   lang_value a = call->positional[0], b = call->positional[1];
-  if (a.kind == LANG_V_TENSOR || b.kind == LANG_V_TENSOR) return lang_elementwise(frame, self->op, call->positional, 2, call->expr->span);
+  if (a.kind == LANG_V_TENSOR || b.kind == LANG_V_TENSOR)
+    return lang_elementwise(frame, self->op, call->positional, 2, call->expr->span);
   if (!lang_value_is_number(a)) return bad_argument(frame, call, 0);
   if (!lang_value_is_number(b)) return bad_argument(frame, call, 1);
   double x = lang_value_number(a), y = lang_value_number(b);
@@ -153,8 +177,13 @@ static const lang_builtin elementwise[] = {
 #define A1(a) 1
 #define A2(a, b) 2
 #define A3(a, b, c) 3
-#define OP(opname, operands, attrs, type, flags, cost, meaning) \
-  [IR_OP_##opname] = {.name = (operands) == 1 && (attrs) == 0 && ((flags) & EW) ? #opname : NULL, .min = 1, .max = 1, .named = "", .call = unary, .op = IR_OP_##opname},
+#define OP(opname, operands, attrs, type, flags, cost, meaning)                                 \
+  [IR_OP_##opname] = {.name = (operands) == 1 && (attrs) == 0 && ((flags)&EW) ? #opname : NULL, \
+                      .min = 1,                                                                 \
+                      .max = 1,                                                                 \
+                      .named = "",                                                              \
+                      .call = unary,                                                            \
+                      .op = IR_OP_##opname},
 #define PURE 0
 #define EW 1
 #define COMM 0
@@ -183,8 +212,9 @@ static const lang_builtin elementwise[] = {
 
 // Words that a later version gives a meaning.
 static const char *const later[] = {
-    "choose", "top_k", "sort", "argsort", "argmin", "any", "all", "cumsum", "cumulative", "reverse", "with_grad", "stack", "shift",
-    "conv1d", "conv2d", "max_pool2d", "avg_pool2d", "upsample", "variance", "atan", "channel_scale", "row_scale", "cross_entropy",
+    "choose",     "top_k",    "sort",      "argsort", "argmin",        "any",       "all",           "cumsum",
+    "cumulative", "reverse",  "with_grad", "stack",   "shift",         "conv1d",    "conv2d",        "max_pool2d",
+    "avg_pool2d", "upsample", "variance",  "atan",    "channel_scale", "row_scale", "cross_entropy",
 };
 
 const lang_builtin *lang_builtin_find(const char *name) {
@@ -252,8 +282,8 @@ static bool named_ok(lang_frame *frame, const lang_builtin *builtin, const lang_
 lang_value lang_builtin_call(lang_frame *frame, const lang_builtin *builtin, const lang_call *call) {
   weir_arena *arena = frame->elab->arena;
   if (call->count < builtin->min) {
-    lang_error(frame->elab, LANG_W_TOO_FEW_ARGUMENTS, call->expr->span, builtin->name, weir_arena_printf(arena, "%d", builtin->min),
-               weir_arena_printf(arena, "%d", call->count));
+    lang_error(frame->elab, LANG_W_TOO_FEW_ARGUMENTS, call->expr->span, builtin->name,
+               weir_arena_printf(arena, "%d", builtin->min), weir_arena_printf(arena, "%d", call->count));
     return lang_value_error();
   }
   if (builtin->max >= 0 && call->count > builtin->max) {

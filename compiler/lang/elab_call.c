@@ -1,5 +1,6 @@
-// Calls: arguments to parameters, by place, name or default; inline execution of fns; the fit of results. A call across an instance's
-// border becomes a graph function of its own (elab_apply.c); fns of a file and of the own instance are expanded in place.
+// Calls: arguments to parameters, by place, name or default; inline execution of fns; the fit of results. A call across
+// an instance's border becomes a graph function of its own (elab_apply.c); fns of a file and of the own instance are
+// expanded in place.
 #include <inttypes.h>
 #include <string.h>
 
@@ -105,18 +106,20 @@ static const char *param_label(lang_elab *elab, const lang_call *call, const lan
 }
 
 // A parameter without a type has that of its default.
-static lang_value fit_default(lang_frame *frame, lang_value value, lang_value sample, const lang_param *param, const lang_call *call,
-                              lang_span span) {
+static lang_value fit_default(lang_frame *frame, lang_value value, lang_value sample, const lang_param *param,
+                              const lang_call *call, lang_span span) {
   if (value.kind == sample.kind || lang_value_void(value) || lang_value_void(sample)) return value;
   if (value.kind == LANG_V_INT && sample.kind == LANG_V_FLOAT) return lang_value_float((double)value.i);
-  lang_diag *diag = lang_error(frame->elab, LANG_W_ARGUMENT_KIND, span, param_label(frame->elab, call, param),
-                               lang_value_describe(frame->elab->arena, value),
-                               weir_arena_printf(frame->elab->arena, "like %s", lang_value_print(frame->elab->arena, sample)));
+  lang_diag *diag =
+      lang_error(frame->elab, LANG_W_ARGUMENT_KIND, span, param_label(frame->elab, call, param),
+                 lang_value_describe(frame->elab->arena, value),
+                 weir_arena_printf(frame->elab->arena, "like %s", lang_value_print(frame->elab->arena, sample)));
   lang_note_add(frame->elab, diag, param->span, "declared here");
   return lang_value_error();
 }
 
-static void param_range(lang_frame *callee, const lang_param *param, lang_value value, const lang_call *call, lang_span span) {
+static void param_range(lang_frame *callee, const lang_param *param, lang_value value, const lang_call *call,
+                        lang_span span) {
   int64_t lo, hi;
   if (!param->range || value.kind != LANG_V_INT || !lang_range_bounds(callee, param->range, &lo, &hi)) return;
   if (value.i >= lo && value.i <= hi) return;
@@ -158,7 +161,8 @@ static lang_value bind_build_time(lang_frame *callee, const lang_param *param, m
   return value;
 }
 
-bool lang_bind_params(lang_frame *callee, const lang_params *params, const lang_call *call, lang_value *out, lang_span *out_spans) {
+bool lang_bind_params(lang_frame *callee, const lang_params *params, const lang_call *call, lang_value *out,
+                      lang_span *out_spans) {
   matched *m = WEIR_NEW_ARRAY(callee->elab->arena, matched, params->count + 1);
   bool ok = match(callee, params, call, m);
   for (int i = 0; i < params->count; i++) {
@@ -172,7 +176,8 @@ bool lang_bind_params(lang_frame *callee, const lang_params *params, const lang_
 // ---- signatures
 
 // Numbers and sizes become scalars of the declared type.
-static lang_tensor_value *argument_tensor(lang_frame *callee, const lang_param *param, const matched *m, const lang_call *call) {
+static lang_tensor_value *argument_tensor(lang_frame *callee, const lang_param *param, const matched *m,
+                                          const lang_call *call) {
   if (m->value.kind == LANG_V_TENSOR) return m->value.tensor;
   if (lang_value_is_number(m->value) || m->value.kind == LANG_V_DIM) {
     lang_tensor_value like = {0};
@@ -187,7 +192,8 @@ static lang_tensor_value *argument_tensor(lang_frame *callee, const lang_param *
   return NULL;
 }
 
-static bool proved_range(lang_frame *callee, const lang_expr *range, const lang_tensor_value *tensor, const char *who, lang_span span) {
+static bool proved_range(lang_frame *callee, const lang_expr *range, const lang_tensor_value *tensor, const char *who,
+                         lang_span span) {
   int64_t lo, hi;
   const ir_value *value = tensor->value;
   lang_elab *elab = callee->elab;
@@ -201,7 +207,8 @@ static bool proved_range(lang_frame *callee, const lang_expr *range, const lang_
     lang_note_add(elab, diag, tensor->span, "nothing is known about it");
   }
   lang_note_add(elab, diag, range->span, "the bound is %" PRId64 "..=%" PRId64, lo, hi);
-  lang_note_add(elab, diag, (lang_span){0}, "an argument says its range, `tokens: i32[T] in 0..V`; or clamp(i, lo, hi)");
+  lang_note_add(elab, diag, (lang_span){0},
+                "an argument says its range, `tokens: i32[T] in 0..V`; or clamp(i, lo, hi)");
   return false;
 }
 
@@ -214,11 +221,12 @@ static void define_tensor(lang_frame *callee, const lang_param *param, lang_tens
   if (lang_type_resolve(callee, param->type, false, &type, labels) && type.type.rank == tensor->value->type.rank) {
     memcpy(copy->labels, labels, sizeof labels);
   }
-  lang_scope_add(callee->elab->arena, callee->scope, param->name.text, (lang_value){.kind = LANG_V_TENSOR, .tensor = copy},
-                 LANG_BINDING_LOCAL, param->name.span);
+  lang_scope_add(callee->elab->arena, callee->scope, param->name.text,
+                 (lang_value){.kind = LANG_V_TENSOR, .tensor = copy}, LANG_BINDING_LOCAL, param->name.span);
 }
 
-bool lang_bind_signature(lang_frame *callee, const lang_signature *signature, const lang_call *call, lang_tensor_value **out_tensors) {
+bool lang_bind_signature(lang_frame *callee, const lang_signature *signature, const lang_call *call,
+                         lang_tensor_value **out_tensors) {
   const lang_params *params = &signature->params;
   matched *m = WEIR_NEW_ARRAY(callee->elab->arena, matched, params->count + 1);
   bool ok = match(callee, params, call, m);
@@ -250,15 +258,16 @@ bool lang_bind_signature(lang_frame *callee, const lang_signature *signature, co
 
 // ---- results
 
-static lang_value fit_one(lang_frame *callee, const lang_type *type, const lang_expr *range, lang_value value, lang_span span,
-                          const char *who) {
+static lang_value fit_one(lang_frame *callee, const lang_type *type, const lang_expr *range, lang_value value,
+                          lang_span span, const char *who) {
   if (lang_value_void(value)) return value;
   if (lang_reported(callee->elab, LANG_W_ENTRY_F, type->name.span)) return lang_value_error();
   if (!lang_type_is_tensor(type)) return lang_value_fit(callee, value, type, who, span);
   lang_tensor_value like = {0};
   ir_value dtype = {0};
   like.value = &dtype;
-  if (value.kind == LANG_V_NONE || value.kind == LANG_V_TUPLE || !lang_type_dtype(callee, type, &dtype.type.dtype, &like.is_f)) {
+  if (value.kind == LANG_V_NONE || value.kind == LANG_V_TUPLE ||
+      !lang_type_dtype(callee, type, &dtype.type.dtype, &like.is_f)) {
     lang_error(callee->elab, LANG_W_ARGUMENT_KIND, span, who, lang_value_describe(callee->elab->arena, value),
                lang_span_text(callee->elab, type->span));
     return lang_value_error();
@@ -297,11 +306,14 @@ static lang_value fit_named(lang_frame *callee, const lang_signature *signature,
   return ok ? fitted : lang_value_error();
 }
 
-lang_value lang_result_fit(lang_frame *callee, const lang_signature *signature, lang_value value, lang_span span, const char *who) {
+lang_value lang_result_fit(lang_frame *callee, const lang_signature *signature, lang_value value, lang_span span,
+                           const char *who) {
   switch (signature->result) {
     case LANG_RESULT_TYPE:
-      return fit_one(callee, signature->type, signature->range, value, span, weir_arena_printf(callee->elab->arena, "the result of %s", who));
-    case LANG_RESULT_NAMED: return fit_named(callee, signature, value, span);
+      return fit_one(callee, signature->type, signature->range, value, span,
+                     weir_arena_printf(callee->elab->arena, "the result of %s", who));
+    case LANG_RESULT_NAMED:
+      return fit_named(callee, signature, value, span);
     case LANG_RESULT_NONE:
       if (value.kind == LANG_V_NONE || lang_value_void(value)) return value;
       lang_error(callee->elab, LANG_W_NO_RESULT_DECLARED, span, who);
@@ -372,7 +384,8 @@ lang_value lang_eval_call(lang_frame *frame, const lang_expr *expr) {
   if (!lang_call_make(frame, expr, &expr->call.args, name, &call, &none)) return none;
   if (lang_value_void(callee)) return callee;
   switch (callee.kind) {
-    case LANG_V_FN: return lang_call_fn(frame, callee.fn, &call);
+    case LANG_V_FN:
+      return lang_call_fn(frame, callee.fn, &call);
     case LANG_V_INSTANCE:
       return frame->structure ? lang_value_later() : lang_apply(frame, callee.instance, NULL, &call);
     case LANG_V_DTYPE:
@@ -383,7 +396,8 @@ lang_value lang_eval_call(lang_frame *frame, const lang_expr *expr) {
       if (frame->structure) return lang_value_later();
       return lang_cast(frame, call.positional[0], callee.dtype.type, callee.dtype.is_f, expr->span);
     default:
-      lang_error(frame->elab, LANG_W_NOT_CALLABLE, expr->call.callee->span, lang_value_describe(frame->elab->arena, callee));
+      lang_error(frame->elab, LANG_W_NOT_CALLABLE, expr->call.callee->span,
+                 lang_value_describe(frame->elab->arena, callee));
       return lang_value_error();
   }
 }

@@ -1,5 +1,5 @@
-// The chain of a dim: from a value back through the ops that kept one of its axes, to the op, parameter or argument that said its size.
-// Reads the graph that has been built so far; says at most six notes.
+// The chain of a dim: from a value back through the ops that kept one of its axes, to the op, parameter or argument
+// that said its size. Reads the graph that has been built so far; says at most six notes.
 #include <string.h>
 
 #include "compiler/lang/elab_impl.h"
@@ -19,7 +19,8 @@ static lang_span loc_span(const lang_elab *elab, ir_loc loc) {
     if (!source || source->path != loc.file || loc.line > source->line_count) continue;
     size_t length, column = (size_t)loc.column - 1, start = source->lines[loc.line - 1];
     lang_source_line(source, loc.line, &length);
-    return lang_source_span(source, start + (column < length ? column : length), start + (column < length ? column + 1 : length));
+    return lang_source_span(source, start + (column < length ? column : length),
+                            start + (column < length ? column + 1 : length));
   }
   return (lang_span){0};
 }
@@ -41,17 +42,23 @@ static bool trace(const ir_node *node, int *axis, int *operand) {
   }
   switch (node->op) {
     case IR_OP_softmax:
-    case IR_OP_rope: return true;
+    case IR_OP_rope:
+      return true;
     case IR_OP_linear:
       if (*axis == rank - 1) *operand = 1, *axis = 0;
       return true;
     case IR_OP_attend:
       if (*axis == 2) *operand = 2;
       return true;
-    case IR_OP_permute: *axis = (int)node->attrs[0].ints[*axis]; return true;
-    case IR_OP_last: ++*axis; return true;
+    case IR_OP_permute:
+      *axis = (int)node->attrs[0].ints[*axis];
+      return true;
+    case IR_OP_last:
+      ++*axis;
+      return true;
     case IR_OP_concat:
-    case IR_OP_slice: return node->attrs[0].i != *axis;
+    case IR_OP_slice:
+      return node->attrs[0].i != *axis;
     case IR_OP_broadcast:
       *axis -= rank - node->operands[0]->type.rank;
       return *axis >= 0;
@@ -59,7 +66,8 @@ static bool trace(const ir_node *node, int *axis, int *operand) {
       if (*axis < node->operands[1]->type.rank) *operand = 1;
       else *axis -= node->operands[1]->type.rank - 1;
       return true;
-    case IR_OP_append: return *axis > 0;
+    case IR_OP_append:
+      return *axis > 0;
     case IR_OP_matmul:
       if (*axis == rank - 1) *operand = 1, *axis = node->operands[1]->type.rank - 1;
       else *axis -= rank - node->operands[0]->type.rank;
@@ -78,7 +86,8 @@ static void note_argument(chain *c, const lang_slot *slot, int axis) {
   const lang_instance *owner = slot->owner;
   if (!sub || sub->kind != LANG_EXPR_NAME) return;
   for (int i = 0; i < owner->params->count; i++) {
-    if (owner->params->data[i].name.text != sub->name && strcmp(owner->params->data[i].name.text, sub->name) != 0) continue;
+    if (owner->params->data[i].name.text != sub->name && strcmp(owner->params->data[i].name.text, sub->name) != 0)
+      continue;
     lang_note_add(c->elab, c->diag, owner->arg_spans[i], "%s is %s here", sub->name, c->size);
     c->notes++;
   }
@@ -107,7 +116,8 @@ static void note_param(chain *c, const ir_value *value, int axis) {
   }
 }
 
-void lang_note_dim(lang_elab *elab, lang_diag *diag, const lang_function *function, const ir_value *value, int axis, const char *who) {
+void lang_note_dim(lang_elab *elab, lang_diag *diag, const lang_function *function, const ir_value *value, int axis,
+                   const char *who) {
   if (axis < 0 || axis >= value->type.rank) return;
   chain c = {elab, diag, function, ir_dim_print(elab->arena, value->type.dims[axis]), 0};
   for (int hops = 0; c.notes < 6 && hops < 200; hops++) {
@@ -117,7 +127,8 @@ void lang_note_dim(lang_elab *elab, lang_diag *diag, const lang_function *functi
       return;
     }
     if (node->op == IR_OP_call) {
-      lang_note_add(elab, diag, loc_span(elab, node->loc), "%s%s comes out of %s here", who, c.size, node->callee->name);
+      lang_note_add(elab, diag, loc_span(elab, node->loc), "%s%s comes out of %s here", who, c.size,
+                    node->callee->name);
       c.notes++;
       c.function = function_of(elab, node->callee);
       value = node->callee->results[value->result].value;
@@ -125,7 +136,8 @@ void lang_note_dim(lang_elab *elab, lang_diag *diag, const lang_function *functi
     }
     int operand;
     if (!trace(node, &axis, &operand)) {
-      lang_note_add(elab, diag, loc_span(elab, node->loc), "%s%s is made by %s here", who, c.size, ir_op_get_info(node->op)->name);
+      lang_note_add(elab, diag, loc_span(elab, node->loc), "%s%s is made by %s here", who, c.size,
+                    ir_op_get_info(node->op)->name);
       return;
     }
     value = node->operands[operand];

@@ -1,5 +1,5 @@
-// Diagnostics of the elaborator: once per code and place, with the chain of blocks and fns that led there and, for a dim, the chain of ops
-// back to where it was said. Also the two bounds that make elaboration end: steps and depth.
+// Diagnostics of the elaborator: once per code and place, with the chain of blocks and fns that led there and, for a
+// dim, the chain of ops back to where it was said. Also the two bounds that make elaboration end: steps and depth.
 #include <stdio.h>
 #include <string.h>
 

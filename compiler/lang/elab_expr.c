@@ -1,5 +1,5 @@
-// Expressions: one function per kind, from tree to value. Numbers are computed here; as soon as a tensor takes part an op is built
-// (elab_ops.c). Calls, construction and shapes have files of their own.
+// Expressions: one function per kind, from tree to value. Numbers are computed here; as soon as a tensor takes part an
+// op is built (elab_ops.c). Calls, construction and shapes have files of their own.
 #include <math.h>
 #include <string.h>
 
@@ -32,9 +32,15 @@ static lang_value int_arithmetic(lang_frame *frame, lang_binary_op op, int64_t a
   bool ok = true;
   if ((op == LANG_OP_DIV || op == LANG_OP_MOD) && b == 0) return divide_by_zero(frame, span);
   switch (op) {
-    case LANG_OP_ADD: ok = weir_add_i64(a, b, &r); break;
-    case LANG_OP_SUB: ok = !__builtin_sub_overflow(a, b, &r); break;
-    case LANG_OP_MUL: ok = weir_mul_i64(a, b, &r); break;
+    case LANG_OP_ADD:
+      ok = weir_add_i64(a, b, &r);
+      break;
+    case LANG_OP_SUB:
+      ok = !__builtin_sub_overflow(a, b, &r);
+      break;
+    case LANG_OP_MUL:
+      ok = weir_mul_i64(a, b, &r);
+      break;
     default:
       if (b == -1) {  // INT64_MIN / -1 leaves 64 bits
         if (op == LANG_OP_DIV) ok = !__builtin_sub_overflow((int64_t)0, a, &r);
@@ -48,11 +54,16 @@ static lang_value int_arithmetic(lang_frame *frame, lang_binary_op op, int64_t a
 
 static lang_value float_arithmetic(lang_binary_op op, double a, double b) {
   switch (op) {
-    case LANG_OP_ADD: return lang_value_float(a + b);
-    case LANG_OP_SUB: return lang_value_float(a - b);
-    case LANG_OP_MUL: return lang_value_float(a * b);
-    case LANG_OP_DIV: return lang_value_float(a / b);
-    default: return lang_value_float(a - b * floor(a / b));
+    case LANG_OP_ADD:
+      return lang_value_float(a + b);
+    case LANG_OP_SUB:
+      return lang_value_float(a - b);
+    case LANG_OP_MUL:
+      return lang_value_float(a * b);
+    case LANG_OP_DIV:
+      return lang_value_float(a / b);
+    default:
+      return lang_value_float(a - b * floor(a / b));
   }
 }
 
@@ -65,13 +76,24 @@ static lang_value dim_arithmetic(lang_frame *frame, lang_binary_op op, lang_valu
   ir_dim x = as_dim(frame, a), y = as_dim(frame, b), r = NULL;
   int64_t divisor;
   if (!lang_spend(frame->elab, 16, span)) return lang_value_error();
-  if ((op == LANG_OP_DIV || op == LANG_OP_MOD) && ir_dim_is_const(y, &divisor) && divisor == 0) return divide_by_zero(frame, span);
+  if ((op == LANG_OP_DIV || op == LANG_OP_MOD) && ir_dim_is_const(y, &divisor) && divisor == 0)
+    return divide_by_zero(frame, span);
   switch (op) {
-    case LANG_OP_ADD: r = ir_dim_add(dims, x, y); break;
-    case LANG_OP_SUB: r = ir_dim_sub(dims, x, y); break;
-    case LANG_OP_MUL: r = ir_dim_mul(dims, x, y); break;
-    case LANG_OP_DIV: r = ir_dim_div(dims, x, y); break;
-    default: r = ir_dim_mod(dims, x, y); break;
+    case LANG_OP_ADD:
+      r = ir_dim_add(dims, x, y);
+      break;
+    case LANG_OP_SUB:
+      r = ir_dim_sub(dims, x, y);
+      break;
+    case LANG_OP_MUL:
+      r = ir_dim_mul(dims, x, y);
+      break;
+    case LANG_OP_DIV:
+      r = ir_dim_div(dims, x, y);
+      break;
+    default:
+      r = ir_dim_mod(dims, x, y);
+      break;
   }
   return r ? lang_value_of_dim(r) : overflow(frame, span);
 }
@@ -93,11 +115,16 @@ static lang_value bad_operands(lang_frame *frame, const char *op, lang_value a, 
 }
 
 static bool is_size(lang_value v) { return v.kind == LANG_V_INT || v.kind == LANG_V_DIM; }
-static bool is_scalar(lang_value v) { return lang_value_is_number(v) || v.kind == LANG_V_DIM || v.kind == LANG_V_TENSOR; }
+static bool is_scalar(lang_value v) {
+  return lang_value_is_number(v) || v.kind == LANG_V_DIM || v.kind == LANG_V_TENSOR;
+}
 
 lang_value lang_arithmetic(lang_frame *frame, lang_binary_op op, lang_value a, lang_value b, lang_span span) {
-  static const ir_op ops[] = {[LANG_OP_ADD] = IR_OP_add, [LANG_OP_SUB] = IR_OP_sub, [LANG_OP_MUL] = IR_OP_mul,
-                              [LANG_OP_DIV] = IR_OP_div, [LANG_OP_MOD] = IR_OP_mod};
+  static const ir_op ops[] = {[LANG_OP_ADD] = IR_OP_add,
+                              [LANG_OP_SUB] = IR_OP_sub,
+                              [LANG_OP_MUL] = IR_OP_mul,
+                              [LANG_OP_DIV] = IR_OP_div,
+                              [LANG_OP_MOD] = IR_OP_mod};
   if (lang_value_void(a) || lang_value_void(b)) return lang_value_void_of(a, b);
   if (a.kind == LANG_V_INT && b.kind == LANG_V_INT) return int_arithmetic(frame, op, a.i, b.i, span);
   if (lang_value_is_number(a) && lang_value_is_number(b)) {
@@ -152,24 +179,29 @@ static lang_value unary(lang_frame *frame, const lang_expr *expr) {
 
 static bool holds(lang_compare_op op, double a, double b) {
   switch (op) {
-    case LANG_OP_LT: return a < b;
-    case LANG_OP_GT: return a > b;
-    case LANG_OP_LE: return a <= b;
-    case LANG_OP_GE: return a >= b;
-    case LANG_OP_EQ: return a == b;
-    default: return a != b;
+    case LANG_OP_LT:
+      return a < b;
+    case LANG_OP_GT:
+      return a > b;
+    case LANG_OP_LE:
+      return a <= b;
+    case LANG_OP_GE:
+      return a >= b;
+    case LANG_OP_EQ:
+      return a == b;
+    default:
+      return a != b;
   }
 }
 
-static bool int_holds(lang_compare_op op, int64_t a, int64_t b) {
-  return holds(op, a < b ? -1 : a > b, 0);
-}
+static bool int_holds(lang_compare_op op, int64_t a, int64_t b) { return holds(op, a < b ? -1 : a > b, 0); }
 
 static lang_value undecided(lang_frame *frame, const lang_expr *expr, lang_value a, lang_value b) {
   weir_arena *arena = frame->elab->arena;
   lang_diag *diag = lang_error(frame->elab, LANG_W_UNDECIDED, expr->span, lang_span_text(frame->elab, expr->span));
-  lang_note_add(frame->elab, diag, (lang_span){0}, "left is %s, right is %s; a `where` at the dim's declaration gives facts",
-                lang_value_print(arena, a), lang_value_print(arena, b));
+  lang_note_add(frame->elab, diag, (lang_span){0},
+                "left is %s, right is %s; a `where` at the dim's declaration gives facts", lang_value_print(arena, a),
+                lang_value_print(arena, b));
   return lang_value_error();
 }
 
@@ -188,7 +220,8 @@ lang_value lang_compare(lang_frame *frame, lang_compare_op op, lang_value a, lan
   if ((a.kind == LANG_V_TENSOR || b.kind == LANG_V_TENSOR) && is_scalar(a) && is_scalar(b)) {
     return lang_elementwise(frame, ops[op], (lang_value[]){a, b}, 2, expr->op_span);
   }
-  bool comparable = a.kind == b.kind && (a.kind == LANG_V_BOOL || a.kind == LANG_V_STRING || a.kind == LANG_V_DTYPE || a.kind == LANG_V_LIST);
+  bool comparable = a.kind == b.kind && (a.kind == LANG_V_BOOL || a.kind == LANG_V_STRING || a.kind == LANG_V_DTYPE ||
+                                         a.kind == LANG_V_LIST);
   if (comparable && (op == LANG_OP_EQ || op == LANG_OP_NE)) {
     if (a.kind == LANG_V_LIST && !lang_spend(frame->elab, a.list.count, expr->span)) return lang_value_error();
     return lang_value_bool(lang_value_equal(a, b) == (op == LANG_OP_EQ));
@@ -203,7 +236,8 @@ static lang_value compare_chain(lang_frame *frame, const lang_expr *expr) {
     lang_value one = lang_compare(frame, expr->compare.ops.data[i], left, right, expr);
     if (lang_value_void(one) || (one.kind == LANG_V_BOOL && !one.b)) return one;
     if (one.kind == LANG_V_TENSOR) {
-      all = all.kind == LANG_V_TENSOR ? lang_elementwise(frame, IR_OP_and, (lang_value[]){all, one}, 2, expr->op_span) : one;
+      all = all.kind == LANG_V_TENSOR ? lang_elementwise(frame, IR_OP_and, (lang_value[]){all, one}, 2, expr->op_span)
+                                      : one;
     }
     left = right;
   }
@@ -244,7 +278,8 @@ static lang_value comprehension(lang_frame *frame, const lang_expr *expr) {
   for (int64_t i = 0; i < count && bad.kind == LANG_V_NONE; i++) {
     frame->scope = lang_scope_create(elab->arena, outer);
     lang_value *parts = WEIR_NEW_ARRAY(elab->arena, lang_value, names->count);
-    bool ok = lang_iterate(frame, over, i, &item) && lang_unpack(frame, item, names->count, parts, expr->comprehension.range->span);
+    bool ok = lang_iterate(frame, over, i, &item) &&
+              lang_unpack(frame, item, names->count, parts, expr->comprehension.range->span);
     for (int k = 0; ok && k < names->count; k++) {
       lang_scope_add(elab->arena, frame->scope, names->data[k].text, parts[k], LANG_BINDING_CONST, names->data[k].span);
     }
@@ -264,22 +299,38 @@ static lang_value later(lang_frame *frame, lang_diag_code code, lang_span span) 
 
 static lang_value dispatch(lang_frame *frame, const lang_expr *expr) {
   switch (expr->kind) {
-    case LANG_EXPR_NAME: return lang_lookup(frame, expr->name, expr->span);
-    case LANG_EXPR_NUMBER: return number(frame, expr);
-    case LANG_EXPR_STRING: return (lang_value){.kind = LANG_V_STRING, .s = expr->string.text};
-    case LANG_EXPR_LIST: return list(frame, expr);
-    case LANG_EXPR_COMPREHENSION: return comprehension(frame, expr);
-    case LANG_EXPR_UNARY: return unary(frame, expr);
-    case LANG_EXPR_BINARY: return binary(frame, expr);
-    case LANG_EXPR_COMPARE: return compare_chain(frame, expr);
-    case LANG_EXPR_FIELD: return lang_field(frame, lang_eval(frame, expr->field.base), expr);
-    case LANG_EXPR_INDEX: return lang_index(frame, expr);
-    case LANG_EXPR_CALL: return lang_eval_call(frame, expr);
-    case LANG_EXPR_REDUCE: return later(frame, LANG_W_LATER_REDUCER, expr->span);
-    case LANG_EXPR_RESHAPE: return lang_reshape(frame, expr);
-    case LANG_EXPR_RANGE: return range(frame, expr);
-    case LANG_EXPR_CONSTRUCT: return lang_construct(frame, expr);
-    case LANG_EXPR_ERROR: return lang_value_error();
+    case LANG_EXPR_NAME:
+      return lang_lookup(frame, expr->name, expr->span);
+    case LANG_EXPR_NUMBER:
+      return number(frame, expr);
+    case LANG_EXPR_STRING:
+      return (lang_value){.kind = LANG_V_STRING, .s = expr->string.text};
+    case LANG_EXPR_LIST:
+      return list(frame, expr);
+    case LANG_EXPR_COMPREHENSION:
+      return comprehension(frame, expr);
+    case LANG_EXPR_UNARY:
+      return unary(frame, expr);
+    case LANG_EXPR_BINARY:
+      return binary(frame, expr);
+    case LANG_EXPR_COMPARE:
+      return compare_chain(frame, expr);
+    case LANG_EXPR_FIELD:
+      return lang_field(frame, lang_eval(frame, expr->field.base), expr);
+    case LANG_EXPR_INDEX:
+      return lang_index(frame, expr);
+    case LANG_EXPR_CALL:
+      return lang_eval_call(frame, expr);
+    case LANG_EXPR_REDUCE:
+      return later(frame, LANG_W_LATER_REDUCER, expr->span);
+    case LANG_EXPR_RESHAPE:
+      return lang_reshape(frame, expr);
+    case LANG_EXPR_RANGE:
+      return range(frame, expr);
+    case LANG_EXPR_CONSTRUCT:
+      return lang_construct(frame, expr);
+    case LANG_EXPR_ERROR:
+      return lang_value_error();
   }
   return lang_value_error();
 }
@@ -333,18 +384,23 @@ static void note_names(lang_frame *frame, lang_diag *diag, const lang_expr *expr
       const lang_binding *bound = lang_scope_find(frame->scope, expr->name);
       if (!bound || lang_value_void(bound->value)) return;
       --*left;
-      lang_note_add(frame->elab, diag, bound->span, "%s is %s", expr->name, lang_value_print(frame->elab->arena, bound->value));
+      lang_note_add(frame->elab, diag, bound->span, "%s is %s", expr->name,
+                    lang_value_print(frame->elab->arena, bound->value));
       return;
     }
-    case LANG_EXPR_UNARY: note_names(frame, diag, expr->unary.operand, left); return;
+    case LANG_EXPR_UNARY:
+      note_names(frame, diag, expr->unary.operand, left);
+      return;
     case LANG_EXPR_BINARY:
       note_names(frame, diag, expr->binary.left, left);
       note_names(frame, diag, expr->binary.right, left);
       return;
     case LANG_EXPR_COMPARE:
-      for (int i = 0; i < expr->compare.operands.count; i++) note_names(frame, diag, expr->compare.operands.data[i], left);
+      for (int i = 0; i < expr->compare.operands.count; i++)
+        note_names(frame, diag, expr->compare.operands.data[i], left);
       return;
-    default: return;
+    default:
+      return;
   }
 }
 

@@ -1,8 +1,9 @@
 // What the files of the elaborator share. Not for others: elab.h is the contract.
 //
-// lang_elab is one run. lang_frame is one body being executed: of a block, a fn, an entry; or being laid out (|structure|), when only
-// declarations count and no tensor exists. lang_function is one graph function with what callers must know about it. lang_site is where we
-// are, for the notes of a diagnostic: the chain of blocks and fns from the entry down.
+// lang_elab is one run. lang_frame is one body being executed: of a block, a fn, an entry; or being laid out
+// (|structure|), when only declarations count and no tensor exists. lang_function is one graph function with what
+// callers must know about it. lang_site is where we are, for the notes of a diagnostic: the chain of blocks and fns
+// from the entry down.
 #ifndef WEIR_COMPILER_LANG_ELAB_IMPL_H
 #define WEIR_COMPILER_LANG_ELAB_IMPL_H
 
@@ -14,7 +15,7 @@
 #include "compiler/lang/value.h"
 
 enum {
-  LANG_STEP_BUDGET = 8 * 1000 * 1000,  // evaluations of a run; a model of 100 layers takes some ten thousand
+  LANG_STEP_BUDGET = 2 * 1000 * 1000,  // evaluations of a run, up to 300 bytes each; a model of 100 layers takes some ten thousand
   LANG_DEPTH_LIMIT = 1000,             // expressions within expressions, through calls
   LANG_BLOCK_LIMIT = 64,               // instances within instances
 };
@@ -34,24 +35,24 @@ void lang_buffer_add(lang_buffer *buffer, const char *fmt, ...) WEIR_PRINTF(2, 3
 // ---- where we are
 typedef struct lang_site {
   struct lang_site *parent;
-  const char *what;   // "in block Attention{...} at model.layers.0.self_attn"
-  lang_span span;     // of the call or construction
+  const char *what;  // "in block Attention{...} at model.layers.0.self_attn"
+  lang_span span;    // of the call or construction
 } lang_site;
 
 // ---- members
 typedef enum { LANG_SLOT_WEIGHT, LANG_SLOT_STATE } lang_slot_kind;
 struct lang_slot {
   lang_slot_kind kind;
-  const char *path;         // in the model
+  const char *path;  // in the model
   LANG_LIST(const char *) aliases;
-  lang_span span;           // of its name
-  const lang_type *type;    // as declared
+  lang_span span;         // of its name
+  const lang_type *type;  // as declared
   ir_dtype dtype;
   bool is_f;
-  int rank;                 // of a state over rows: without the rows
+  int rank;  // of a state over rows: without the rows
   ir_dim dims[IR_MAX_RANK];
   const char *init;
-  const lang_expr *over;    // of a state over rows, else null
+  const lang_expr *over;  // of a state over rows, else null
   lang_instance *owner;
   const ir_symbol *symbol;  // rows: the seq it runs over, once a step has said so
   int index;                // in lang_graph's weights or memories; -1
@@ -73,36 +74,36 @@ struct lang_space {
 };
 
 struct lang_instance {
-  const char *name;             // of the block or model
+  const char *name;  // of the block or model
   const lang_file *file;
-  const lang_block *block;      // or null
-  const lang_model *model;      // or null
+  const lang_block *block;  // or null
+  const lang_model *model;  // or null
   const lang_params *params;
   const lang_body *body;
-  lang_value *args;             // one for each of |params|
+  lang_value *args;  // one for each of |params|
   lang_span *arg_spans;
-  lang_scope *scope;            // parameters and lets
+  lang_scope *scope;  // parameters and lets
   lang_space *space;
-  const char *path;             // null until it has a place; "" for the model
+  const char *path;  // null until it has a place; "" for the model
   LANG_LIST(const char *) aliases;
-  lang_span span;               // of the construction
-  lang_instance *owner;         // in whose body it was constructed; null for the model
+  lang_span span;        // of the construction
+  lang_instance *owner;  // in whose body it was constructed; null for the model
   int depth;
-  int order;                    // its number in that listing
+  int order;  // its number in that listing
   bool failed;
-  bool refused;                 // its `where` does not hold, which is reported
-  int mark;                     // visited by the listing numbered so
+  bool refused;  // its `where` does not hold, which is reported
+  int mark;      // visited by the listing numbered so
 };
 
 // ---- graph functions
 typedef enum { LANG_USE_READ, LANG_USE_APPEND, LANG_USE_WRITE } lang_use_kind;
 typedef struct {
   lang_slot *slot;
-  ir_value *param;              // null where a state needs none (entries)
+  ir_value *param;  // null where a state needs none (entries)
   lang_use_kind kind;
-  lang_tensor_value *current;   // states: what the name stands for now
-  lang_span span;               // of the append or the write
-  int order;                    // done: the number of the slot in the listing of the roots
+  lang_tensor_value *current;  // states: what the name stands for now
+  lang_span span;              // of the append or the write
+  int order;                   // done: the number of the slot in the listing of the roots
 } lang_usage;
 
 // A complaint that holds only if |symbol| turns out to grow in the step.
@@ -116,7 +117,7 @@ typedef struct {
 
 typedef struct {
   const ir_symbol *symbol;
-  lang_span span;               // of the append that grows it
+  lang_span span;  // of the append that grows it
 } lang_growth;
 
 typedef struct {
@@ -127,16 +128,16 @@ typedef struct {
 struct lang_function {
   ir_function *ir;
   const char *key;
-  const char *base;             // the key without what only checks depend on
+  const char *base;  // the key without what only checks depend on
   lang_instance *root;
   bool step;
   bool failed, done;
-  LANG_LIST(lang_root) roots;   // whose slots it may use: the instance, then instances among its arguments
-  LANG_LIST(lang_usage) uses;     // done: in the order of its parameters, those without one last
+  LANG_LIST(lang_root) roots;         // whose slots it may use: the instance, then instances among its arguments
+  LANG_LIST(lang_usage) uses;         // done: in the order of its parameters, those without one last
   LANG_LIST(lang_function *) merged;  // callees whose events are here already
   LANG_LIST(lang_event) events;
   LANG_LIST(lang_growth) grown;
-  lang_value result;            // as the text of the function has it: types, roles; values are the function's own
+  lang_value result;  // as the text of the function has it: types, roles; values are the function's own
 };
 
 // ---- one body
@@ -144,13 +145,13 @@ struct lang_frame {
   lang_elab *elab;
   const lang_file *file;
   lang_instance *self;
-  lang_scope *scope;            // innermost
-  lang_scope *locals;           // of the body: where assignments go
-  lang_function *function;      // null where there are no tensors
-  bool structure;               // laying out an instance
-  bool main;                    // the body of self's block: its lets are evaluated already
-  int loops;                    // inside of so many `for`
-  int arms;                     // inside of so many `if`
+  lang_scope *scope;        // innermost
+  lang_scope *locals;       // of the body: where assignments go
+  lang_function *function;  // null where there are no tensors
+  bool structure;           // laying out an instance
+  bool main;                // the body of self's block: its lets are evaluated already
+  int loops;                // inside of so many `for`
+  int arms;                 // inside of so many `if`
   bool returned;
   lang_value result;
   lang_span result_span;
@@ -164,21 +165,25 @@ struct lang_elab {
   ir_module *module;
   lang_graph *graph;
   lang_instance *model;
-  bool step;                    // elaborating a step, else an entry
+  bool step;  // elaborating a step, else an entry
   int64_t steps;
-  bool exhausted;               // no further step is taken,
-  bool stopped;                 // and nothing more is said
+  bool exhausted;  // no further step is taken,
+  bool stopped;    // and nothing more is said
   int depth;
-  int listing;                  // number of the last listing
+  int listing;  // number of the last listing
   lang_site *site;
-  lang_diag *open;              // waits for the notes of its site
+  lang_diag *open;  // waits for the notes of its site
   lang_site *open_site;
-  uint64_t *reported;           // set of (code, place)
+  uint64_t *reported;  // set of (code, place)
   int reported_count, reported_capacity;
   LANG_LIST(lang_function *) functions;
   LANG_LIST(lang_slot *) slots;
-  LANG_LIST(const lang_fn *) active;    // being executed: none contains itself
-  struct { const lang_item *item; lang_scope *scope; bool busy; } *lets;
+  LANG_LIST(const lang_fn *) active;  // being executed: none contains itself
+  struct {
+    const lang_item *item;
+    lang_scope *scope;
+    bool busy;
+  } * lets;
   int let_count, let_capacity;
 };
 
@@ -189,7 +194,8 @@ bool lang_reported(const lang_elab *elab, lang_diag_code code, lang_span span);
 void lang_note_add(lang_elab *elab, lang_diag *diag, lang_span span, const char *fmt, ...) WEIR_PRINTF(4, 5);
 void lang_error_flush(lang_elab *elab);
 // Where dim |axis| of a tensor comes from: the chain of ops back to a parameter or an argument.
-void lang_note_dim(lang_elab *elab, lang_diag *diag, const lang_function *function, const ir_value *value, int axis, const char *who);
+void lang_note_dim(lang_elab *elab, lang_diag *diag, const lang_function *function, const ir_value *value, int axis,
+                   const char *who);
 // Pushes a site; pop by giving back the old one.
 lang_site *lang_site_push(lang_elab *elab, const char *what, lang_span span);
 // Counts work. False once the budget is spent (reported once).
@@ -216,7 +222,8 @@ lang_usage *lang_slot_use(lang_frame *frame, lang_slot *slot);
 
 // ---- elab_expr.c
 lang_value lang_eval(lang_frame *frame, const lang_expr *expr);
-// A size: an int >= 0 or a run-time size; null after a report or for something that comes later (|out_later| may be null).
+// A size: an int >= 0 or a run-time size; null after a report or for something that comes later (|out_later| may be
+// null).
 ir_dim lang_eval_dim(lang_frame *frame, const lang_expr *expr, bool *out_later);
 bool lang_eval_int(lang_frame *frame, const lang_expr *expr, int64_t *out);
 bool lang_truth(lang_frame *frame, const lang_expr *expr, bool *out);  // build-time bool; false when void
@@ -239,12 +246,13 @@ extern const ir_symbol lang_latest_any;
 ir_symbol *lang_dim_declare(lang_frame *frame, const char *name, const lang_dim *dim, lang_span span);
 bool lang_role_find(const char *name, ir_role *out);
 // The rule that holds only where |symbol| grows.
-void lang_event_add(lang_frame *frame, const ir_symbol *symbol, lang_diag_code code, lang_span span, const char *subject);
+void lang_event_add(lang_frame *frame, const ir_symbol *symbol, lang_diag_code code, lang_span span,
+                    const char *subject);
 void lang_events_report(lang_elab *elab, const lang_function *function);
 
 // ---- types.c
 typedef struct {
-  ir_type type;               // dims null where any will do
+  ir_type type;  // dims null where any will do
   bool is_f;
 } lang_tensor_type;
 const char *lang_tensor_text(weir_arena *arena, const lang_tensor_value *tensor);
@@ -255,9 +263,11 @@ bool lang_type_is_tensor(const lang_type *type);
 bool lang_type_dtype(lang_frame *frame, const lang_type *type, ir_dtype *out, bool *out_is_f);
 // Binds the new names of a parameter's type from its argument; then (lang_type_check) compares the rest.
 void lang_type_bind(lang_frame *callee, const lang_type *type, const ir_type *actual);
-bool lang_type_check(lang_frame *callee, const lang_type *type, const lang_tensor_value *actual, const char *who, lang_span use);
+bool lang_type_check(lang_frame *callee, const lang_type *type, const lang_tensor_value *actual, const char *who,
+                     lang_span use);
 // A type whose dims are all known: of params, states, entries.
-bool lang_type_resolve(lang_frame *frame, const lang_type *type, bool declares, lang_tensor_type *out, const char **labels);
+bool lang_type_resolve(lang_frame *frame, const lang_type *type, bool declares, lang_tensor_type *out,
+                       const char **labels);
 // Fits a build-time value to a declared type (int to float); reports a misfit.
 lang_value lang_value_fit(lang_frame *frame, lang_value value, const lang_type *type, const char *who, lang_span span);
 // `in 0..V` of integers: inclusive bounds.
@@ -269,7 +279,8 @@ lang_instance *lang_instance_model(lang_elab *elab, const lang_symbol *symbol);
 // Gives a member's value its place (instances in lists are numbered) and lays it out.
 void lang_place(lang_elab *elab, lang_value value, const char *path, lang_span span);
 lang_space *lang_space_find(lang_space *space, const char *name);
-// Lists all slots below an instance (and its block arguments), each once; |paths| may be null. Appends the pattern of sharing to |out_key|.
+// Lists all slots below an instance (and its block arguments), each once; |paths| may be null. Appends the pattern of
+// sharing to |out_key|.
 typedef struct {
   LANG_LIST(lang_slot *) slots;
   LANG_LIST(const char *) paths;
@@ -279,10 +290,10 @@ void lang_list_value(lang_elab *elab, lang_value value, const char *path, lang_l
 
 // ---- elab_call.c
 typedef struct {
-  const lang_expr *expr;     // the call
-  const char *name;          // of what is called
+  const lang_expr *expr;  // the call
+  const char *name;       // of what is called
   lang_value *positional;
-  const lang_expr **exprs;   // of the positional ones
+  const lang_expr **exprs;  // of the positional ones
   int count;
   LANG_LIST(lang_arg) named;
   LANG_LIST(lang_value) named_values;
@@ -291,19 +302,24 @@ lang_value lang_eval_call(lang_frame *frame, const lang_expr *expr);
 // The value of a named argument, NONE if absent.
 lang_value lang_call_named(const lang_call *call, const char *name, const lang_expr **out_expr);
 // Values for |params|, in order, from positional and named arguments and defaults; defines them in the callee's scope.
-bool lang_bind_params(lang_frame *callee, const lang_params *params, const lang_call *call, lang_value *out, lang_span *out_spans);
+bool lang_bind_params(lang_frame *callee, const lang_params *params, const lang_call *call, lang_value *out,
+                      lang_span *out_spans);
 // Evaluates arguments into a call; |expr| gives the place. False if one of them is void (out_void says which).
-bool lang_call_make(lang_frame *frame, const lang_expr *expr, const lang_args *args, const char *name, lang_call *out, lang_value *out_void);
-// Binds the arguments of a call to a signature in |callee|'s scope; the tensors, in order, into |out_tensors| (one for each parameter,
-// null for build-time ones). False after a report.
-bool lang_bind_signature(lang_frame *callee, const lang_signature *signature, const lang_call *call, lang_tensor_value **out_tensors);
+bool lang_call_make(lang_frame *frame, const lang_expr *expr, const lang_args *args, const char *name, lang_call *out,
+                    lang_value *out_void);
+// Binds the arguments of a call to a signature in |callee|'s scope; the tensors, in order, into |out_tensors| (one for
+// each parameter, null for build-time ones). False after a report.
+bool lang_bind_signature(lang_frame *callee, const lang_signature *signature, const lang_call *call,
+                         lang_tensor_value **out_tensors);
 lang_value lang_call_fn(lang_frame *frame, const lang_callable *fn, const lang_call *call);
 // Fits the result of a body to its signature.
-lang_value lang_result_fit(lang_frame *callee, const lang_signature *signature, lang_value value, lang_span span, const char *who);
+lang_value lang_result_fit(lang_frame *callee, const lang_signature *signature, lang_value value, lang_span span,
+                           const char *who);
 
 // ---- elab_apply.c: graph functions
 lang_value lang_apply(lang_frame *frame, lang_instance *instance, const lang_fn *method, const lang_call *call);
-lang_function *lang_function_create(lang_elab *elab, lang_instance *root, ir_function_kind kind, const char *name, lang_span span);
+lang_function *lang_function_create(lang_elab *elab, lang_instance *root, ir_function_kind kind, const char *name,
+                                    lang_span span);
 // Adds the results, orders the parameters, moves it behind its callees. |names| of the results may be null.
 void lang_function_finish(lang_frame *frame, lang_value result, const lang_params *names);
 
@@ -328,8 +344,8 @@ lang_tensor_value *lang_state_initial(lang_frame *frame, lang_slot *slot, lang_s
 
 // ---- elab_ops.c
 lang_value lang_wrap(lang_frame *frame, ir_value *value, bool is_f, lang_span span);
-lang_value lang_build(lang_frame *frame, ir_op op, lang_tensor_value *const *operands, int count, const ir_attr *attrs, int attr_count,
-                      lang_span span);
+lang_value lang_build(lang_frame *frame, ir_op op, lang_tensor_value *const *operands, int count, const ir_attr *attrs,
+                      int attr_count, lang_span span);
 // Numbers take the type of the tensor operands; shapes are equal or one ends the other.
 lang_value lang_elementwise(lang_frame *frame, ir_op op, const lang_value *values, int count, lang_span span);
 // A tensor from a tensor, a number (type |like|, or its own), or a size; null after a report.
@@ -349,15 +365,15 @@ lang_value lang_index(lang_frame *frame, const lang_expr *expr);
 // ---- elab_builtin.c
 struct lang_builtin {
   const char *name;
-  int min, max;              // positional arguments; max -1: any
-  const char *named;         // " over causal "
+  int min, max;       // positional arguments; max -1: any
+  const char *named;  // " over causal "
   lang_value (*call)(lang_frame *frame, const lang_builtin *self, const lang_call *call);
-  ir_op op;                  // of elementwise ones
+  ir_op op;  // of elementwise ones
 };
 const lang_builtin *lang_builtin_find(const char *name);
 const char *lang_builtin_name(const lang_builtin *builtin);
 bool lang_builtin_constant(const lang_elab *elab, const char *name, lang_value *out);  // true false training f32 ...
-bool lang_builtin_later(const char *name);   // has meaning in a later version only
+bool lang_builtin_later(const char *name);  // has meaning in a later version only
 void lang_builtin_names(weir_arena *arena, lang_names *out);
 lang_value lang_builtin_call(lang_frame *frame, const lang_builtin *builtin, const lang_call *call);
 // those that move elements: elab_movement.c
@@ -379,11 +395,11 @@ lang_value lang_builtin_clamp(lang_frame *frame, const lang_builtin *self, const
 
 // ---- elab_pattern.c
 typedef struct {
-  LANG_LIST(lang_name) names;        // of [i]: |text| is the name;
-  LANG_LIST(const char *) values;    // and its number
-  LANG_LIST(int) alternatives;       // which one of each {a,b}
-  LANG_LIST(int) sizes;              // of how many
-  const char *rest;                  // what the first ** stands for; or null
+  LANG_LIST(lang_name) names;      // of [i]: |text| is the name;
+  LANG_LIST(const char *) values;  // and its number
+  LANG_LIST(int) alternatives;     // which one of each {a,b}
+  LANG_LIST(int) sizes;            // of how many
+  const char *rest;                // what the first ** stands for; or null
 } lang_captures;
 // Whether the pattern stands for the parameter: by its path or by another one that a tie gives it.
 bool lang_pattern_weight(const lang_pattern *pattern, const lang_slot *slot, const char **out_path);

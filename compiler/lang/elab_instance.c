@@ -1,7 +1,8 @@
 // Instances: construction, their place in the model, the tree of their members, and the list of slots below one.
 //
-// A construction makes instances without a place. A member gives them one, and only then is the body read for its declarations: their
-// paths depend on it. Equal constructions stay separate instances; what they have in common is the graph function (elab_apply.c).
+// A construction makes instances without a place. A member gives them one, and only then is the body read for its
+// declarations: their paths depend on it. Equal constructions stay separate instances; what they have in common is the
+// graph function (elab_apply.c).
 #include <inttypes.h>
 #include <string.h>
 
@@ -43,7 +44,8 @@ static bool nested_well(lang_frame *frame, const lang_symbol *symbol, lang_span 
   return false;
 }
 
-static lang_value construct_one(lang_frame *frame, const lang_symbol *symbol, const lang_expr *expr, const lang_call *call) {
+static lang_value construct_one(lang_frame *frame, const lang_symbol *symbol, const lang_expr *expr,
+                                const lang_call *call) {
   if (!lang_spend(frame->elab, 32, expr->span)) return lang_value_error();
   const lang_block *block = &symbol->item->block;
   lang_instance *instance = create(frame, symbol->file, block->name.text, expr->span);
@@ -55,8 +57,8 @@ static lang_value construct_one(lang_frame *frame, const lang_symbol *symbol, co
 }
 
 // Layer{D}[n][m]: n lists of m.
-static lang_value construct_many(lang_frame *frame, const lang_symbol *symbol, const lang_expr *expr, const lang_call *call,
-                                 const int64_t *counts, int levels) {
+static lang_value construct_many(lang_frame *frame, const lang_symbol *symbol, const lang_expr *expr,
+                                 const lang_call *call, const int64_t *counts, int levels) {
   if (!levels) return construct_one(frame, symbol, expr, call);
   if (!lang_spend(frame->elab, counts[0], expr->span)) return lang_value_error();
   lang_value v = {.kind = LANG_V_LIST, .list = {NULL, counts[0]}};
@@ -75,7 +77,8 @@ static const lang_symbol *find_block(lang_frame *frame, const lang_expr *expr) {
   if (symbol && symbol->item->kind == LANG_ITEM_BLOCK) return symbol;
   if (symbol && symbol->item->kind == LANG_ITEM_MODEL) lang_error(elab, LANG_W_LATER_MODEL, name->span, name->text);
   else if (symbol) lang_error(elab, LANG_W_NOT_A_BLOCK, name->span, name->text);
-  else if (!lang_reported(elab, LANG_W_UNKNOWN_BLOCK, name->span)) lang_error(elab, LANG_W_UNKNOWN_BLOCK, name->span, name->text);
+  else if (!lang_reported(elab, LANG_W_UNKNOWN_BLOCK, name->span))
+    lang_error(elab, LANG_W_UNKNOWN_BLOCK, name->span, name->text);
   return NULL;
 }
 
@@ -93,7 +96,8 @@ lang_value lang_construct(lang_frame *frame, const lang_expr *expr) {
       counts[i] = v.i;
       continue;
     }
-    if (!lang_value_void(v)) lang_error(frame->elab, LANG_W_BAD_COUNT, count->span, lang_value_describe(frame->elab->arena, v));
+    if (!lang_value_void(v))
+      lang_error(frame->elab, LANG_W_BAD_COUNT, count->span, lang_value_describe(frame->elab->arena, v));
     none = ok ? lang_value_void_of(v, v) : none;
     ok = false;
   }
@@ -139,8 +143,9 @@ static void alias_space(lang_elab *elab, const lang_space *space, const char *pa
 static void layout(lang_elab *elab, lang_instance *instance) {
   lang_frame frame = {.elab = elab, .file = instance->file, .self = instance, .structure = true, .main = true};
   frame.scope = frame.locals = instance->scope;
-  const char *what = instance->block ? weir_arena_printf(elab->arena, "in %s (%s), constructed here", instance->path, instance->name)
-                                     : weir_arena_printf(elab->arena, "in the model %s", instance->name);
+  const char *what =
+      instance->block ? weir_arena_printf(elab->arena, "in %s (%s), constructed here", instance->path, instance->name)
+                      : weir_arena_printf(elab->arena, "in the model %s", instance->name);
   lang_site *outer = lang_site_push(elab, what, instance->span);
   const lang_exprs *wheres = instance->block ? &instance->block->wheres : &instance->model->wheres;
   instance->refused = !lang_prove(&frame, wheres, instance->block ? instance->span : (lang_span){0});
@@ -165,8 +170,12 @@ void lang_place(lang_elab *elab, lang_value value, const char *path, lang_span s
         lang_place(elab, value.list.items[i], weir_arena_printf(elab->arena, "%s.%" PRId64, path, i), span);
       }
       return;
-    case LANG_V_LATER: lang_error(elab, LANG_W_MEMBER_LATER, span, path); return;
-    default: lang_error(elab, LANG_W_NOT_A_MEMBER, span, path, lang_value_describe(elab->arena, value)); return;
+    case LANG_V_LATER:
+      lang_error(elab, LANG_W_MEMBER_LATER, span, path);
+      return;
+    default:
+      lang_error(elab, LANG_W_NOT_A_MEMBER, span, path, lang_value_describe(elab->arena, value));
+      return;
   }
 }
 
@@ -227,7 +236,8 @@ static void list_slot(lang_elab *elab, lang_slot *slot, const char *path, lang_l
   lang_buffer_add(key, ".");
 }
 
-static void list_space(lang_elab *elab, const lang_space *space, const char *path, lang_listing *listing, lang_buffer *key) {
+static void list_space(lang_elab *elab, const lang_space *space, const char *path, lang_listing *listing,
+                       lang_buffer *key) {
   if (!lang_spend(elab, 1, space->span)) return;
   if (space->slot) list_slot(elab, space->slot, path, listing, key);
   if (space->has_value) lang_list_value(elab, space->value, path, listing, key);
@@ -237,7 +247,8 @@ static void list_space(lang_elab *elab, const lang_space *space, const char *pat
   }
 }
 
-static void list_instance(lang_elab *elab, lang_instance *instance, const char *path, lang_listing *listing, lang_buffer *key) {
+static void list_instance(lang_elab *elab, lang_instance *instance, const char *path, lang_listing *listing,
+                          lang_buffer *key) {
   if (instance->mark == elab->listing) {
     lang_buffer_add(key, "=i%d,", instance->order);
     return;
@@ -257,11 +268,14 @@ static void list_instance(lang_elab *elab, lang_instance *instance, const char *
 void lang_list_value(lang_elab *elab, lang_value value, const char *path, lang_listing *listing, lang_buffer *key) {
   if (!lang_spend(elab, 1, (lang_span){0})) return;
   switch (value.kind) {
-    case LANG_V_INSTANCE: list_instance(elab, value.instance, path, listing, key); return;
+    case LANG_V_INSTANCE:
+      list_instance(elab, value.instance, path, listing, key);
+      return;
     case LANG_V_LIST:
       lang_buffer_add(key, "[");
       for (int64_t i = 0; i < value.list.count; i++) {
-        lang_list_value(elab, value.list.items[i], path ? weir_arena_printf(elab->arena, "%s.%" PRId64, path, i) : NULL, listing, key);
+        lang_list_value(elab, value.list.items[i], path ? weir_arena_printf(elab->arena, "%s.%" PRId64, path, i) : NULL,
+                        listing, key);
         lang_buffer_add(key, ",");
       }
       lang_buffer_add(key, "]");
@@ -269,6 +283,8 @@ void lang_list_value(lang_elab *elab, lang_value value, const char *path, lang_l
     case LANG_V_FN:
       lang_buffer_add(key, "fn:%p:%p", (const void *)value.fn->decl, (const void *)value.fn->builtin);
       return;
-    default: lang_buffer_add(key, "%s", lang_value_print(elab->arena, value)); return;
+    default:
+      lang_buffer_add(key, "%s", lang_value_print(elab->arena, value));
+      return;
   }
 }

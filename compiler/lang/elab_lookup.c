@@ -1,5 +1,6 @@
-// Names: from a name in a body to its value. The order: the body's scopes, the members and fns of the instance, the file and what it uses,
-// the built-in names. A slot becomes a parameter of the graph function in which it is first read.
+// Names: from a name in a body to its value. The order: the body's scopes, the members and fns of the instance, the
+// file and what it uses, the built-in names. A slot becomes a parameter of the graph function in which it is first
+// read.
 #include <string.h>
 
 #include "compiler/lang/elab_impl.h"
@@ -12,7 +13,8 @@ const lang_fn *lang_body_fn(const lang_body *body, const char *name) {
   return NULL;
 }
 
-static lang_value callable(lang_elab *elab, const lang_fn *decl, const lang_builtin *builtin, const lang_file *file, lang_instance *self) {
+static lang_value callable(lang_elab *elab, const lang_fn *decl, const lang_builtin *builtin, const lang_file *file,
+                           lang_instance *self) {
   lang_callable *fn = WEIR_NEW(elab->arena, lang_callable);
   *fn = (lang_callable){decl, builtin, file, self};
   return (lang_value){.kind = LANG_V_FN, .fn = fn};
@@ -81,9 +83,11 @@ static lang_value instance_fn(lang_frame *frame, lang_instance *self, const char
   return fn ? callable(frame->elab, fn, NULL, self->file, self) : lang_value_none();
 }
 
-static void suggest_member(lang_elab *elab, lang_diag *diag, const lang_space *space, const lang_body *body, const char *name) {
+static void suggest_member(lang_elab *elab, lang_diag *diag, const lang_space *space, const lang_body *body,
+                           const char *name) {
   LANG_LIST(const char *) names = {0};
-  for (int i = 0; i < space->children.count && i < 1000; i++) LANG_PUSH(elab->arena, &names, space->children.data[i]->name);
+  for (int i = 0; i < space->children.count && i < 1000; i++)
+    LANG_PUSH(elab->arena, &names, space->children.data[i]->name);
   for (int i = 0; body && i < body->stmts.count; i++) {
     if (body->stmts.data[i]->kind == LANG_STMT_FN) LANG_PUSH(elab->arena, &names, body->stmts.data[i]->fn.name.text);
   }
@@ -145,8 +149,10 @@ static lang_value eval_file_let(lang_frame *frame, const lang_symbol *symbol, co
 
 static lang_value file_value(lang_frame *frame, const lang_symbol *symbol, const char *name, lang_span span) {
   switch (symbol->item->kind) {
-    case LANG_ITEM_LET: return eval_file_let(frame, symbol, name);
-    case LANG_ITEM_FN: return callable(frame->elab, &symbol->item->fn, NULL, symbol->file, NULL);
+    case LANG_ITEM_LET:
+      return eval_file_let(frame, symbol, name);
+    case LANG_ITEM_FN:
+      return callable(frame->elab, &symbol->item->fn, NULL, symbol->file, NULL);
     default:
       lang_error(frame->elab, LANG_W_NOT_A_VALUE, span, name);
       return lang_value_error();
@@ -159,7 +165,8 @@ static lang_value unbound_dim(lang_frame *frame, const char *name, lang_span spa
   return lang_value_error();
 }
 
-// The names of a body have been checked as a whole (elab_names.c): what has no value here got none on this path, or was reported there.
+// The names of a body have been checked as a whole (elab_names.c): what has no value here got none on this path, or was
+// reported there.
 static lang_value no_value(lang_frame *frame, const char *name, lang_span span) {
   if (!lang_reported(frame->elab, LANG_W_UNKNOWN_NAME, span)) lang_error(frame->elab, LANG_W_NO_VALUE, span, name);
   return lang_value_error();

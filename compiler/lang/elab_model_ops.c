@@ -1,5 +1,5 @@
-// The functions that models are made of: linear, attend, rope, gather, pos, reductions, clamp. Each checks what the text must hold to
-// (types, shapes with the chain of the dim, roles) before it builds its op.
+// The functions that models are made of: linear, attend, rope, gather, pos, reductions, clamp. Each checks what the
+// text must hold to (types, shapes with the chain of the dim, roles) before it builds its op.
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -10,7 +10,8 @@
 static lang_tensor_value *tensor_arg(lang_frame *frame, const lang_call *call, int index) {
   lang_value v = call->positional[index];
   if (v.kind == LANG_V_TENSOR) return v.tensor;
-  lang_error(frame->elab, LANG_W_WANTS_TENSOR, call->exprs[index]->span, weir_arena_printf(frame->elab->arena, "an argument of %s", call->name),
+  lang_error(frame->elab, LANG_W_WANTS_TENSOR, call->exprs[index]->span,
+             weir_arena_printf(frame->elab->arena, "an argument of %s", call->name),
              lang_value_describe(frame->elab->arena, v));
   return NULL;
 }
@@ -34,7 +35,8 @@ static bool one_type(lang_frame *frame, lang_tensor_value *const *x, int count, 
 
 // ---- products
 
-static bool linear_fits(lang_frame *frame, const lang_tensor_value *x, const lang_tensor_value *w, const lang_call *call) {
+static bool linear_fits(lang_frame *frame, const lang_tensor_value *x, const lang_tensor_value *w,
+                        const lang_call *call) {
   lang_elab *elab = frame->elab;
   const ir_type *a = &x->value->type, *b = &w->value->type;
   if (a->rank >= 1 && b->rank == 2 && lang_dim_equal(elab->module->dims, a->dims[a->rank - 1], b->dims[1])) return true;
@@ -90,10 +92,12 @@ static bool attend_roles(lang_frame *frame, lang_tensor_value *const *x, bool ca
     return false;
   }
   if (causal && lang_dim_seq(rows, dims) != seq) {
-    lang_error(elab, LANG_W_CAUSAL_LENGTHS, call->expr->span, ir_dim_print(elab->arena, rows), ir_dim_print(elab->arena, seen));
+    lang_error(elab, LANG_W_CAUSAL_LENGTHS, call->expr->span, ir_dim_print(elab->arena, rows),
+               ir_dim_print(elab->arena, seen));
     return false;
   }
-  if (!lang_dim_history(seen, dims)) lang_event_add(frame, seq, LANG_W_ALONG_GROWING, call->expr->span, "attend without the history");
+  if (!lang_dim_history(seen, dims))
+    lang_event_add(frame, seq, LANG_W_ALONG_GROWING, call->expr->span, "attend without the history");
   else if (!causal) lang_event_add(frame, seq, LANG_W_NOT_CAUSAL, call->expr->span, "");
   return true;
 }
@@ -111,7 +115,8 @@ lang_value lang_builtin_attend(lang_frame *frame, const lang_builtin *self, cons
   }
   double causal = 0, window = 0, scale = 0;
   int64_t size;
-  if (!number_named(frame, call, "causal", &causal) || !number_named(frame, call, "window", &window)) return lang_value_error();
+  if (!number_named(frame, call, "causal", &causal) || !number_named(frame, call, "window", &window))
+    return lang_value_error();
   if (ir_dim_is_const(x[0]->value->type.dims[2], &size) && size > 0) scale = 1 / sqrt((double)size);
   if (!number_named(frame, call, "scale", &scale) || !one_type(frame, x, 3, call)) return lang_value_error();
   if (!attend_roles(frame, x, causal != 0, call)) return lang_value_error();
@@ -185,7 +190,8 @@ lang_value lang_builtin_rope(lang_frame *frame, const lang_builtin *self, const 
   }
   double settings[3] = {0, (double)size, 0};
   if (!lang_value_is_number(call->positional[1])) {
-    lang_error(elab, LANG_W_NAMED_NUMBER, call->exprs[1]->span, "theta", lang_value_describe(elab->arena, call->positional[1]));
+    lang_error(elab, LANG_W_NAMED_NUMBER, call->exprs[1]->span, "theta",
+               lang_value_describe(elab->arena, call->positional[1]));
     return lang_value_error();
   }
   settings[0] = lang_value_number(call->positional[1]);
@@ -211,16 +217,20 @@ lang_value lang_builtin_gather(lang_frame *frame, const lang_builtin *self, cons
   if (!x[0] || !x[1]) return lang_value_error();
   const ir_type *table = &x[0]->value->type;
   if (table->rank < 1 || !ir_dtype_is_int(x[1]->value->type.dtype)) {
-    lang_error(elab, LANG_W_GATHER_TYPES, call->expr->span, lang_tensor_text(elab->arena, x[0]), lang_tensor_text(elab->arena, x[1]));
+    lang_error(elab, LANG_W_GATHER_TYPES, call->expr->span, lang_tensor_text(elab->arena, x[0]),
+               lang_tensor_text(elab->arena, x[1]));
     return lang_value_error();
   }
   lang_axis_rule(frame, x[0], 0, "gather", call->expr->span);
   if (!ir_value_below(x[1]->value, table->dims[0])) {
-    lang_diag *diag = lang_error(elab, LANG_W_UNPROVED_INDEX, call->exprs[1]->span, ir_dim_print(elab->arena, table->dims[0]));
+    lang_diag *diag =
+        lang_error(elab, LANG_W_UNPROVED_INDEX, call->exprs[1]->span, ir_dim_print(elab->arena, table->dims[0]));
     if (x[1]->value->lo <= x[1]->value->hi) {
-      lang_note_add(elab, diag, x[1]->span, "it is known to be in %" PRId64 "..=%" PRId64, x[1]->value->lo, x[1]->value->hi);
+      lang_note_add(elab, diag, x[1]->span, "it is known to be in %" PRId64 "..=%" PRId64, x[1]->value->lo,
+                    x[1]->value->hi);
     }
-    lang_note_add(elab, diag, (lang_span){0}, "an argument says its range, `tokens: i32[T] in 0..V`; or clamp(i, 0, n - 1)");
+    lang_note_add(elab, diag, (lang_span){0},
+                  "an argument says its range, `tokens: i32[T] in 0..V`; or clamp(i, 0, n - 1)");
     return lang_value_error();
   }
   return lang_build(frame, IR_OP_gather, x, 2, NULL, 0, call->expr->span);
@@ -280,7 +290,8 @@ lang_value lang_builtin_reduce(lang_frame *frame, const lang_builtin *self, cons
     return lang_value_error();
   }
   for (int i = 0; i < count; i++) lang_axis_rule(frame, x, (int)axes[i], self->name, call->expr->span);
-  ir_attr attr = self->op == IR_OP_softmax ? ir_attr_int(IR_ATTR_axis, axes[0]) : ir_attr_ints(IR_ATTR_over, axes, count);
+  ir_attr attr =
+      self->op == IR_OP_softmax ? ir_attr_int(IR_ATTR_axis, axes[0]) : ir_attr_ints(IR_ATTR_over, axes, count);
   lang_value v = lang_build(frame, self->op, &x, 1, &attr, 1, call->expr->span);
   if (v.kind == LANG_V_TENSOR && self->op == IR_OP_softmax) memcpy(v.tensor->labels, x->labels, sizeof x->labels);
   return v;

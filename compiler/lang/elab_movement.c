@@ -1,7 +1,8 @@
 // Functions that move elements: permute, concat, split, unstack, repeat, spread, last.
 //
-// `repeat(x, n)` puts a new first dim of n in front, `spread(x, n)` a new last one behind (what a value per row needs to meet the row:
-// shapes broadcast by suffix only), `repeat(x, n, over = d)` repeats each element along a dim that is there.
+// `repeat(x, n)` puts a new first dim of n in front, `spread(x, n)` a new last one behind (what a value per row needs
+// to meet the row: shapes broadcast by suffix only), `repeat(x, n, over = d)` repeats each element along a dim that is
+// there.
 #include <inttypes.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@
 static lang_tensor_value *tensor_arg(lang_frame *frame, const lang_call *call, int index) {
   lang_value v = call->positional[index];
   if (v.kind == LANG_V_TENSOR) return v.tensor;
-  lang_error(frame->elab, LANG_W_WANTS_TENSOR, call->exprs[index]->span, weir_arena_printf(frame->elab->arena, "an argument of %s", call->name),
+  lang_error(frame->elab, LANG_W_WANTS_TENSOR, call->exprs[index]->span,
+             weir_arena_printf(frame->elab->arena, "an argument of %s", call->name),
              lang_value_describe(frame->elab->arena, v));
   return NULL;
 }
@@ -23,7 +25,8 @@ static ir_dim size_arg(lang_frame *frame, lang_value v, lang_span span) {
 }
 
 static lang_value slice(lang_frame *frame, lang_tensor_value *x, int axis, ir_dim start, ir_dim stop, lang_span span) {
-  ir_attr attrs[3] = {ir_attr_int(IR_ATTR_axis, axis), ir_attr_dim(IR_ATTR_start, start), ir_attr_dim(IR_ATTR_stop, stop)};
+  ir_attr attrs[3] = {ir_attr_int(IR_ATTR_axis, axis), ir_attr_dim(IR_ATTR_start, start),
+                      ir_attr_dim(IR_ATTR_stop, stop)};
   return lang_build(frame, IR_OP_slice, &x, 1, attrs, 3, span);
 }
 
@@ -118,7 +121,8 @@ lang_value lang_builtin_split(lang_frame *frame, const lang_builtin *self, const
   lang_value sizes = call->positional[1];
   if (!x) return lang_value_error();
   if (sizes.kind != LANG_V_LIST) {
-    lang_error(elab, LANG_W_BAD_SPLIT, call->exprs[1]->span, "a list of sizes", lang_value_describe(elab->arena, sizes));
+    lang_error(elab, LANG_W_BAD_SPLIT, call->exprs[1]->span, "a list of sizes",
+               lang_value_describe(elab->arena, sizes));
     return lang_value_error();
   }
   int axis = over_axis(frame, x, call, -1);
@@ -159,7 +163,8 @@ lang_value lang_builtin_unstack(lang_frame *frame, const lang_builtin *self, con
     return lang_value_error();
   }
   if (!lang_spend(elab, 8 * count, call->expr->span)) return lang_value_error();
-  lang_value parts = {.kind = LANG_V_TUPLE, .list = {WEIR_NEW_ARRAY(elab->arena, lang_value, count ? count : 1), count}};
+  lang_value parts = {.kind = LANG_V_TUPLE,
+                      .list = {WEIR_NEW_ARRAY(elab->arena, lang_value, count ? count : 1), count}};
   ir_dim rest[IR_MAX_RANK];
   int rank = 0;
   for (int i = 0; i < x->value->type.rank; i++) {
@@ -249,6 +254,7 @@ lang_value lang_builtin_last(lang_frame *frame, const lang_builtin *self, const 
     return lang_value_error();
   }
   lang_value v = lang_build(frame, IR_OP_last, &x, 1, NULL, 0, call->expr->span);
-  if (v.kind == LANG_V_TENSOR && frame->function->step) v.tensor->latest = lang_dim_seq(type->dims[0], elab->module->dims);
+  if (v.kind == LANG_V_TENSOR && frame->function->step)
+    v.tensor->latest = lang_dim_seq(type->dims[0], elab->module->dims);
   return v;
 }

@@ -1,5 +1,5 @@
-// Names of declarations, first part: scopes, what a name may mean, and the names in expressions. Scopes are hash sets, since linear lists
-// would be quadratic in hostile texts.
+// Names of declarations, first part: scopes, what a name may mean, and the names in expressions. Scopes are hash sets,
+// since linear lists would be quadratic in hostile texts.
 #include "compiler/lang/elab_names.h"
 
 #include <string.h>
@@ -59,13 +59,15 @@ void lang_known_pop(lang_checker *c) { c->scope = c->scope->parent; }
 static void collect_candidates(lang_checker *c, lang_names *out, bool blocks) {
   weir_arena *arena = c->elab->arena;
   for (lang_known_names *set = blocks ? NULL : c->scope; set; set = set->parent) {
-    for (int i = 0; i < set->count && out->count < 4000; i++) LANG_PUSH(arena, out, ((lang_name){set->data[i].name, {0}}));
+    for (int i = 0; i < set->count && out->count < 4000; i++)
+      LANG_PUSH(arena, out, ((lang_name){set->data[i].name, {0}}));
   }
   const lang_program *program = c->elab->program;
   for (int i = 0; i < program->symbol_count && out->count < 8000; i++) {
     const lang_symbol *symbol = &program->symbols[i];
     if (blocks && symbol->item->kind != LANG_ITEM_BLOCK) continue;
-    if (lang_program_find(program, c->file, symbol->name) == symbol) LANG_PUSH(arena, out, ((lang_name){symbol->name, {0}}));
+    if (lang_program_find(program, c->file, symbol->name) == symbol)
+      LANG_PUSH(arena, out, ((lang_name){symbol->name, {0}}));
   }
   if (!blocks) lang_builtin_names(arena, out);
 }
@@ -90,7 +92,8 @@ void lang_check_name(lang_checker *c, const char *name, lang_span span) {
     local->uses++;
     return;
   }
-  if (lang_program_find_dim(c->elab->program, c->file, name) || lang_program_find(c->elab->program, c->file, name)) return;
+  if (lang_program_find_dim(c->elab->program, c->file, name) || lang_program_find(c->elab->program, c->file, name))
+    return;
   if (lang_builtin_constant(c->elab, name, &ignored) || lang_builtin_find(name)) return;
   if (lang_builtin_later(name)) lang_refuse_later(c, LANG_W_LATER_FUNCTION, span, name);
   else unknown(c, LANG_W_UNKNOWN_NAME, name, span);
@@ -153,16 +156,28 @@ static void check_construct(lang_checker *c, const lang_expr *expr) {
 
 void lang_check_expr(lang_checker *c, const lang_expr *expr) {
   switch (expr->kind) {
-    case LANG_EXPR_NAME: lang_check_name(c, expr->name, expr->span); return;
-    case LANG_EXPR_LIST: lang_check_exprs(c, &expr->list.values); return;
-    case LANG_EXPR_COMPREHENSION: check_comprehension(c, expr); return;
-    case LANG_EXPR_UNARY: lang_check_expr(c, expr->unary.operand); return;
+    case LANG_EXPR_NAME:
+      lang_check_name(c, expr->name, expr->span);
+      return;
+    case LANG_EXPR_LIST:
+      lang_check_exprs(c, &expr->list.values);
+      return;
+    case LANG_EXPR_COMPREHENSION:
+      check_comprehension(c, expr);
+      return;
+    case LANG_EXPR_UNARY:
+      lang_check_expr(c, expr->unary.operand);
+      return;
     case LANG_EXPR_BINARY:
       lang_check_expr(c, expr->binary.left);
       lang_check_expr(c, expr->binary.right);
       return;
-    case LANG_EXPR_COMPARE: lang_check_exprs(c, &expr->compare.operands); return;
-    case LANG_EXPR_FIELD: lang_check_expr(c, expr->field.base); return;
+    case LANG_EXPR_COMPARE:
+      lang_check_exprs(c, &expr->compare.operands);
+      return;
+    case LANG_EXPR_FIELD:
+      lang_check_expr(c, expr->field.base);
+      return;
     case LANG_EXPR_INDEX:
       lang_check_expr(c, expr->index.base);
       lang_check_subs(c, &expr->index.subs, false);
@@ -171,7 +186,9 @@ void lang_check_expr(lang_checker *c, const lang_expr *expr) {
       lang_check_expr(c, expr->call.callee);
       lang_check_args(c, &expr->call.args);
       return;
-    case LANG_EXPR_REDUCE: check_reducer(c, expr); return;
+    case LANG_EXPR_REDUCE:
+      check_reducer(c, expr);
+      return;
     case LANG_EXPR_RESHAPE:
       lang_check_expr(c, expr->reshape.base);
       lang_check_subs(c, &expr->reshape.subs, false);
@@ -180,10 +197,12 @@ void lang_check_expr(lang_checker *c, const lang_expr *expr) {
       lang_check_expr(c, expr->range.low);
       lang_check_expr(c, expr->range.high);
       return;
-    case LANG_EXPR_CONSTRUCT: check_construct(c, expr); return;
+    case LANG_EXPR_CONSTRUCT:
+      check_construct(c, expr);
+      return;
     case LANG_EXPR_NUMBER:
     case LANG_EXPR_STRING:
-    case LANG_EXPR_ERROR: return;
+    case LANG_EXPR_ERROR:
+      return;
   }
 }
-

@@ -7,7 +7,7 @@
 typedef struct {
   const char *name;
   int uses;
-  bool fresh;           // a new dim of a signature
+  bool fresh;  // a new dim of a signature
   lang_span span;
 } lang_known;
 
@@ -27,7 +27,7 @@ typedef struct {
   const lang_model *model;
   const lang_body *owner;  // of the block or model
   bool in_loop, in_fn;
-  int later;            // inside of something that is refused as a whole
+  int later;  // inside of something that is refused as a whole
 } lang_checker;
 
 // ---- scopes

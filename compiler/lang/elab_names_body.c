@@ -1,6 +1,7 @@
-// What can be said of a declaration alone, without an instance: every name means something, roles are roles, entries never say `f`, members
-// stand outside of loops, and what this version gives no meaning is refused at its place. All files of a program are checked, also
-// what no model uses; elaboration stays silent about names that were reported here.
+// What can be said of a declaration alone, without an instance: every name means something, roles are roles, entries
+// never say `f`, members stand outside of loops, and what this version gives no meaning is refused at its place. All
+// files of a program are checked, also what no model uses; elaboration stays silent about names that were reported
+// here.
 #include <string.h>
 
 #include "compiler/lang/elab_names.h"
@@ -112,23 +113,31 @@ static void collect_stmt(lang_checker *c, lang_known_names *set, const lang_stmt
                                                             : &stmt->member.paths;
   switch (stmt->kind) {
     case LANG_STMT_LET:
-      for (int i = 0; i < stmt->let.names.count; i++) lang_known_add(c, set, stmt->let.names.data[i].text, stmt->let.names.data[i].span, false);
+      for (int i = 0; i < stmt->let.names.count; i++)
+        lang_known_add(c, set, stmt->let.names.data[i].text, stmt->let.names.data[i].span, false);
       return;
     case LANG_STMT_DIM:
-      for (int i = 0; i < stmt->dim.names.count; i++) lang_known_add(c, set, stmt->dim.names.data[i].text, stmt->dim.names.data[i].span, false);
+      for (int i = 0; i < stmt->dim.names.count; i++)
+        lang_known_add(c, set, stmt->dim.names.data[i].text, stmt->dim.names.data[i].span, false);
       return;
-    case LANG_STMT_FN: lang_known_add(c, set, stmt->fn.name.text, stmt->fn.name.span, false); return;
+    case LANG_STMT_FN:
+      lang_known_add(c, set, stmt->fn.name.text, stmt->fn.name.span, false);
+      return;
     case LANG_STMT_PARAM:
     case LANG_STMT_STATE:
     case LANG_STMT_MEMBER:
-      for (int i = 0; i < paths->count; i++) lang_known_add(c, set, paths->data[i].parts.data[0].text, paths->data[i].span, false);
+      for (int i = 0; i < paths->count; i++)
+        lang_known_add(c, set, paths->data[i].parts.data[0].text, paths->data[i].span, false);
       return;
-    case LANG_STMT_FOR: collect_shared(c, set, &stmt->loop.body); return;
+    case LANG_STMT_FOR:
+      collect_shared(c, set, &stmt->loop.body);
+      return;
     case LANG_STMT_IF:
       for (int i = 0; i < stmt->branch.arms.count; i++) collect_shared(c, set, &stmt->branch.arms.data[i].body);
       if (stmt->branch.has_else) collect_shared(c, set, &stmt->branch.otherwise);
       return;
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -148,8 +157,12 @@ static void collect_locals(lang_checker *c, lang_known_names *set, const lang_bo
           if (!lang_known_find(c->scope, name->text)) lang_known_add(c, set, name->text, name->span, false);
         }
         break;
-      case LANG_STMT_FOR: collect_locals(c, set, &stmt->loop.body); break;
-      case LANG_STMT_SCAN: collect_locals(c, set, &stmt->scan.body); break;
+      case LANG_STMT_FOR:
+        collect_locals(c, set, &stmt->loop.body);
+        break;
+      case LANG_STMT_SCAN:
+        collect_locals(c, set, &stmt->scan.body);
+        break;
       case LANG_STMT_COND:
         collect_locals(c, set, &stmt->cond.body);
         collect_locals(c, set, &stmt->cond.otherwise);
@@ -158,7 +171,8 @@ static void collect_locals(lang_checker *c, lang_known_names *set, const lang_bo
         for (int k = 0; k < stmt->branch.arms.count; k++) collect_locals(c, set, &stmt->branch.arms.data[k].body);
         if (stmt->branch.has_else) collect_locals(c, set, &stmt->branch.otherwise);
         break;
-      default: break;
+      default:
+        break;
     }
   }
 }
@@ -185,13 +199,15 @@ static void check_target(lang_checker *c, const lang_target *target, lang_known_
   for (int i = 0; i < target->subs.count; i++) {
     const lang_sub *sub = &target->subs.data[i];
     if (sub->kind == LANG_SUB_BINDER) lang_known_add(c, indices, sub->name.text, sub->name.span, false);
-    else if (sub->kind == LANG_SUB_INDEX && sub->low->kind == LANG_EXPR_NAME) lang_known_add(c, indices, sub->low->name, sub->span, false);
+    else if (sub->kind == LANG_SUB_INDEX && sub->low->kind == LANG_EXPR_NAME)
+      lang_known_add(c, indices, sub->low->name, sub->span, false);
   }
   lang_check_subs(c, &target->subs, false);
 }
 
 static bool is_append(const lang_expr *expr) {
-  return expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME && !strcmp(expr->call.callee->name, "append");
+  return expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME &&
+         !strcmp(expr->call.callee->name, "append");
 }
 
 // A state over rows of the body, by its whole name.
@@ -212,7 +228,8 @@ static bool is_rows(const lang_body *body, const char *name) {
 static bool assigns_whole(const lang_stmt *stmt, const char *name) {
   for (int k = 0; k < stmt->assign.targets.count; k++) {
     const lang_target *target = &stmt->assign.targets.data[k];
-    const lang_expr *value = stmt->assign.values.count == stmt->assign.targets.count ? stmt->assign.values.data[k] : NULL;
+    const lang_expr *value =
+        stmt->assign.values.count == stmt->assign.targets.count ? stmt->assign.values.data[k] : NULL;
     if (!target->indexed && !strcmp(target->path.text, name) && !(value && is_append(value))) return true;
   }
   return false;
@@ -269,7 +286,8 @@ static void check_scan(lang_checker *c, const lang_stmt *stmt) {
   lang_check_expr(c, stmt->scan.range);
   lang_known_names *scope = lang_known_push(c);
   lang_known_add(c, scope, stmt->scan.name.text, stmt->scan.name.span, false);
-  for (int i = 0; i < stmt->scan.carries.count; i++) lang_check_name(c, stmt->scan.carries.data[i].text, stmt->scan.carries.data[i].span);
+  for (int i = 0; i < stmt->scan.carries.count; i++)
+    lang_check_name(c, stmt->scan.carries.data[i].text, stmt->scan.carries.data[i].span);
   if (stmt->scan.condition) lang_check_expr(c, stmt->scan.condition);
   check_body(c, &stmt->scan.body);
   lang_known_pop(c);
@@ -295,7 +313,8 @@ static void check_dim(lang_checker *c, const lang_dim *dim) {
   if (dim->range) lang_check_expr(c, dim->range);
   if (dim->value) lang_check_expr(c, dim->value);
   lang_known_names *scope = lang_known_push(c);
-  for (int i = 0; i < dim->names.count; i++) lang_known_add(c, scope, dim->names.data[i].text, dim->names.data[i].span, false);
+  for (int i = 0; i < dim->names.count; i++)
+    lang_known_add(c, scope, dim->names.data[i].text, dim->names.data[i].span, false);
   lang_check_exprs(c, &dim->wheres);
   lang_known_pop(c);
 }
@@ -306,7 +325,8 @@ static void check_placed(lang_checker *c, lang_span span) {
 }
 
 static void check_over(lang_checker *c, const lang_expr *over) {
-  bool window = over->kind == LANG_EXPR_CALL && over->call.callee->kind == LANG_EXPR_NAME && !strcmp(over->call.callee->name, "last");
+  bool window = over->kind == LANG_EXPR_CALL && over->call.callee->kind == LANG_EXPR_NAME &&
+                !strcmp(over->call.callee->name, "last");
   if (window) lang_refuse_later(c, LANG_W_LATER_WINDOW, over->span, "");
   lang_check_expr(c, over);
 }
@@ -318,9 +338,15 @@ static bool is_initialiser(const lang_expr *value) {
 
 static void check_stmt(lang_checker *c, const lang_stmt *stmt) {
   switch (stmt->kind) {
-    case LANG_STMT_LET: lang_check_expr(c, stmt->let.value); return;
-    case LANG_STMT_DIM: check_dim(c, &stmt->dim); return;
-    case LANG_STMT_FN: check_fn(c, &stmt->fn); return;
+    case LANG_STMT_LET:
+      lang_check_expr(c, stmt->let.value);
+      return;
+    case LANG_STMT_DIM:
+      check_dim(c, &stmt->dim);
+      return;
+    case LANG_STMT_FN:
+      check_fn(c, &stmt->fn);
+      return;
     case LANG_STMT_PARAM:
       check_placed(c, stmt->span);
       check_type(c, stmt->param.type);
@@ -337,12 +363,24 @@ static void check_stmt(lang_checker *c, const lang_stmt *stmt) {
       check_placed(c, stmt->span);
       lang_check_expr(c, stmt->member.value);
       return;
-    case LANG_STMT_ASSIGN: check_assign(c, stmt); return;
-    case LANG_STMT_CALL: lang_check_expr(c, stmt->call.call); return;
-    case LANG_STMT_RETURN: lang_check_exprs(c, &stmt->ret.values); return;
-    case LANG_STMT_FOR: check_for(c, stmt); return;
-    case LANG_STMT_SCAN: check_scan(c, stmt); return;
-    case LANG_STMT_COND: check_cond(c, stmt); return;
+    case LANG_STMT_ASSIGN:
+      check_assign(c, stmt);
+      return;
+    case LANG_STMT_CALL:
+      lang_check_expr(c, stmt->call.call);
+      return;
+    case LANG_STMT_RETURN:
+      lang_check_exprs(c, &stmt->ret.values);
+      return;
+    case LANG_STMT_FOR:
+      check_for(c, stmt);
+      return;
+    case LANG_STMT_SCAN:
+      check_scan(c, stmt);
+      return;
+    case LANG_STMT_COND:
+      check_cond(c, stmt);
+      return;
     case LANG_STMT_IF:
       for (int i = 0; i < stmt->branch.arms.count; i++) {
         lang_check_expr(c, stmt->branch.arms.data[i].condition);
@@ -358,12 +396,13 @@ static void check_body(lang_checker *c, const lang_body *body) {
 }
 
 // A block or a model: what its fns see, then the body with its own names.
-static void check_owner(lang_checker *c, const lang_params *params, const lang_signature *signature, const lang_exprs *wheres,
-                        const lang_body *body) {
+static void check_owner(lang_checker *c, const lang_params *params, const lang_signature *signature,
+                        const lang_exprs *wheres, const lang_body *body) {
   lang_known_names *shared = lang_known_push(c);
   c->owner = body;
   check_twice(c, params);
-  for (int i = 0; i < params->count; i++) lang_known_add(c, shared, params->data[i].name.text, params->data[i].name.span, false);
+  for (int i = 0; i < params->count; i++)
+    lang_known_add(c, shared, params->data[i].name.text, params->data[i].name.span, false);
   check_params(c, params, false);
   collect_shared(c, shared, body);
   lang_known_names *own = lang_known_push(c);
@@ -374,7 +413,8 @@ static void check_owner(lang_checker *c, const lang_params *params, const lang_s
     const lang_stmt *stmt = body->stmts.data[i];
     if (stmt->kind == LANG_STMT_FN) {
       c->scope = shared;
-      if (lang_body_fn(body, stmt->fn.name.text) != &stmt->fn) lang_error(c->elab, LANG_W_NAME_TWICE, stmt->fn.name.span, stmt->fn.name.text);
+      if (lang_body_fn(body, stmt->fn.name.text) != &stmt->fn)
+        lang_error(c->elab, LANG_W_NAME_TWICE, stmt->fn.name.span, stmt->fn.name.text);
       check_fn(c, &stmt->fn);
       c->scope = own;
     } else {
@@ -393,18 +433,29 @@ void lang_names_check(lang_elab *elab, const lang_file *file) {
     const lang_item *item = file->items.data[i];
     c.model = item->kind == LANG_ITEM_MODEL ? &item->model : NULL;
     switch (item->kind) {
-      case LANG_ITEM_LET: lang_check_expr(&c, item->let.value); break;
-      case LANG_ITEM_DIM: check_dim(&c, &item->dim); break;
-      case LANG_ITEM_FN: check_fn(&c, &item->fn); break;
-      case LANG_ITEM_BLOCK:
-        check_owner(&c, &item->block.params, item->block.has_signature ? &item->block.signature : NULL, &item->block.wheres,
-                    &item->block.body);
+      case LANG_ITEM_LET:
+        lang_check_expr(&c, item->let.value);
         break;
-      case LANG_ITEM_MODEL: check_owner(&c, &item->model.params, NULL, &item->model.wheres, &item->model.body); break;
-      case LANG_ITEM_RULE: lang_error(elab, LANG_W_LATER_RULE, item->rule.name.span, item->rule.name.text); break;
+      case LANG_ITEM_DIM:
+        check_dim(&c, &item->dim);
+        break;
+      case LANG_ITEM_FN:
+        check_fn(&c, &item->fn);
+        break;
+      case LANG_ITEM_BLOCK:
+        check_owner(&c, &item->block.params, item->block.has_signature ? &item->block.signature : NULL,
+                    &item->block.wheres, &item->block.body);
+        break;
+      case LANG_ITEM_MODEL:
+        check_owner(&c, &item->model.params, NULL, &item->model.wheres, &item->model.body);
+        break;
+      case LANG_ITEM_RULE:
+        lang_error(elab, LANG_W_LATER_RULE, item->rule.name.span, item->rule.name.text);
+        break;
       case LANG_ITEM_USE:
       case LANG_ITEM_BIND:
-      case LANG_ITEM_SECTION: break;
+      case LANG_ITEM_SECTION:
+        break;
     }
   }
   lang_error_flush(elab);

@@ -1,6 +1,6 @@
-// Ops over tensors: what an operator of the text becomes in the graph. Here are the rules that hold for all ops: no promotion (`f` is a type
-// of its own, whatever it stands for), numbers take the other side's type, shapes are equal or one ends the other, and a value of the
-// last row never meets rows.
+// Ops over tensors: what an operator of the text becomes in the graph. Here are the rules that hold for all ops: no
+// promotion (`f` is a type of its own, whatever it stands for), numbers take the other side's type, shapes are equal or
+// one ends the other, and a value of the last row never meets rows.
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -25,7 +25,8 @@ static const ir_symbol *mentions(lang_elab *elab, const ir_type *type, const ir_
 }
 
 // |result| of an op over |operands|: the latest rule, and whether the result is a latest value itself.
-static void check_latest(lang_frame *frame, lang_tensor_value *const *operands, int count, lang_tensor_value *result, lang_span span) {
+static void check_latest(lang_frame *frame, lang_tensor_value *const *operands, int count, lang_tensor_value *result,
+                         lang_span span) {
   lang_elab *elab = frame->elab;
   for (int i = 0; i < count; i++) {
     const ir_symbol *latest = operands[i]->latest;
@@ -41,8 +42,8 @@ static void check_latest(lang_frame *frame, lang_tensor_value *const *operands, 
 
 // ---- building
 
-lang_value lang_build(lang_frame *frame, ir_op op, lang_tensor_value *const *operands, int count, const ir_attr *attrs, int attr_count,
-                      lang_span span) {
+lang_value lang_build(lang_frame *frame, ir_op op, lang_tensor_value *const *operands, int count, const ir_attr *attrs,
+                      int attr_count, lang_span span) {
   lang_elab *elab = frame->elab;
   const char *reason = NULL;
   if (!frame->function) {
@@ -99,7 +100,8 @@ lang_tensor_value *lang_tensor_of(lang_frame *frame, lang_value value, const lan
   if (value.kind == LANG_V_TENSOR) return value.tensor;
   if (lang_value_void(value)) return NULL;
   if (value.kind == LANG_V_DIM) return size_of(frame, value.dim, like, span);
-  if (value.kind == LANG_V_BOOL && like && like->value->type.dtype == IR_bool) return constant(frame, value.b, like, span);
+  if (value.kind == LANG_V_BOOL && like && like->value->type.dtype == IR_bool)
+    return constant(frame, value.b, like, span);
   if (lang_value_is_number(value) && like && number_fits(value, like->value->type.dtype)) {
     return constant(frame, lang_value_number(value), like, span);
   }
@@ -118,7 +120,8 @@ lang_value lang_cast(lang_frame *frame, lang_value value, ir_dtype dtype, bool i
   ir_value like_value = {.type = {.dtype = dtype}};
   lang_tensor_value like = {.value = &like_value, .is_f = is_f};
   if (lang_value_void(value)) return value;
-  if (value.kind == LANG_V_FLOAT && !ir_dtype_is_float(dtype) && fabs(value.f) < 0x1p53) value = lang_value_int((int64_t)value.f);
+  if (value.kind == LANG_V_FLOAT && !ir_dtype_is_float(dtype) && fabs(value.f) < 0x1p53)
+    value = lang_value_int((int64_t)value.f);
   lang_tensor_value *x = lang_tensor_of(frame, value, value.kind == LANG_V_DIM ? NULL : &like, span);
   if (!x) return lang_value_error();
   lang_value result;
@@ -139,13 +142,19 @@ lang_value lang_cast(lang_frame *frame, lang_value value, ir_dtype dtype, bool i
 
 static const char *op_text(ir_op op) {
   switch (op) {
-    case IR_OP_add: return "+";
+    case IR_OP_add:
+      return "+";
     case IR_OP_sub:
-    case IR_OP_neg: return "-";
-    case IR_OP_mul: return "*";
-    case IR_OP_div: return "/";
-    case IR_OP_mod: return "%";
-    default: return ir_op_get_info(op)->name;
+    case IR_OP_neg:
+      return "-";
+    case IR_OP_mul:
+      return "*";
+    case IR_OP_div:
+      return "/";
+    case IR_OP_mod:
+      return "%";
+    default:
+      return ir_op_get_info(op)->name;
   }
 }
 
@@ -161,11 +170,14 @@ static bool check_types(lang_frame *frame, ir_op op, lang_tensor_value *const *x
       lang_note_add(frame->elab, diag, (lang_span){0}, "cast one side: f32(x), f(x)");
       return false;
     }
-    bool wrong = ((flags & IR_FLAG_FLOAT) && !ir_dtype_is_float(dtype)) || ((flags & IR_FLAG_BOOLS) != 0 && dtype != IR_bool) ||
-                 (dtype == IR_bool && !(flags & IR_FLAG_BOOLS) && op != IR_OP_select && op != IR_OP_eq && op != IR_OP_ne);
+    bool wrong =
+        ((flags & IR_FLAG_FLOAT) && !ir_dtype_is_float(dtype)) || ((flags & IR_FLAG_BOOLS) != 0 && dtype != IR_bool) ||
+        (dtype == IR_bool && !(flags & IR_FLAG_BOOLS) && op != IR_OP_select && op != IR_OP_eq && op != IR_OP_ne);
     if (!wrong) continue;
     lang_error(frame->elab, LANG_W_BAD_ELEMENT_TYPE, span, op_text(op), lang_tensor_text(arena, x[i]),
-               flags & IR_FLAG_BOOLS ? "bool" : flags & IR_FLAG_FLOAT ? "floats" : "numbers");
+               flags & IR_FLAG_BOOLS   ? "bool"
+               : flags & IR_FLAG_FLOAT ? "floats"
+                                       : "numbers");
     return false;
   }
   return true;
@@ -180,19 +192,21 @@ static int clash(lang_elab *elab, const ir_type *a, const ir_type *b) {
   return -1;
 }
 
-static void report_clash(lang_frame *frame, ir_op op, const lang_tensor_value *a, const lang_tensor_value *b, int from_end,
-                         lang_span span) {
+static void report_clash(lang_frame *frame, ir_op op, const lang_tensor_value *a, const lang_tensor_value *b,
+                         int from_end, lang_span span) {
   lang_elab *elab = frame->elab;
   const ir_type *x = &a->value->type, *y = &b->value->type;
   ir_dim p = x->dims[x->rank - from_end], q = y->dims[y->rank - from_end];
   const ir_symbol *left = lang_dim_seq(p, elab->module->dims), *right = lang_dim_seq(q, elab->module->dims);
   lang_diag_code code = left && right ? LANG_W_TWO_LENGTHS : LANG_W_SHAPES_DIFFER;
-  lang_diag *diag = lang_error(elab, code, span, op_text(op), lang_tensor_text(elab->arena, a), lang_tensor_text(elab->arena, b));
+  lang_diag *diag =
+      lang_error(elab, code, span, op_text(op), lang_tensor_text(elab->arena, a), lang_tensor_text(elab->arena, b));
   int64_t one;
   if ((ir_dim_is_const(p, &one) && one == 1) || (ir_dim_is_const(q, &one) && one == 1)) {
     lang_note_add(elab, diag, (lang_span){0}, "size 1 does not stretch");
   }
-  if (left && right) lang_note_add(elab, diag, (lang_span){0}, "reduce one side over its own rows: x + mean(m, over = S)");
+  if (left && right)
+    lang_note_add(elab, diag, (lang_span){0}, "reduce one side over its own rows: x + mean(m, over = S)");
   lang_note_dim(elab, diag, frame->function, a->value, x->rank - from_end, "");
   lang_note_dim(elab, diag, frame->function, b->value, y->rank - from_end, "");
 }
@@ -279,8 +293,8 @@ static int axis_by_size(lang_frame *frame, const lang_tensor_value *x, const lan
     count++;
   }
   if (count == 1) return found;
-  lang_error(elab, count ? LANG_W_AMBIGUOUS_AXIS : LANG_W_NO_AXIS, expr ? expr->span : x->span, ir_dim_print(elab->arena, dim),
-             lang_tensor_text(elab->arena, x));
+  lang_error(elab, count ? LANG_W_AMBIGUOUS_AXIS : LANG_W_NO_AXIS, expr ? expr->span : x->span,
+             ir_dim_print(elab->arena, dim), lang_tensor_text(elab->arena, x));
   return -1;
 }
 
@@ -296,7 +310,7 @@ int lang_axis(lang_frame *frame, const lang_tensor_value *x, const lang_expr *ex
   if (!is_literal(expr) && value.i >= 0) return axis_by_size(frame, x, expr, ir_dim_const(elab->module->dims, value.i));
   int64_t axis = value.i < 0 ? value.i + rank : value.i;
   if (axis >= 0 && axis < rank) return (int)axis;
-  lang_error(elab, LANG_W_NO_AXIS, expr ? expr->span : x->span, weir_arena_printf(elab->arena, "axis %" PRId64, value.i),
-             lang_tensor_text(elab->arena, x));
+  lang_error(elab, LANG_W_NO_AXIS, expr ? expr->span : x->span,
+             weir_arena_printf(elab->arena, "axis %" PRId64, value.i), lang_tensor_text(elab->arena, x));
   return -1;
 }

@@ -1,5 +1,6 @@
-// Patterns over dotted paths. A segment of the pattern is a glob over one segment of the path, then one number for each bracket; `**` is any
-// number of segments. Matching backtracks with a bounded number of steps: a pattern that needs more matches nothing.
+// Patterns over dotted paths. A segment of the pattern is a glob over one segment of the path, then one number for each
+// bracket; `**` is any number of segments. Matching backtracks with a bounded number of steps: a pattern that needs
+// more matches nothing.
 #include <string.h>
 
 #include "compiler/lang/elab_impl.h"
@@ -7,7 +8,7 @@
 enum { MATCH_STEPS = 100 * 1000 };
 
 typedef struct {
-  weir_arena *arena;        // null: captures are not wanted
+  weir_arena *arena;  // null: captures are not wanted
   lang_captures *captures;
   int steps;
 } matcher;
@@ -19,7 +20,8 @@ typedef struct {
 
 static saved save(const matcher *m) {
   if (!m->captures) return (saved){0};
-  return (saved){m->captures->names.count, m->captures->values.count, m->captures->alternatives.count, m->captures->rest};
+  return (saved){m->captures->names.count, m->captures->values.count, m->captures->alternatives.count,
+                 m->captures->rest};
 }
 
 static void restore(matcher *m, saved s) {
@@ -61,11 +63,13 @@ static void capture_alternative(matcher *m, int which, int of) {
 static bool match_atoms(matcher *m, const lang_pattern *p, int segment, int atom, const char *path, const char *end) {
   const lang_atoms *atoms = &p->segments.data[segment].atoms;
   if (--m->steps < 0) return false;
-  if (atom == atoms->count || is_bracket(atoms->data[atom].kind)) return path == end && match_brackets(m, p, segment, atom, end);
+  if (atom == atoms->count || is_bracket(atoms->data[atom].kind))
+    return path == end && match_brackets(m, p, segment, atom, end);
   const lang_atom *a = &atoms->data[atom];
   if (a->kind == LANG_ATOM_NAME) {
     size_t length = strlen(a->name);
-    return (size_t)(end - path) >= length && !memcmp(path, a->name, length) && match_atoms(m, p, segment, atom + 1, path + length, end);
+    return (size_t)(end - path) >= length && !memcmp(path, a->name, length) &&
+           match_atoms(m, p, segment, atom + 1, path + length, end);
   }
   if (a->kind == LANG_ATOM_STAR) {
     for (const char *at = path; at <= end; at++) {
@@ -163,13 +167,27 @@ bool lang_pattern_weight(const lang_pattern *pattern, const lang_slot *slot, con
 
 static void atom_text(lang_buffer *b, const lang_atom *a) {
   switch (a->kind) {
-    case LANG_ATOM_NAME: lang_buffer_add(b, "%s", a->name); return;
-    case LANG_ATOM_STAR: lang_buffer_add(b, "*"); return;
-    case LANG_ATOM_STARSTAR: lang_buffer_add(b, "**"); return;
-    case LANG_ATOM_ANY: lang_buffer_add(b, "[*]"); return;
-    case LANG_ATOM_CAPTURE: lang_buffer_add(b, "[%s]", a->name); return;
-    case LANG_ATOM_NUMBER: lang_buffer_add(b, "[%lld]", (long long)a->low); return;
-    case LANG_ATOM_RANGE: lang_buffer_add(b, "[%lld..%lld]", (long long)a->low, (long long)a->high); return;
+    case LANG_ATOM_NAME:
+      lang_buffer_add(b, "%s", a->name);
+      return;
+    case LANG_ATOM_STAR:
+      lang_buffer_add(b, "*");
+      return;
+    case LANG_ATOM_STARSTAR:
+      lang_buffer_add(b, "**");
+      return;
+    case LANG_ATOM_ANY:
+      lang_buffer_add(b, "[*]");
+      return;
+    case LANG_ATOM_CAPTURE:
+      lang_buffer_add(b, "[%s]", a->name);
+      return;
+    case LANG_ATOM_NUMBER:
+      lang_buffer_add(b, "[%lld]", (long long)a->low);
+      return;
+    case LANG_ATOM_RANGE:
+      lang_buffer_add(b, "[%lld..%lld]", (long long)a->low, (long long)a->high);
+      return;
     case LANG_ATOM_ALTERNATIVES:
       for (int i = 0; i < a->names.count; i++) lang_buffer_add(b, "%s%s", i ? "," : "{", a->names.data[i].text);
       lang_buffer_add(b, "}");
@@ -181,7 +199,8 @@ const char *lang_pattern_text(weir_arena *arena, const lang_pattern *pattern) {
   lang_buffer b = {.arena = arena};
   for (int i = 0; i < pattern->segments.count; i++) {
     if (i) lang_buffer_add(&b, ".");
-    for (int k = 0; k < pattern->segments.data[i].atoms.count; k++) atom_text(&b, &pattern->segments.data[i].atoms.data[k]);
+    for (int k = 0; k < pattern->segments.data[i].atoms.count; k++)
+      atom_text(&b, &pattern->segments.data[i].atoms.data[k]);
   }
   return b.data ? b.data : "";
 }

@@ -1,4 +1,5 @@
-// Model against checkpoint: every parameter resolved through a bind, and all that is missing, unexpected or mis-shaped in one list.
+// Model against checkpoint: every parameter resolved through a bind, and all that is missing, unexpected or mis-shaped
+// in one list.
 #include <inttypes.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@ typedef struct {
   const lang_graph_bind *bind;
   weir_arena *arena;
   const lang_tensor **sorted;
-  bool *used;               // of the sorted ones
+  bool *used;  // of the sorted ones
   int count;
   lang_bind_report *report;
 } checker;
@@ -29,7 +30,8 @@ static int find(const checker *c, const char *name) {
   return -1;
 }
 
-static void problem(checker *c, lang_problem_kind kind, const char *path, const char *name, bool initial, const char *message) {
+static void problem(checker *c, lang_problem_kind kind, const char *path, const char *name, bool initial,
+                    const char *message) {
   lang_problem p = {kind, path, name, message, initial};
   WEIR_PUSH(c->arena, c->report->problems, c->report->problem_count, c->report->problem_capacity, p);
 }
@@ -40,8 +42,10 @@ static const char *dims_text(weir_arena *arena, int rank, const int64_t *dims) {
   return weir_arena_printf(arena, "%s]", text);
 }
 
-// The dims of a source. |*out_missing| is the first name that the checkpoint lacks, |*out_wrong| says what does not fit.
-static bool source_dims(checker *c, const lang_tensor_source *s, lang_tensor *out, const char **out_missing, const char **out_wrong) {
+// The dims of a source. |*out_missing| is the first name that the checkpoint lacks, |*out_wrong| says what does not
+// fit.
+static bool source_dims(checker *c, const lang_tensor_source *s, lang_tensor *out, const char **out_missing,
+                        const char **out_wrong) {
   if (s->kind == LANG_SOURCE_TENSOR) {
     int at = find(c, s->name);
     if (at < 0) {
@@ -67,11 +71,13 @@ static bool source_dims(checker *c, const lang_tensor_source *s, lang_tensor *ou
       return out->rank >= 1 && s->heads <= INT64_MAX / 2 && out->dims[0] % (2 * s->heads) == 0;
     case LANG_SOURCE_SLICE:
       if (s->axis >= out->rank) return false;
-      *out_wrong = weir_arena_printf(c->arena, "%" PRId64 "..%" PRId64 " is not within axis %d", s->start, s->stop, s->axis);
+      *out_wrong =
+          weir_arena_printf(c->arena, "%" PRId64 "..%" PRId64 " is not within axis %d", s->start, s->stop, s->axis);
       if (s->stop > out->dims[s->axis]) return false;
       out->dims[s->axis] = s->stop - s->start;
       return true;
-    default: break;
+    default:
+      break;
   }
   for (int i = 1; i < s->part_count; i++) {
     lang_tensor part;
@@ -106,12 +112,14 @@ static void check_weight(checker *c, int index) {
   const char *missing = NULL, *wrong = NULL;
   lang_tensor tensor;
   // A tie may be in the file under any of its paths.
-  for (int i = 0; source && i < weight->alias_count && source->kind == LANG_SOURCE_TENSOR && find(c, source->name) < 0; i++) {
+  for (int i = 0; source && i < weight->alias_count && source->kind == LANG_SOURCE_TENSOR && find(c, source->name) < 0;
+       i++) {
     const lang_tensor_source *other = lang_bind_resolve(c->bind, c->arena, weight->aliases[i]);
     if (other && other->kind == LANG_SOURCE_TENSOR && find(c, other->name) >= 0) source = other;
   }
   if (!source) {
-    problem(c, LANG_PROBLEM_MISSING, weight->path, "", weight->init != NULL, weir_arena_printf(c->arena, "%s: its bind line gives no name", weight->path));
+    problem(c, LANG_PROBLEM_MISSING, weight->path, "", weight->init != NULL,
+            weir_arena_printf(c->arena, "%s: its bind line gives no name", weight->path));
     return;
   }
   bool ok = source_dims(c, source, &tensor, &missing, &wrong);
@@ -125,25 +133,33 @@ static void check_weight(checker *c, int index) {
     problem(c, LANG_PROBLEM_MISSING, weight->path, name, weight->init != NULL,
             weir_arena_printf(c->arena, "%s: the checkpoint has no tensor %s", weight->path, name));
   } else {
-    const char *why = ok ? weir_arena_printf(c->arena, "it has %s", dims_text(c->arena, tensor.rank, tensor.dims)) : wrong;
+    const char *why =
+        ok ? weir_arena_printf(c->arena, "it has %s", dims_text(c->arena, tensor.rank, tensor.dims)) : wrong;
     problem(c, LANG_PROBLEM_SHAPE, weight->path, name, false,
-            weir_arena_printf(c->arena, "%s is %s; %s: %s", weight->path, ir_type_print(c->arena, &weight->type), name, why));
+            weir_arena_printf(c->arena, "%s is %s; %s: %s", weight->path, ir_type_print(c->arena, &weight->type), name,
+                              why));
   }
 }
 
-void lang_check_bind(const lang_graph *graph, const lang_graph_bind *bind, weir_arena *arena, const lang_tensor *tensors, int tensor_count,
-                     lang_bind_report *out_report) {
+void lang_check_bind(const lang_graph *graph, const lang_graph_bind *bind, weir_arena *arena,
+                     const lang_tensor *tensors, int tensor_count, lang_bind_report *out_report) {
   *out_report = (lang_bind_report){0};
   out_report->sources = WEIR_NEW_ARRAY(arena, const lang_tensor_source *, graph->weight_count + 1);
-  checker c = {graph, bind, arena, WEIR_NEW_ARRAY(arena, const lang_tensor *, tensor_count + 1),
-               WEIR_NEW_ARRAY(arena, bool, tensor_count + 1), tensor_count, out_report};
+  checker c = {graph,
+               bind,
+               arena,
+               WEIR_NEW_ARRAY(arena, const lang_tensor *, tensor_count + 1),
+               WEIR_NEW_ARRAY(arena, bool, tensor_count + 1),
+               tensor_count,
+               out_report};
   for (int i = 0; i < tensor_count; i++) c.sorted[i] = &tensors[i];
   if (tensor_count) qsort(c.sorted, (size_t)tensor_count, sizeof *c.sorted, by_name);
   for (int i = 0; i < graph->weight_count; i++) check_weight(&c, i);
   for (int i = 0; i < tensor_count; i++) {
     const char *name = c.sorted[i]->name;
     if (c.used[i] || lang_bind_ignores(bind, name)) continue;
-    problem(&c, LANG_PROBLEM_UNEXPECTED, NULL, name, false, weir_arena_printf(arena, "nothing in the model takes the tensor %s", name));
+    problem(&c, LANG_PROBLEM_UNEXPECTED, NULL, name, false,
+            weir_arena_printf(arena, "nothing in the model takes the tensor %s", name));
   }
 }
 

@@ -1,5 +1,5 @@
-// Plans, and the sections that have no meaning yet. A plan is settings as data: the elaborator checks their names, forms and patterns; what
-// they mean is the planner's matter.
+// Plans, and the sections that have no meaning yet. A plan is settings as data: the elaborator checks their names,
+// forms and patterns; what they mean is the planner's matter.
 #include <string.h>
 
 #include "compiler/lang/elab_impl.h"
@@ -10,13 +10,15 @@ static const struct {
   form form;
   bool later;
 } settings[] = {
-    {"target", FORM_SET, false},   {"float", FORM_SET, false},        {"store", FORM_SELECT, false},  {"quantize", FORM_SELECT, true},
-    {"prune", FORM_SELECT, true},  {"activations", FORM_SELECT, true}, {"cache", FORM_SELECT, true},   {"factor", FORM_SELECT, true},
-    {"parallel", FORM_SET, true},  {"freeze", FORM_SELECT, true},
+    {"target", FORM_SET, false},     {"float", FORM_SET, false},    {"store", FORM_SELECT, false},
+    {"quantize", FORM_SELECT, true}, {"prune", FORM_SELECT, true},  {"activations", FORM_SELECT, true},
+    {"cache", FORM_SELECT, true},    {"factor", FORM_SELECT, true}, {"parallel", FORM_SET, true},
+    {"freeze", FORM_SELECT, true},
 };
 enum { SETTING_COUNT = sizeof settings / sizeof *settings };
 
-static const char *const stores[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
+static const char *const stores[] = {"f32",  "f16",  "bf16", "q8_0", "q4_0", "q4_1",
+                                     "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
 static const char *const floats[] = {"f32", "f16", "bf16", "f64"};
 static const char *const targets[] = {"cpu", "cuda"};
 
@@ -67,7 +69,8 @@ static void check_target(lang_elab *elab, const lang_file *file, const lang_name
   const lang_symbol *symbol = lang_program_find(elab->program, file, target->text);
   if (symbol && symbol->item->kind == LANG_ITEM_MODEL) return;
   for (int i = 0; i < elab->program->symbol_count; i++) {
-    if (elab->program->symbols[i].item->kind == LANG_ITEM_MODEL) LANG_PUSH(elab->arena, &names, elab->program->symbols[i].name);
+    if (elab->program->symbols[i].item->kind == LANG_ITEM_MODEL)
+      LANG_PUSH(elab->arena, &names, elab->program->symbols[i].name);
   }
   lang_diag *diag = lang_error(elab, LANG_W_UNKNOWN_MODEL, target->span, target->text);
   lang_suggest(elab, diag, target->text, names.data, names.count);
@@ -133,7 +136,8 @@ static bool value_of(lang_frame *frame, const lang_expr *expr, lang_setting_valu
     out->text = expr->name;
     return true;
   }
-  if (expr->kind != LANG_EXPR_ERROR) lang_error(frame->elab, LANG_W_SETTING_VALUE, expr->span, "a number, a string, a name or a call of them");
+  if (expr->kind != LANG_EXPR_ERROR)
+    lang_error(frame->elab, LANG_W_SETTING_VALUE, expr->span, "a number, a string, a name or a call of them");
   return false;
 }
 
@@ -162,8 +166,8 @@ static void check_patterns(lang_elab *elab, const lang_plan_line *line) {
       found = lang_pattern_weight(&line->patterns.data[i], elab->slots.data[k], &path);
     }
     if (found) continue;
-    lang_error(elab, LANG_W_PATTERN_NO_MATCH, line->patterns.data[i].span, lang_pattern_text(elab->arena, &line->patterns.data[i]),
-               elab->graph->name);
+    lang_error(elab, LANG_W_PATTERN_NO_MATCH, line->patterns.data[i].span,
+               lang_pattern_text(elab->arena, &line->patterns.data[i]), elab->graph->name);
   }
 }
 
@@ -192,7 +196,8 @@ void lang_sections_evaluate(lang_elab *elab) {
   for (int i = 0; i < program->symbol_count; i++) {
     const lang_symbol *symbol = &program->symbols[i];
     const lang_item *item = symbol->item;
-    if (item->kind == LANG_ITEM_BIND && !strcmp(item->bind.target.text, elab->graph->name)) lang_bind_evaluate(elab, symbol);
+    if (item->kind == LANG_ITEM_BIND && !strcmp(item->bind.target.text, elab->graph->name))
+      lang_bind_evaluate(elab, symbol);
     bool plan = item->kind == LANG_ITEM_SECTION && item->section.kind == LANG_SECTION_PLAN;
     if (plan && !strcmp(item->section.target.text, elab->graph->name)) evaluate_plan(elab, symbol);
   }

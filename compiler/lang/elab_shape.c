@@ -1,5 +1,6 @@
-// Reshape and indexing: the two forms of syntax that change shapes, and what they may do to a dim with a role. `as` keeps every seq and
-// batch dim in its place; an index or a slice along a seq must be proved in range and is refused where the seq grows.
+// Reshape and indexing: the two forms of syntax that change shapes, and what they may do to a dim with a role. `as`
+// keeps every seq and batch dim in its place; an index or a slice along a seq must be proved in range and is refused
+// where the seq grows.
 #include <inttypes.h>
 #include <string.h>
 
@@ -64,10 +65,12 @@ static bool same_count(lang_frame *frame, const lang_tensor_value *x, const ir_t
     return false;
   }
   if (lang_dim_equal(elab->module->dims, before, after)) return true;
-  lang_diag *diag = lang_error(elab, LANG_W_RESHAPE_COUNT, span, lang_tensor_text(elab->arena, x), ir_dim_print(elab->arena, before),
-                               shape_text(elab->arena, to), ir_dim_print(elab->arena, after));
+  lang_diag *diag =
+      lang_error(elab, LANG_W_RESHAPE_COUNT, span, lang_tensor_text(elab->arena, x), ir_dim_print(elab->arena, before),
+                 shape_text(elab->arena, to), ir_dim_print(elab->arena, after));
   const char *text = ir_dim_print(elab->arena, after);
-  if (strpbrk(text, "/%")) lang_note_add(elab, diag, (lang_span){0}, "`/` is floor: `where T %% 2 == 0` at the dim says that nothing is lost");
+  if (strpbrk(text, "/%"))
+    lang_note_add(elab, diag, (lang_span){0}, "`/` is floor: `where T %% 2 == 0` at the dim says that nothing is lost");
   for (int i = x->value->type.rank - 1; i >= 0; i--) {
     if (i < to->rank && !lang_dim_equal(elab->module->dims, x->value->type.dims[i], to->dims[i])) {
       lang_note_dim(elab, diag, frame->function, x->value, i, "");
@@ -80,13 +83,15 @@ static bool same_count(lang_frame *frame, const lang_tensor_value *x, const ir_t
 lang_value lang_reshape(lang_frame *frame, const lang_expr *expr) {
   lang_elab *elab = frame->elab;
   lang_value base = lang_eval(frame, expr->reshape.base);
-  lang_type type = {.kind = LANG_TYPE_TENSOR, .span = expr->span, .name = {"f32", expr->span}, .subs = expr->reshape.subs};
+  lang_type type = {
+      .kind = LANG_TYPE_TENSOR, .span = expr->span, .name = {"f32", expr->span}, .subs = expr->reshape.subs};
   lang_tensor_type to;
   const char *labels[IR_MAX_RANK] = {NULL};
   bool resolved = lang_type_resolve(frame, &type, false, &to, labels);
   if (lang_value_void(base)) return base;
   if (base.kind != LANG_V_TENSOR) {
-    lang_error(elab, LANG_W_WANTS_TENSOR, expr->reshape.base->span, "what is reshaped", lang_value_describe(elab->arena, base));
+    lang_error(elab, LANG_W_WANTS_TENSOR, expr->reshape.base->span, "what is reshaped",
+               lang_value_describe(elab->arena, base));
     return lang_value_error();
   }
   if (!resolved) return lang_value_error();
@@ -182,14 +187,16 @@ static lang_value apply_pick(lang_frame *frame, lang_tensor_value *x, int axis, 
   ir_dim_table *dims = elab->module->dims;
   ir_dim dim = x->value->type.dims[axis];
   lang_axis_rule(frame, x, axis, "an index", span);
-  if (lang_dim_decide(dims, LANG_OP_LE, p->start, p->stop) != 1 || lang_dim_decide(dims, LANG_OP_LE, p->stop, dim) != 1) {
+  if (lang_dim_decide(dims, LANG_OP_LE, p->start, p->stop) != 1 ||
+      lang_dim_decide(dims, LANG_OP_LE, p->stop, dim) != 1) {
     lang_diag *diag = lang_error(elab, LANG_W_INDEX_RANGE, span, lang_span_text(elab, span),
                                  weir_arena_printf(elab->arena, "dim %s", ir_dim_print(elab->arena, dim)));
     const ir_symbol *seq = lang_dim_seq(dim, dims);
     if (seq) lang_note_add(elab, diag, (lang_span){0}, "%s may be as short as %" PRId64, seq->name, seq->lo);
     return lang_value_error();
   }
-  ir_attr attrs[3] = {ir_attr_int(IR_ATTR_axis, axis), ir_attr_dim(IR_ATTR_start, p->start), ir_attr_dim(IR_ATTR_stop, p->stop)};
+  ir_attr attrs[3] = {ir_attr_int(IR_ATTR_axis, axis), ir_attr_dim(IR_ATTR_start, p->start),
+                      ir_attr_dim(IR_ATTR_stop, p->stop)};
   lang_value v = lang_build(frame, IR_OP_slice, &x, 1, attrs, 3, span);
   if (v.kind == LANG_V_TENSOR) memcpy(v.tensor->labels, x->labels, sizeof x->labels);
   return v;

@@ -1,5 +1,5 @@
-// Declarations of params and states: the slots of an instance, their types and initial values. All is known while laying out: dims are
-// numbers; only the rows of a state come with the step that appends them.
+// Declarations of params and states: the slots of an instance, their types and initial values. All is known while
+// laying out: dims are numbers; only the rows of a state come with the step that appends them.
 #include <string.h>
 
 #include "compiler/lang/elab_impl.h"
@@ -91,7 +91,8 @@ static bool resolve_type(lang_frame *frame, lang_slot *slot, const lang_type *ty
   }
   int errors = elab->diags->error_count;
   if (!lang_type_resolve(frame, type, false, &resolved, NULL)) {
-    if (errors == elab->diags->error_count && !elab->exhausted) lang_error(elab, LANG_W_MEMBER_LATER, type->span, slot->path);
+    if (errors == elab->diags->error_count && !elab->exhausted)
+      lang_error(elab, LANG_W_MEMBER_LATER, type->span, slot->path);
     return false;
   }
   slot->type = type;
@@ -121,7 +122,8 @@ static void add_weight(lang_elab *elab, lang_slot *slot) {
 }
 
 static bool over_is_window(const lang_expr *over) {
-  return over->kind == LANG_EXPR_CALL && over->call.callee->kind == LANG_EXPR_NAME && !strcmp(over->call.callee->name, "last");
+  return over->kind == LANG_EXPR_CALL && over->call.callee->kind == LANG_EXPR_NAME &&
+         !strcmp(over->call.callee->name, "last");
 }
 
 static void declare(lang_frame *frame, const lang_stmt *stmt, const lang_path *path) {

@@ -1,6 +1,7 @@
-// States: reading, appending, writing. In an entry a state starts empty and is dropped: rows appended are the rows themselves, a fixed shape
-// begins with its initial value, and the graph function has no state parameters. In a step the rows before this call are a parameter
-// over T.past, appending gives T.past + T rows, and the new value is a result.
+// States: reading, appending, writing. In an entry a state starts empty and is dropped: rows appended are the rows
+// themselves, a fixed shape begins with its initial value, and the graph function has no state parameters. In a step
+// the rows before this call are a parameter over T.past, appending gives T.past + T rows, and the new value is a
+// result.
 #include <inttypes.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ static lang_tensor_value *fixed_constant(lang_frame *frame, lang_slot *slot, lan
     lang_error(frame->elab, LANG_W_NO_INITIAL, span, slot->path);
     return NULL;
   }
-  ir_attr attrs[2] = {ir_attr_float(IR_ATTR_value, strtod(slot->init, NULL)), ir_attr_dtype(IR_ATTR_dtype, slot->dtype)};
+  ir_attr attrs[2] = {ir_attr_float(IR_ATTR_value, strtod(slot->init, NULL)),
+                      ir_attr_dtype(IR_ATTR_dtype, slot->dtype)};
   lang_value v = lang_build(frame, IR_OP_constant, NULL, 0, attrs, 2, span);
   if (v.kind == LANG_V_TENSOR && slot->rank) {
     ir_attr dims = ir_attr_dims(IR_ATTR_dims, slot->dims, slot->rank);
@@ -39,7 +41,8 @@ lang_tensor_value *lang_state_initial(lang_frame *frame, lang_slot *slot, lang_s
     if (!whole) lang_error(frame->elab, LANG_W_READ_BEFORE_APPEND, span, slot->path);
     return NULL;
   }
-  lang_tensor_value *value = frame->function->step ? fixed_param(frame, slot, use, span) : fixed_constant(frame, slot, span);
+  lang_tensor_value *value =
+      frame->function->step ? fixed_param(frame, slot, use, span) : fixed_constant(frame, slot, span);
   use = lang_slot_use(frame, slot);
   use->current = value;
   return value;
@@ -51,7 +54,8 @@ lang_tensor_value *lang_state_initial(lang_frame *frame, lang_slot *slot, lang_s
 static lang_value rows_of(lang_frame *frame, const lang_slot *slot, const lang_expr *expr) {
   const lang_args *args = &expr->call.args;
   lang_path path;
-  bool named = args->count == 2 && args->data[0].kind == LANG_ARG_POSITIONAL && args->data[1].kind == LANG_ARG_POSITIONAL;
+  bool named =
+      args->count == 2 && args->data[0].kind == LANG_ARG_POSITIONAL && args->data[1].kind == LANG_ARG_POSITIONAL;
   if (!named || !lang_expr_path(frame->elab->arena, args->data[0].value, &path)) {
     lang_error(frame->elab, LANG_W_APPEND_FORM, expr->span);
     return lang_value_error();
@@ -65,7 +69,8 @@ static lang_value rows_of(lang_frame *frame, const lang_slot *slot, const lang_e
   return lang_eval(frame, args->data[1].value);
 }
 
-static bool rows_fit(lang_frame *frame, const lang_slot *slot, const lang_tensor_value *rows, ir_dim over, lang_span span) {
+static bool rows_fit(lang_frame *frame, const lang_slot *slot, const lang_tensor_value *rows, ir_dim over,
+                     lang_span span) {
   lang_elab *elab = frame->elab;
   ir_type wanted = {.dtype = slot->dtype, .rank = slot->rank + 1};
   if (wanted.rank > IR_MAX_RANK) return false;
@@ -97,7 +102,8 @@ static ir_dim over_dim(lang_frame *frame, const lang_slot *slot, lang_span span)
   return NULL;
 }
 
-static lang_tensor_value *append_in_step(lang_frame *frame, lang_slot *slot, lang_tensor_value *rows, ir_dim over, lang_span span) {
+static lang_tensor_value *append_in_step(lang_frame *frame, lang_slot *slot, lang_tensor_value *rows, ir_dim over,
+                                         lang_span span) {
   lang_elab *elab = frame->elab;
   ir_dim_table *dims = elab->module->dims;
   const ir_symbol *symbol = ir_dim_as_symbol(over);

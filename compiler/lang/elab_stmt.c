@@ -1,5 +1,6 @@
-// Statements. A body is read twice: once to lay out its instance (declarations only, lang_layout_body), and once for each graph function
-// that it becomes (lang_run_body). `for` and `if` are decided here and leave nothing behind in the graph.
+// Statements. A body is read twice: once to lay out its instance (declarations only, lang_layout_body), and once for
+// each graph function that it becomes (lang_run_body). `for` and `if` are decided here and leave nothing behind in the
+// graph.
 #include <inttypes.h>
 #include <string.h>
 
@@ -31,7 +32,8 @@ int64_t lang_iterations(lang_frame *frame, lang_value value, lang_span span) {
     return count < 0 ? 0 : count;
   }
   bool size = value.kind == LANG_V_RANGE || value.kind == LANG_V_DIM;
-  lang_error(frame->elab, size ? LANG_W_RUN_TIME_LOOP : LANG_W_NOT_ITERABLE, span, lang_value_describe(frame->elab->arena, value));
+  lang_error(frame->elab, size ? LANG_W_RUN_TIME_LOOP : LANG_W_NOT_ITERABLE, span,
+             lang_value_describe(frame->elab->arena, value));
   return -1;
 }
 
@@ -75,7 +77,8 @@ static void declare_dims(lang_frame *frame, const lang_dim *dim) {
         value = lang_value_error();
       }
     } else if (frame->self->model) {
-      value = lang_value_of_dim(ir_dim_symbol(elab->module->dims, lang_dim_declare(frame, name->text, dim, name->span)));
+      value =
+          lang_value_of_dim(ir_dim_symbol(elab->module->dims, lang_dim_declare(frame, name->text, dim, name->span)));
     } else {
       lang_error(elab, LANG_W_DIM_IN_BLOCK, name->span, name->text);
       value = lang_value_error();
@@ -94,7 +97,8 @@ static void declare_members(lang_frame *frame, const lang_stmt *stmt) {
     space->has_value = true;
     space->value = value;
     const char *prefix = frame->self->path;
-    lang_place(frame->elab, value, *prefix ? weir_arena_printf(frame->elab->arena, "%s.%s", prefix, path->text) : path->text,
+    lang_place(frame->elab, value,
+               *prefix ? weir_arena_printf(frame->elab->arena, "%s.%s", prefix, path->text) : path->text,
                stmt->member.value->span);
     bool member = value.kind == LANG_V_INSTANCE || value.kind == LANG_V_LIST;
     if (!member) space->value = lang_value_error();
@@ -118,11 +122,19 @@ void lang_layout_body(lang_frame *frame, const lang_body *body) {
     const lang_stmt *stmt = body->stmts.data[i];
     bool decided;
     switch (stmt->kind) {
-      case LANG_STMT_LET: lang_let_run(frame, &stmt->let, frame->scope); break;
-      case LANG_STMT_DIM: declare_dims(frame, &stmt->dim); break;
+      case LANG_STMT_LET:
+        lang_let_run(frame, &stmt->let, frame->scope);
+        break;
+      case LANG_STMT_DIM:
+        declare_dims(frame, &stmt->dim);
+        break;
       case LANG_STMT_PARAM:
-      case LANG_STMT_STATE: lang_slots_declare(frame, stmt); break;
-      case LANG_STMT_MEMBER: declare_members(frame, stmt); break;
+      case LANG_STMT_STATE:
+        lang_slots_declare(frame, stmt);
+        break;
+      case LANG_STMT_MEMBER:
+        declare_members(frame, stmt);
+        break;
       case LANG_STMT_IF: {
         const lang_body *arm = chosen_arm(frame, stmt, &decided);
         frame->arms++;
@@ -130,7 +142,8 @@ void lang_layout_body(lang_frame *frame, const lang_body *body) {
         frame->arms--;
         break;
       }
-      default: break;
+      default:
+        break;
     }
   }
   lang_leave(frame->elab);
@@ -191,7 +204,8 @@ static void assign_one(lang_frame *frame, const lang_target *target, lang_value 
 }
 
 static bool is_append(const lang_expr *expr) {
-  return expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME && !strcmp(expr->call.callee->name, "append");
+  return expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME &&
+         !strcmp(expr->call.callee->name, "append");
 }
 
 static void poison_target(lang_frame *frame, const lang_target *target) {
@@ -199,7 +213,8 @@ static void poison_target(lang_frame *frame, const lang_target *target) {
   lang_binding *bound = lang_scope_find(frame->scope, target->path.text);
   if (bound && bound->kind == LANG_BINDING_LOCAL) bound->value = lang_value_error();
   if (!bound) {
-    lang_scope_add(frame->elab->arena, frame->locals, target->path.text, lang_value_error(), LANG_BINDING_LOCAL, target->span);
+    lang_scope_add(frame->elab->arena, frame->locals, target->path.text, lang_value_error(), LANG_BINDING_LOCAL,
+                   target->span);
   }
 }
 
@@ -226,7 +241,8 @@ static void assign(lang_frame *frame, const lang_stmt *stmt) {
     for (int i = 0; i < targets->count; i++) assign_one(frame, &targets->data[i], parts[i], values->data[i]->span);
     return;
   }
-  lang_value whole = values->count == 1 ? parts[0] : lang_value_list(frame->elab->arena, LANG_V_TUPLE, parts, values->count);
+  lang_value whole =
+      values->count == 1 ? parts[0] : lang_value_list(frame->elab->arena, LANG_V_TUPLE, parts, values->count);
   if (!lang_unpack(frame, whole, targets->count, parts, span)) {
     for (int i = 0; i < targets->count; i++) parts[i] = lang_value_error();
   }
@@ -300,7 +316,7 @@ static void run_return(lang_frame *frame, const lang_stmt *stmt) {
     parts[i] = lang_eval(frame, values->data[i]);
     failed = failed || lang_value_void(parts[i]);
   }
-  frame->result = failed             ? lang_value_error()
+  frame->result = failed               ? lang_value_error()
                   : values->count == 1 ? parts[0]
                                        : lang_value_list(frame->elab->arena, LANG_V_TUPLE, parts, values->count);
   frame->result_span = lang_span_join(values->data[0]->span, values->data[values->count - 1]->span);
@@ -319,11 +335,21 @@ static void run_stmt(lang_frame *frame, const lang_stmt *stmt) {
     case LANG_STMT_DIM:
       if (frame->self && !lang_scope_find(frame->scope, stmt->dim.names.data[0].text)) declare_dims(frame, &stmt->dim);
       break;
-    case LANG_STMT_ASSIGN: assign(frame, stmt); break;
-    case LANG_STMT_CALL: lang_eval(frame, stmt->call.call); break;
-    case LANG_STMT_RETURN: run_return(frame, stmt); break;
-    case LANG_STMT_FOR: run_for(frame, stmt); break;
-    case LANG_STMT_IF: run_if(frame, stmt); break;
+    case LANG_STMT_ASSIGN:
+      assign(frame, stmt);
+      break;
+    case LANG_STMT_CALL:
+      lang_eval(frame, stmt->call.call);
+      break;
+    case LANG_STMT_RETURN:
+      run_return(frame, stmt);
+      break;
+    case LANG_STMT_FOR:
+      run_for(frame, stmt);
+      break;
+    case LANG_STMT_IF:
+      run_if(frame, stmt);
+      break;
     case LANG_STMT_SCAN:
       lang_error(frame->elab, LANG_W_LATER_SCAN, stmt->span);
       poison_body(frame, &stmt->scan.body);
@@ -336,12 +362,14 @@ static void run_stmt(lang_frame *frame, const lang_stmt *stmt) {
     case LANG_STMT_FN:
     case LANG_STMT_PARAM:
     case LANG_STMT_STATE:
-    case LANG_STMT_MEMBER: break;
+    case LANG_STMT_MEMBER:
+      break;
   }
 }
 
 void lang_run_body(lang_frame *frame, const lang_body *body) {
   if (!lang_enter(frame->elab, body->span)) return;
-  for (int i = 0; i < body->stmts.count && !frame->returned && !frame->elab->exhausted; i++) run_stmt(frame, body->stmts.data[i]);
+  for (int i = 0; i < body->stmts.count && !frame->returned && !frame->elab->exhausted; i++)
+    run_stmt(frame, body->stmts.data[i]);
   lang_leave(frame->elab);
 }

@@ -1,7 +1,8 @@
 // Declared types: what a signature says about its arguments and results, and the fit of build-time values.
 //
-// A name alone in a tensor type is a build-time parameter, a declared dim or a new dim that the argument fixes; `...` is any leading dims,
-// kept in the callee's scope under that name as a list. Binding goes over all parameters first, so that `f[2 * N]` may stand before `f[N]`.
+// A name alone in a tensor type is a build-time parameter, a declared dim or a new dim that the argument fixes; `...`
+// is any leading dims, kept in the callee's scope under that name as a list. Binding goes over all parameters first, so
+// that `f[2 * N]` may stand before `f[N]`.
 #include <inttypes.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ const char *lang_tensor_text(weir_arena *arena, const lang_tensor_value *tensor)
 static const char *type_text(weir_arena *arena, const lang_tensor_type *t) {
   const char *text = weir_arena_printf(arena, "%s[", t->is_f ? "f" : ir_dtype_name(t->type.dtype));
   for (int i = 0; i < t->type.rank; i++) {
-    text = weir_arena_printf(arena, "%s%s%s", text, i ? ", " : "", t->type.dims[i] ? ir_dim_print(arena, t->type.dims[i]) : "_");
+    text = weir_arena_printf(arena, "%s%s%s", text, i ? ", " : "",
+                             t->type.dims[i] ? ir_dim_print(arena, t->type.dims[i]) : "_");
   }
   return weir_arena_printf(arena, "%s]", text);
 }
@@ -79,7 +81,8 @@ static void bind_open(lang_frame *callee, const lang_sub *sub, const lang_dim *d
     lang_diag *diag = lang_error(callee->elab, LANG_W_ROLE_MISMATCH, sub->span, ir_dim_print(callee->elab->arena, dim),
                                  role_name(got), name, role_name(wanted));
     if (wanted == IR_ROLE_PLAIN) {
-      lang_note_add(callee->elab, diag, (lang_span){0}, "`dim %s: %s;` in this file would say so", name, role_name(got));
+      lang_note_add(callee->elab, diag, (lang_span){0}, "`dim %s: %s;` in this file would say so", name,
+                    role_name(got));
     }
   }
   lang_scope_add(callee->elab->arena, callee->scope, name, lang_value_of_dim(dim), LANG_BINDING_CONST, sub->span);
@@ -89,8 +92,8 @@ static void bind_ellipsis(lang_frame *callee, const ir_type *actual, int count, 
   if (lang_scope_here(callee->scope, "...")) return;
   lang_value items[IR_MAX_RANK];
   for (int i = 0; i < count; i++) items[i] = lang_value_of_dim(actual->dims[i]);
-  lang_scope_add(callee->elab->arena, callee->scope, "...", lang_value_list(callee->elab->arena, LANG_V_LIST, items, count),
-                 LANG_BINDING_CONST, span);
+  lang_scope_add(callee->elab->arena, callee->scope, "...",
+                 lang_value_list(callee->elab->arena, LANG_V_LIST, items, count), LANG_BINDING_CONST, span);
 }
 
 void lang_type_bind(lang_frame *callee, const lang_type *type, const ir_type *actual) {
@@ -108,7 +111,8 @@ void lang_type_bind(lang_frame *callee, const lang_type *type, const ir_type *ac
 
 // ---- types whose names are bound
 
-static bool add_dim(lang_frame *frame, lang_tensor_type *out, ir_dim dim, const char *label, const char **labels, lang_span span) {
+static bool add_dim(lang_frame *frame, lang_tensor_type *out, ir_dim dim, const char *label, const char **labels,
+                    lang_span span) {
   if (out->type.rank == IR_MAX_RANK) {
     lang_error(frame->elab, LANG_W_RANK, span, weir_arena_printf(frame->elab->arena, "%d", IR_MAX_RANK));
     return false;
@@ -132,7 +136,8 @@ static bool add_ellipsis(lang_frame *frame, lang_tensor_type *out, const char **
   return true;
 }
 
-static bool resolve_sub(lang_frame *frame, const lang_sub *sub, bool declares, lang_tensor_type *out, const char **labels) {
+static bool resolve_sub(lang_frame *frame, const lang_sub *sub, bool declares, lang_tensor_type *out,
+                        const char **labels) {
   if (sub->kind == LANG_SUB_ELLIPSIS) return add_ellipsis(frame, out, labels, sub->span);
   if (sub->kind != LANG_SUB_INDEX) {
     lang_error(frame->elab, LANG_W_BAD_DIM, sub->span, "a range");
@@ -150,7 +155,8 @@ static bool resolve_sub(lang_frame *frame, const lang_sub *sub, bool declares, l
   return dim && add_dim(frame, out, dim, label, labels, sub->span);
 }
 
-bool lang_type_resolve(lang_frame *frame, const lang_type *type, bool declares, lang_tensor_type *out, const char **labels) {
+bool lang_type_resolve(lang_frame *frame, const lang_type *type, bool declares, lang_tensor_type *out,
+                       const char **labels) {
   *out = (lang_tensor_type){0};
   bool ok = lang_type_dtype(frame, type, &out->type.dtype, &out->is_f);
   for (int i = 0; i < type->subs.count; i++) ok = resolve_sub(frame, &type->subs.data[i], declares, out, labels) && ok;
@@ -164,7 +170,8 @@ static int differing_axis(ir_dim_table *dims, const ir_type *a, const ir_type *b
   return -1;
 }
 
-bool lang_type_check(lang_frame *callee, const lang_type *type, const lang_tensor_value *actual, const char *who, lang_span use) {
+bool lang_type_check(lang_frame *callee, const lang_type *type, const lang_tensor_value *actual, const char *who,
+                     lang_span use) {
   lang_elab *elab = callee->elab;
   lang_tensor_type wanted;
   if (!lang_type_resolve(callee, type, false, &wanted, NULL)) return false;
@@ -197,18 +204,27 @@ static const char *named_kind(const lang_type *type) {
 
 static bool fits(lang_value v, const char *kind) {
   switch (v.kind) {
-    case LANG_V_INT: return !strcmp(kind, "int");
-    case LANG_V_FLOAT: return !strcmp(kind, "float");
-    case LANG_V_BOOL: return !strcmp(kind, "bool");
-    case LANG_V_STRING: return !strcmp(kind, "str");
-    case LANG_V_DTYPE: return !strcmp(kind, "dtype");
-    case LANG_V_FN: return !strcmp(kind, "fn");
-    case LANG_V_INSTANCE: return !strcmp(kind, "block");
-    default: return false;
+    case LANG_V_INT:
+      return !strcmp(kind, "int");
+    case LANG_V_FLOAT:
+      return !strcmp(kind, "float");
+    case LANG_V_BOOL:
+      return !strcmp(kind, "bool");
+    case LANG_V_STRING:
+      return !strcmp(kind, "str");
+    case LANG_V_DTYPE:
+      return !strcmp(kind, "dtype");
+    case LANG_V_FN:
+      return !strcmp(kind, "fn");
+    case LANG_V_INSTANCE:
+      return !strcmp(kind, "block");
+    default:
+      return false;
   }
 }
 
-static lang_value fit_list(lang_frame *frame, lang_value value, const lang_type *type, const char *who, lang_span span) {
+static lang_value fit_list(lang_frame *frame, lang_value value, const lang_type *type, const char *who,
+                           lang_span span) {
   lang_value copy = lang_value_list(frame->elab->arena, LANG_V_LIST, value.list.items, value.list.count);
   for (int64_t i = 0; i < copy.list.count; i++) {
     copy.list.items[i] = lang_value_fit(frame, copy.list.items[i], type->element, who, span);
@@ -229,8 +245,8 @@ lang_value lang_value_fit(lang_frame *frame, lang_value value, const lang_type *
     if (fits(value, kind)) return value;
     if (value.kind == LANG_V_INT && !strcmp(kind, "float")) return lang_value_float((double)value.i);
   }
-  lang_diag *diag = lang_error(frame->elab, LANG_W_ARGUMENT_KIND, span, who, lang_value_describe(frame->elab->arena, value),
-                               lang_span_text(frame->elab, type->span));
+  lang_diag *diag = lang_error(frame->elab, LANG_W_ARGUMENT_KIND, span, who,
+                               lang_value_describe(frame->elab->arena, value), lang_span_text(frame->elab, type->span));
   lang_note_add(frame->elab, diag, type->span, "declared here");
   return lang_value_error();
 }

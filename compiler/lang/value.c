@@ -22,22 +22,38 @@ lang_value lang_value_list(weir_arena *arena, lang_value_kind kind, const lang_v
 
 const char *lang_value_describe(weir_arena *arena, lang_value v) {
   switch (v.kind) {
-    case LANG_V_ERROR: return "an error";
-    case LANG_V_LATER: return "a value of run time";
-    case LANG_V_NONE: return "nothing";
-    case LANG_V_INT: return weir_arena_printf(arena, "the integer %" PRId64, v.i);
-    case LANG_V_FLOAT: return weir_arena_printf(arena, "the number %g", v.f);
-    case LANG_V_BOOL: return v.b ? "true" : "false";
-    case LANG_V_STRING: return "a string";
-    case LANG_V_DTYPE: return "an element type";
-    case LANG_V_DIM: return weir_arena_printf(arena, "the run-time size %s", ir_dim_print(arena, v.dim));
-    case LANG_V_RANGE: return "a range";
-    case LANG_V_LIST: return "a list";
-    case LANG_V_TUPLE: return weir_arena_printf(arena, "%" PRId64 " values", v.list.count);
-    case LANG_V_FN: return "a function";
-    case LANG_V_INSTANCE: return weir_arena_printf(arena, "an instance of %s", v.instance->name);
-    case LANG_V_SPACE: return "the beginning of a dotted name";
-    case LANG_V_TENSOR: return weir_arena_printf(arena, "a tensor %s", lang_tensor_text(arena, v.tensor));
+    case LANG_V_ERROR:
+      return "an error";
+    case LANG_V_LATER:
+      return "a value of run time";
+    case LANG_V_NONE:
+      return "nothing";
+    case LANG_V_INT:
+      return weir_arena_printf(arena, "the integer %" PRId64, v.i);
+    case LANG_V_FLOAT:
+      return weir_arena_printf(arena, "the number %g", v.f);
+    case LANG_V_BOOL:
+      return v.b ? "true" : "false";
+    case LANG_V_STRING:
+      return "a string";
+    case LANG_V_DTYPE:
+      return "an element type";
+    case LANG_V_DIM:
+      return weir_arena_printf(arena, "the run-time size %s", ir_dim_print(arena, v.dim));
+    case LANG_V_RANGE:
+      return "a range";
+    case LANG_V_LIST:
+      return "a list";
+    case LANG_V_TUPLE:
+      return weir_arena_printf(arena, "%" PRId64 " values", v.list.count);
+    case LANG_V_FN:
+      return "a function";
+    case LANG_V_INSTANCE:
+      return weir_arena_printf(arena, "an instance of %s", v.instance->name);
+    case LANG_V_SPACE:
+      return "the beginning of a dotted name";
+    case LANG_V_TENSOR:
+      return weir_arena_printf(arena, "a tensor %s", lang_tensor_text(arena, v.tensor));
   }
   return "";
 }
@@ -63,15 +79,24 @@ static const char *print_float(weir_arena *arena, double f) {
 
 const char *lang_value_print(weir_arena *arena, lang_value v) {
   switch (v.kind) {
-    case LANG_V_INT: return weir_arena_printf(arena, "%" PRId64, v.i);
-    case LANG_V_FLOAT: return print_float(arena, v.f);
-    case LANG_V_STRING: return weir_arena_printf(arena, "\"%s\"", v.s);
-    case LANG_V_DTYPE: return v.dtype.is_f ? "f" : ir_dtype_name(v.dtype.type);
-    case LANG_V_DIM: return ir_dim_print(arena, v.dim);
-    case LANG_V_LIST: return print_list(arena, v);
-    case LANG_V_FN: return v.fn->decl ? v.fn->decl->name.text : lang_builtin_name(v.fn->builtin);
-    case LANG_V_INSTANCE: return v.instance->path ? v.instance->path : v.instance->name;
-    default: return lang_value_describe(arena, v);
+    case LANG_V_INT:
+      return weir_arena_printf(arena, "%" PRId64, v.i);
+    case LANG_V_FLOAT:
+      return print_float(arena, v.f);
+    case LANG_V_STRING:
+      return weir_arena_printf(arena, "\"%s\"", v.s);
+    case LANG_V_DTYPE:
+      return v.dtype.is_f ? "f" : ir_dtype_name(v.dtype.type);
+    case LANG_V_DIM:
+      return ir_dim_print(arena, v.dim);
+    case LANG_V_LIST:
+      return print_list(arena, v);
+    case LANG_V_FN:
+      return v.fn->decl ? v.fn->decl->name.text : lang_builtin_name(v.fn->builtin);
+    case LANG_V_INSTANCE:
+      return v.instance->path ? v.instance->path : v.instance->name;
+    default:
+      return lang_value_describe(arena, v);
   }
 }
 
@@ -81,17 +106,22 @@ bool lang_value_equal(lang_value a, lang_value b) {
   }
   if (a.kind != b.kind) return false;
   switch (a.kind) {
-    case LANG_V_BOOL: return a.b == b.b;
-    case LANG_V_STRING: return !strcmp(a.s, b.s);
-    case LANG_V_DTYPE: return a.dtype.type == b.dtype.type && a.dtype.is_f == b.dtype.is_f;
-    case LANG_V_DIM: return a.dim == b.dim;
+    case LANG_V_BOOL:
+      return a.b == b.b;
+    case LANG_V_STRING:
+      return !strcmp(a.s, b.s);
+    case LANG_V_DTYPE:
+      return a.dtype.type == b.dtype.type && a.dtype.is_f == b.dtype.is_f;
+    case LANG_V_DIM:
+      return a.dim == b.dim;
     case LANG_V_LIST:
       if (a.list.count != b.list.count) return false;
       for (int64_t i = 0; i < a.list.count; i++) {
         if (!lang_value_equal(a.list.items[i], b.list.items[i])) return false;
       }
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -116,8 +146,8 @@ lang_binding *lang_scope_find(lang_scope *scope, const char *name) {
   return NULL;
 }
 
-lang_binding *lang_scope_add(weir_arena *arena, lang_scope *scope, const char *name, lang_value value, lang_binding_kind kind,
-                             lang_span span) {
+lang_binding *lang_scope_add(weir_arena *arena, lang_scope *scope, const char *name, lang_value value,
+                             lang_binding_kind kind, lang_span span) {
   lang_binding binding = {name, value, kind, span};
   WEIR_PUSH(arena, scope->data, scope->count, scope->capacity, binding);
   return &scope->data[scope->count - 1];

@@ -1,8 +1,9 @@
-// Values of elaboration: what an expression is worth while the model is laid out. Build-time values are numbers, texts, lists, instances and
-// functions; tensors are values of the graph function that is being built; a run-time size is a dim. Small and passed by value.
+// Values of elaboration: what an expression is worth while the model is laid out. Build-time values are numbers, texts,
+// lists, instances and functions; tensors are values of the graph function that is being built; a run-time size is a
+// dim. Small and passed by value.
 //
-// LANG_V_ERROR stands for something already reported and spreads without a word. LANG_V_LATER stands, while an instance is laid out, for
-// what depends on arguments that are not there yet.
+// LANG_V_ERROR stands for something already reported and spreads without a word. LANG_V_LATER stands, while an instance
+// is laid out, for what depends on arguments that are not there yet.
 #ifndef WEIR_COMPILER_LANG_VALUE_H
 #define WEIR_COMPILER_LANG_VALUE_H
 
@@ -17,37 +18,37 @@ typedef struct lang_builtin lang_builtin;
 typedef enum {
   LANG_V_ERROR,
   LANG_V_LATER,
-  LANG_V_NONE,      // a call without a result
+  LANG_V_NONE,  // a call without a result
   LANG_V_INT,
   LANG_V_FLOAT,
   LANG_V_BOOL,
   LANG_V_STRING,
   LANG_V_DTYPE,
-  LANG_V_DIM,       // a run-time size; constant ones are LANG_V_INT
-  LANG_V_RANGE,     // a..b, two values: low and (exclusive) high
+  LANG_V_DIM,    // a run-time size; constant ones are LANG_V_INT
+  LANG_V_RANGE,  // a..b, two values: low and (exclusive) high
   LANG_V_LIST,
-  LANG_V_TUPLE,     // several results
+  LANG_V_TUPLE,  // several results
   LANG_V_FN,
   LANG_V_INSTANCE,
-  LANG_V_SPACE,     // the first part of dotted members: `attn` of attn.qkv
+  LANG_V_SPACE,  // the first part of dotted members: `attn` of attn.qkv
   LANG_V_TENSOR,
 } lang_value_kind;
 
 typedef struct {
-  const lang_fn *decl;          // or null: a builtin
+  const lang_fn *decl;  // or null: a builtin
   const lang_builtin *builtin;
   const lang_file *file;
-  lang_instance *self;          // whose function it is; null for one of a file
+  lang_instance *self;  // whose function it is; null for one of a file
 } lang_callable;
 
 // A tensor of the function being built, with what the role and state rules need to know about it.
 typedef struct {
   ir_value *value;
-  bool is_f;                    // declared as `f`: never mixed with the type that f happens to be
-  const ir_symbol *latest;      // where this seq grows, the value is of its last row: never combined with rows
-  const lang_slot *state;       // it is this state, by name
+  bool is_f;                        // declared as `f`: never mixed with the type that f happens to be
+  const ir_symbol *latest;          // where this seq grows, the value is of its last row: never combined with rows
+  const lang_slot *state;           // it is this state, by name
   const char *labels[IR_MAX_RANK];  // how the text calls the axes, or null: tells apart dims of equal size
-  lang_span span;               // what made it
+  lang_span span;                   // what made it
 } lang_tensor_value;
 
 typedef struct lang_value {
@@ -57,9 +58,15 @@ typedef struct lang_value {
     double f;
     bool b;
     const char *s;
-    struct { ir_dtype type; bool is_f; } dtype;
+    struct {
+      ir_dtype type;
+      bool is_f;
+    } dtype;
     ir_dim dim;
-    struct { struct lang_value *items; int64_t count; } list;  // LIST, TUPLE; RANGE: two items
+    struct {
+      struct lang_value *items;
+      int64_t count;
+    } list;  // LIST, TUPLE; RANGE: two items
     lang_callable *fn;
     lang_instance *instance;
     lang_space *space;
@@ -110,7 +117,7 @@ lang_scope *lang_scope_create(weir_arena *arena, lang_scope *parent);
 lang_binding *lang_scope_here(lang_scope *scope, const char *name);
 // In this one or those around it, or null.
 lang_binding *lang_scope_find(lang_scope *scope, const char *name);
-lang_binding *lang_scope_add(weir_arena *arena, lang_scope *scope, const char *name, lang_value value, lang_binding_kind kind,
-                             lang_span span);
+lang_binding *lang_scope_add(weir_arena *arena, lang_scope *scope, const char *name, lang_value value,
+                             lang_binding_kind kind, lang_span span);
 
 #endif

@@ -60,7 +60,8 @@ static bool add_file_identity(weir_hasher *hasher, const char *path) {
 // The C compiler that would be used, by its file: asking it for its version costs more than all the rest of the key.
 static void add_compiler(weir_arena *arena, weir_hasher *hasher) {
   const char *chosen = getenv("CC"), *path = getenv("PATH");
-  const char *names[] = {chosen && *chosen ? weir_arena_strndup(arena, chosen, strcspn(chosen, " ")) : "cc", "gcc", "clang"};
+  const char *names[] = {chosen && *chosen ? weir_arena_strndup(arena, chosen, strcspn(chosen, " ")) : "cc", "gcc",
+                         "clang"};
   weir_hasher_add_text(hasher, chosen ? chosen : "");
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     if (strchr(names[i], '/')) {
@@ -102,7 +103,8 @@ static weir_hash key_of(const plan_unit *unit, const char *const *targets, int t
   weir_hasher_add_u64(&hasher, unit->checkpoint ? 2 : request->random);
   weir_hasher_add_u64(&hasher, request->random ? request->seed : 0);
   weir_hasher_add(&hasher, unit->weights_hash.bytes, sizeof unit->weights_hash.bytes);
-  if (unit->checkpoint && unit->checkpoint->tokenizer_json) add_file_identity(&hasher, unit->checkpoint->tokenizer_json);
+  if (unit->checkpoint && unit->checkpoint->tokenizer_json)
+    add_file_identity(&hasher, unit->checkpoint->tokenizer_json);
   for (int i = 0; i < target_count; i++) weir_hasher_add_text(&hasher, targets[i]);
   weir_hasher_finish(&hasher, &key);
   return key;
@@ -120,7 +122,8 @@ static weir_status plan_line_targets(plan_unit *unit, const char ***out, int *ou
     const lang_setting_value *value = &line->values[i];
     const char *name = value->text ? value->text : "";
     if (strcmp(name, "cpu")) {
-      return weir_status_make(WEIR_CODE_UNSUPPORTED, "plan %s: target '%s' is not built by this version; cpu is", unit->plan->name, name);
+      return weir_status_make(WEIR_CODE_UNSUPPORTED, "plan %s: target '%s' is not built by this version; cpu is",
+                              unit->plan->name, name);
     }
     bool level = value->kind == LANG_SETTING_CALL && value->item_count && value->items[0].text;
     (*out)[(*out_count)++] = level ? weir_arena_printf(unit->arena, "cpu:%s", value->items[0].text) : "cpu:native";
@@ -140,7 +143,8 @@ static int by_use(const void *a, const void *b) {
   return x->used < y->used ? 1 : x->used > y->used ? -1 : 0;
 }
 
-// Keeps the 12 packages used last and all that were used within an hour: an edited model leaves one behind at every run.
+// Keeps the 12 packages used last and all that were used within an hour: an edited model leaves one behind at every
+// run.
 static void forget_old(const char *folder) {
   enum { KEPT = 12, HOUR = 3600, MOST = 1024 };
   DIR *listing = opendir(folder);
@@ -189,7 +193,8 @@ static weir_status build_locked(building *b, plan_result *result) {
   return WEIR_OK;
 }
 
-static weir_status prepare(building *b, const char *const *targets, int target_count, const char *const *defaults, plan_result *result) {
+static weir_status prepare(building *b, const char *const *targets, int target_count, const char *const *defaults,
+                           plan_result *result) {
   weir_arena *arena = b->unit.arena;
   char hex[WEIR_HASH_HEX_BYTES];
   if (!target_count && b->unit.request->plan) {

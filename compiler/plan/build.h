@@ -2,10 +2,12 @@
 //
 //   read     text and all it uses, the checkpoint (mapped, not read)
 //   front    plan, element type, bind, elaboration, passes, lowering
-//   build    C, shared objects, packed weights, tokenizer -> one package in the cache, named by a hash of everything that went in
-// Nothing here prints. Mistakes of the text are diagnostics in the list that the caller gives; then the status is INVALID_DATA and
-// |diags->error_count| is not 0. All else that is wrong with the input is a status. A failure, SIGINT (|cancel|) and a full disk leave
-// nothing half-written. Two processes that build the same package do it once. Structures live in the unit's arena.
+//   build    C, shared objects, packed weights, tokenizer -> one package in the cache, named by a hash of everything
+//   that went in
+// Nothing here prints. Mistakes of the text are diagnostics in the list that the caller gives; then the status is
+// INVALID_DATA and |diags->error_count| is not 0. All else that is wrong with the input is a status. A failure, SIGINT
+// (|cancel|) and a full disk leave nothing half-written. Two processes that build the same package do it once.
+// Structures live in the unit's arena.
 #ifndef WEIR_COMPILER_PLAN_BUILD_H
 #define WEIR_COMPILER_PLAN_BUILD_H
 
@@ -16,16 +18,16 @@
 #include "runtime/text/buffer.h"
 
 typedef struct {
-  const char *text;       // path of the .weir file
-  const char *model;      // null: its only model, or its last one
-  const char *weights;    // path of a checkpoint; null: none
-  bool random;            // weights from |seed| instead
+  const char *text;     // path of the .weir file
+  const char *model;    // null: its only model, or its last one
+  const char *weights;  // path of a checkpoint; null: none
+  bool random;          // weights from |seed| instead
   uint64_t seed;
-  const char *plan;       // name of a plan of the text, or path of a file with one; null: none
+  const char *plan;              // name of a plan of the text, or path of a file with one; null: none
   const char *const *overrides;  // "layers=2"
   int override_count;
-  const char *models_folder;     // where `use std.nn;` is looked for
-  const int *cancel;             // may be null
+  const char *models_folder;                                        // where `use std.nn;` is looked for
+  const int *cancel;                                                // may be null
   void (*progress)(void *user, const char *what, double fraction);  // fraction below 0: unknown. May be null
   void *user;
 } plan_request;
@@ -50,7 +52,8 @@ typedef struct {
 } plan_unit;
 
 // Reads the text and opens the checkpoint. |unit| is to be closed in any case; |arena| and |diags| must outlive it.
-weir_status plan_read(weir_arena *arena, const plan_request *request, lang_diags *diags, plan_unit *out_unit) WEIR_MUST_USE;
+weir_status plan_read(weir_arena *arena, const plan_request *request, lang_diags *diags,
+                      plan_unit *out_unit) WEIR_MUST_USE;
 // Elaborates, binds, runs the passes, lowers.
 weir_status plan_front(plan_unit *unit) WEIR_MUST_USE;
 void plan_close(plan_unit *unit);
@@ -58,15 +61,16 @@ void plan_close(plan_unit *unit);
 weir_storage plan_storage_of(const plan_unit *unit, const char *path);
 
 typedef struct {
-  const char *path;       // of the package, in the cache
+  const char *path;  // of the package, in the cache
   weir_hash key;
-  bool cached;            // found, not built
+  bool cached;  // found, not built
   int64_t bytes;
-  double seconds;         // of this call
-  double compile_seconds; // of the C compiler, 0 where its results were in the cache
+  double seconds;          // of this call
+  double compile_seconds;  // of the C compiler, 0 where its results were in the cache
 } plan_result;
 
-// The targets that are built where nothing says otherwise: for this machine alone, or for any recent one of its kind. Null-terminated.
+// The targets that are built where nothing says otherwise: for this machine alone, or for any recent one of its kind.
+// Null-terminated.
 const char *const *plan_targets_here(void);
 const char *const *plan_targets_anywhere(void);
 
@@ -74,8 +78,8 @@ const char *const *plan_targets_anywhere(void);
 weir_status plan_build(weir_arena *arena, const plan_request *request, const char *const *targets, int target_count,
                        const char *const *defaults, lang_diags *diags, plan_result *out_result) WEIR_MUST_USE;
 
-// The packed tokenizer of a checkpoint (GGUF metadata, or tokenizer.json beside it), from the cache if it was made before. Empty if it
-// has none. UNSUPPORTED, INVALID_DATA as in runtime/text/tokenizer.h.
+// The packed tokenizer of a checkpoint (GGUF metadata, or tokenizer.json beside it), from the cache if it was made
+// before. Empty if it has none. UNSUPPORTED, INVALID_DATA as in runtime/text/tokenizer.h.
 weir_status plan_tokenizer(import_checkpoint *checkpoint, text_buffer *out_blob) WEIR_MUST_USE;
 
 #endif

@@ -26,7 +26,9 @@ weir_status plan_example_room(weir_view *view) {
   }
   view->bytes = (size_t)count * weir_dtype_bytes(view->dtype);
   view->data = calloc(view->bytes ? view->bytes : 1, 1);
-  return view->data ? WEIR_OK : weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for an example tensor of %zu bytes", view->bytes);
+  return view->data
+             ? WEIR_OK
+             : weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for an example tensor of %zu bytes", view->bytes);
 }
 
 static weir_status put_float(weir_dtype dtype, int64_t index, void *place) {

@@ -94,7 +94,9 @@ void plan_close(plan_unit *unit) {
 
 static weir_status elaborate(plan_unit *unit, ir_dtype float_dtype) {
   const plan_request *request = unit->request;
-  lang_options options = {.model = unit->model_name, .overrides = request->overrides, .override_count = request->override_count,
+  lang_options options = {.model = unit->model_name,
+                          .overrides = request->overrides,
+                          .override_count = request->override_count,
                           .float_dtype = float_dtype};
   unit->float_dtype = float_dtype;
   unit->graph = lang_elaborate(unit->arena, unit->program, &options, unit->diags);
@@ -114,8 +116,9 @@ static weir_status choose_plan(plan_unit *unit) {
     const char **names = WEIR_NEW_ARRAY(unit->arena, const char *, unit->graph->plan_count + 1);
     for (int i = 0; i < unit->graph->plan_count; i++) names[i] = unit->graph->plans[i].name;
     const char *near = lang_did_you_mean(request->plan, names, unit->graph->plan_count);
-    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "model %s has no plan '%s', and no file is called so%s%s%s", unit->graph->name,
-                            request->plan, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "model %s has no plan '%s', and no file is called so%s%s%s",
+                            unit->graph->name, request->plan, near ? "; did you mean '" : "", near ? near : "",
+                            near ? "'?" : "");
   }
   const char *path = absolute(unit->arena, request->plan);
   for (int i = 0; i < unit->graph->plan_count; i++) {
@@ -130,9 +133,11 @@ static weir_status choose_plan(plan_unit *unit) {
 
 static weir_status report_problems(const plan_unit *unit, const lang_bind_report *report) {
   const char *text = "";
-  for (int i = 0; i < report->problem_count; i++) text = weir_arena_printf(unit->arena, "%s\n  %s", text, report->problems[i].message);
-  return weir_status_make(WEIR_CODE_INVALID_DATA, "the weights in '%s' do not fit model %s (%d %s):%s", unit->checkpoint->path,
-                          unit->graph->name, report->problem_count, report->problem_count == 1 ? "problem" : "problems", text);
+  for (int i = 0; i < report->problem_count; i++)
+    text = weir_arena_printf(unit->arena, "%s\n  %s", text, report->problems[i].message);
+  return weir_status_make(WEIR_CODE_INVALID_DATA, "the weights in '%s' do not fit model %s (%d %s):%s",
+                          unit->checkpoint->path, unit->graph->name, report->problem_count,
+                          report->problem_count == 1 ? "problem" : "problems", text);
 }
 
 static bool is_number(const char *text) {
@@ -147,8 +152,10 @@ static weir_status check_initial_values(const plan_unit *unit) {
   for (int i = 0; i < unit->graph->weight_count; i++) {
     const lang_weight *weight = &unit->graph->weights[i];
     if (!weight->used || (weight->init && is_number(weight->init))) continue;
-    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "model %s needs weights (the first is '%s'): give a checkpoint with -w FILE, or take "
-                            "random ones with --random SEED", unit->graph->name, weight->path);
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT,
+                            "model %s needs weights (the first is '%s'): give a checkpoint with -w FILE, or take "
+                            "random ones with --random SEED",
+                            unit->graph->name, weight->path);
   }
   return WEIR_OK;
 }
@@ -181,15 +188,25 @@ static bool plan_float(const lang_plan *plan, ir_dtype *out) {
 
 static bool storage_dtype(weir_storage storage, ir_dtype *out) {
   switch (storage) {
-    case WEIR_STORAGE_F16: *out = IR_f16; return true;
-    case WEIR_STORAGE_BF16: *out = IR_bf16; return true;
-    case WEIR_STORAGE_F32: *out = IR_f32; return true;
-    case WEIR_STORAGE_F64: *out = IR_f64; return true;
-    default: return false;
+    case WEIR_STORAGE_F16:
+      *out = IR_f16;
+      return true;
+    case WEIR_STORAGE_BF16:
+      *out = IR_bf16;
+      return true;
+    case WEIR_STORAGE_F32:
+      *out = IR_f32;
+      return true;
+    case WEIR_STORAGE_F64:
+      *out = IR_f64;
+      return true;
+    default:
+      return false;
   }
 }
 
-// What `f` means without a plan's word: the one type of the checkpoint's float tensors that are used; f32 where any is quantised.
+// What `f` means without a plan's word: the one type of the checkpoint's float tensors that are used; f32 where any is
+// quantised.
 static weir_status checkpoint_float(const plan_unit *unit, ir_dtype *out) {
   ir_dtype found = IR_f32;
   bool any = false, mixed = false;
@@ -208,15 +225,18 @@ static weir_status checkpoint_float(const plan_unit *unit, ir_dtype *out) {
     any = true;
   }
   if (mixed) {
-    return weir_status_make(WEIR_CODE_INVALID_DATA, "'%s' has float tensors of several types: say what f means with a plan, as in "
-                            "plan mine for %s { float = f32; }", unit->checkpoint->path, unit->graph->name);
+    return weir_status_make(WEIR_CODE_INVALID_DATA,
+                            "'%s' has float tensors of several types: say what f means with a plan, as in "
+                            "plan mine for %s { float = f32; }",
+                            unit->checkpoint->path, unit->graph->name);
   }
   *out = found;
   return WEIR_OK;
 }
 
 static bool value_storage(const lang_setting_value *value, weir_storage *out) {
-  return (value->kind == LANG_SETTING_NAME || value->kind == LANG_SETTING_STRING) && weir_storage_from_name(value->text, out);
+  return (value->kind == LANG_SETTING_NAME || value->kind == LANG_SETTING_STRING) &&
+         weir_storage_from_name(value->text, out);
 }
 
 weir_storage plan_storage_of(const plan_unit *unit, const char *path) {
@@ -247,8 +267,10 @@ static weir_status check_storages(const plan_unit *unit) {
     for (int k = 0; k < line->value_count; k++) {
       bool known = value_storage(&line->values[k], &storage);
       if (known && weir_storage_info(storage)->can_encode && (cg_panel_supports(storage))) continue;
-      return weir_status_make(WEIR_CODE_UNSUPPORTED, "plan %s: weights cannot be stored as '%s'; f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 "
-                              "and q5_1 can be made", unit->plan->name, line->values[k].text ? line->values[k].text : "this");
+      return weir_status_make(WEIR_CODE_UNSUPPORTED,
+                              "plan %s: weights cannot be stored as '%s'; f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 "
+                              "and q5_1 can be made",
+                              unit->plan->name, line->values[k].text ? line->values[k].text : "this");
     }
   }
   return WEIR_OK;

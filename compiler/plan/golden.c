@@ -20,14 +20,15 @@ typedef struct {
   weir_view inputs[MAX_TENSORS], outputs[MAX_TENSORS];
 } golden_run;
 
-static const weir_storage storages[] = {WEIR_STORAGE_F16, WEIR_STORAGE_BF16, WEIR_STORAGE_F32, WEIR_STORAGE_F64, WEIR_STORAGE_F8_E4M3,
-                                        WEIR_STORAGE_F8_E5M2, WEIR_STORAGE_I8, WEIR_STORAGE_I16, WEIR_STORAGE_I32, WEIR_STORAGE_I64,
-                                        WEIR_STORAGE_U8, WEIR_STORAGE_BOOL};
+static const weir_storage storages[] = {
+    WEIR_STORAGE_F16, WEIR_STORAGE_BF16, WEIR_STORAGE_F32, WEIR_STORAGE_F64, WEIR_STORAGE_F8_E4M3, WEIR_STORAGE_F8_E5M2,
+    WEIR_STORAGE_I8,  WEIR_STORAGE_I16,  WEIR_STORAGE_I32, WEIR_STORAGE_I64, WEIR_STORAGE_U8,      WEIR_STORAGE_BOOL};
 
 static int64_t count_of(const weir_view *view) { return (int64_t)(view->bytes / weir_dtype_bytes(view->dtype)); }
 
 static weir_status make_inputs(golden_run *run) {
-  if (run->info.symbol_count > MAX_TENSORS || run->info.input_count > MAX_TENSORS || run->info.output_count > MAX_TENSORS) {
+  if (run->info.symbol_count > MAX_TENSORS || run->info.input_count > MAX_TENSORS ||
+      run->info.output_count > MAX_TENSORS) {
     return weir_status_make(WEIR_CODE_UNSUPPORTED, "entry %s has too many tensors for a golden answer", run->info.name);
   }
   int64_t values[MAX_TENSORS];
@@ -72,7 +73,9 @@ static weir_status element(const weir_view *view, int64_t index, double *out) {
   return weir_storage_decode_f64(storages[view->dtype], place, 1, out);
 }
 
-static int64_t sample_index(int64_t count, int sample) { return count > SAMPLES ? (count - 1) / (SAMPLES - 1) * sample : sample; }
+static int64_t sample_index(int64_t count, int sample) {
+  return count > SAMPLES ? (count - 1) / (SAMPLES - 1) * sample : sample;
+}
 
 static weir_status largest_of(const weir_view *view, double *out) {
   *out = 0;
@@ -114,7 +117,8 @@ weir_status plan_golden_make(weir_model *model, weir_executor *executor, text_bu
     json_t *outputs = json_array();
     status = run_entry(&run);
     weir_code code = weir_status_code(status);
-    if (code == WEIR_CODE_UNSUPPORTED || code == WEIR_CODE_OUT_OF_RANGE || code == WEIR_CODE_OUT_OF_MEMORY) {  // goes without
+    if (code == WEIR_CODE_UNSUPPORTED || code == WEIR_CODE_OUT_OF_RANGE ||
+        code == WEIR_CODE_OUT_OF_MEMORY) {  // goes without
       weir_status_release(status);
       status = WEIR_OK;
       run.info.output_count = 0;
@@ -129,20 +133,24 @@ weir_status plan_golden_make(weir_model *model, weir_executor *executor, text_bu
   }
   char *text = json_dumps(root, JSON_INDENT(1));
   json_decref(root);
-  if (!status) status = text ? text_buffer_append(out, text, strlen(text)) : weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for golden answers");
+  if (!status)
+    status = text ? text_buffer_append(out, text, strlen(text))
+                  : weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for golden answers");
   free(text);
   return weir_status_annotate(status, "golden answers");
 }
 
 // ---- checking
 
-static weir_status compare_output(const char *entry, int index, const weir_view *view, const json_t *recorded, plan_golden_report *report) {
+static weir_status compare_output(const char *entry, int index, const weir_view *view, const json_t *recorded,
+                                  plan_golden_report *report) {
   int64_t count = count_of(view);
   const json_t *samples = json_object_get(recorded, "samples");
   const char *text = json_string_value(json_object_get(recorded, "largest"));
   double scale = text ? strtod(text, NULL) : 0;
   if (json_integer_value(json_object_get(recorded, "count")) != count) {
-    return weir_status_make(WEIR_CODE_INVALID_DATA, "entry %s, output %d has another size than was recorded", entry, index);
+    return weir_status_make(WEIR_CODE_INVALID_DATA, "entry %s, output %d has another size than was recorded", entry,
+                            index);
   }
   for (int i = 0; i < SAMPLES && i < count; i++) {
     const char *wanted = json_string_value(json_array_get(samples, (size_t)i));
@@ -151,8 +159,9 @@ static weir_status compare_output(const char *entry, int index, const weir_view 
     if (isnan(expected) && isnan(value) && wanted) continue;
     double error = expected == value ? 0 : fabs(value - expected) / (scale > 0 ? scale : 1);
     if (!(error <= TOLERANCE)) {
-      return weir_status_make(WEIR_CODE_INVALID_DATA, "entry %s, output %d, element %lld is %.9g; %.9g was recorded when it was built", entry, index,
-                              (long long)sample_index(count, i), value, expected);
+      return weir_status_make(WEIR_CODE_INVALID_DATA,
+                              "entry %s, output %d, element %lld is %.9g; %.9g was recorded when it was built", entry,
+                              index, (long long)sample_index(count, i), value, expected);
     }
     if (error > report->largest_error) report->largest_error = error;
   }
@@ -162,7 +171,8 @@ static weir_status compare_output(const char *entry, int index, const weir_view 
 static weir_status check_entry(golden_run *run, const json_t *outputs, plan_golden_report *report) {
   if (!json_array_size(outputs)) return WEIR_OK;
   WEIR_TRY(run_entry(run));
-  if ((int)json_array_size(outputs) != run->info.output_count) return weir_status_make(WEIR_CODE_INVALID_DATA, "golden answers of entry %s do not fit it", run->info.name);
+  if ((int)json_array_size(outputs) != run->info.output_count)
+    return weir_status_make(WEIR_CODE_INVALID_DATA, "golden answers of entry %s do not fit it", run->info.name);
   for (int k = 0; k < run->info.output_count; k++) {
     WEIR_TRY(compare_output(run->info.name, k, &run->outputs[k], json_array_get(outputs, (size_t)k), report));
   }
@@ -170,7 +180,8 @@ static weir_status check_entry(golden_run *run, const json_t *outputs, plan_gold
   return WEIR_OK;
 }
 
-weir_status plan_golden_check(const rt_package *package, weir_executor *executor, weir_model *model, plan_golden_report *out_report) {
+weir_status plan_golden_check(const rt_package *package, weir_executor *executor, weir_model *model,
+                              plan_golden_report *out_report) {
   *out_report = (plan_golden_report){0};
   const rt_section *section = rt_package_find(package, RT_SECTION_GOLDEN);
   if (!section) return WEIR_OK;
@@ -184,7 +195,8 @@ weir_status plan_golden_check(const rt_package *package, weir_executor *executor
   json_object_foreach(root, name, outputs) {
     golden_run run = {.model = model, .executor = executor, .entry = weir_model_find_entry(model, name)};
     if (!run.entry) {
-      status = weir_status_make(WEIR_CODE_INVALID_DATA, "golden answers name entry '%s', which the package lacks", name);
+      status =
+          weir_status_make(WEIR_CODE_INVALID_DATA, "golden answers name entry '%s', which the package lacks", name);
       break;
     }
     run.info = weir_entry_describe(run.entry);

@@ -56,7 +56,8 @@ weir_status plan_models_folder(weir_arena *arena, const char **out_path) {
   return weir_status_make(WEIR_CODE_NOT_FOUND, "no folder of models beside %s; set WEIR_MODELS", program);
 }
 
-weir_status plan_lock_take(const char *name, const int *cancel, void (*waiting)(void *user), void *user, weir_lock *out_lock) {
+weir_status plan_lock_take(const char *name, const int *cancel, void (*waiting)(void *user), void *user,
+                           weir_lock *out_lock) {
   *out_lock = (weir_lock){.fd = -1};
   weir_arena arena;
   weir_arena_init(&arena);

@@ -15,13 +15,14 @@ weir_status plan_write_package(plan_unit *unit, const char *path, const char *co
 
 // ---- weights.c: every weight of the unit's code in the layout of its kernels.
 typedef struct {
-  uint8_t *data;     // a mapping of an unnamed file: dirty pages go to disk when memory is short
+  uint8_t *data;  // a mapping of an unnamed file: dirty pages go to disk when memory is short
   size_t bytes;
   int64_t *offsets;  // of each weight of the code; multiples of 64
 } plan_packed;
 // |packed| is to be released in any case.
 weir_status plan_pack_weights(plan_unit *unit, plan_packed *out_packed) WEIR_MUST_USE;
-weir_status plan_write_weights(const plan_unit *unit, const plan_packed *packed, cg_package_writer *writer) WEIR_MUST_USE;
+weir_status plan_write_weights(const plan_unit *unit, const plan_packed *packed,
+                               cg_package_writer *writer) WEIR_MUST_USE;
 void plan_packed_release(plan_packed *packed);
 
 // ---- source.c: what a bind says about a weight, as numbers.
@@ -37,6 +38,7 @@ weir_status plan_source_inspect(const import_checkpoint *checkpoint, const lang_
 // Row |row| of a raw source: its bytes in the checkpoint.
 const uint8_t *plan_source_row(const import_checkpoint *checkpoint, const lang_tensor_source *source, int64_t row);
 // All elements as float32, row-major; memory from malloc, the caller frees it.
-weir_status plan_source_decode(const import_checkpoint *checkpoint, const lang_tensor_source *source, float **out_data) WEIR_MUST_USE;
+weir_status plan_source_decode(const import_checkpoint *checkpoint, const lang_tensor_source *source,
+                               float **out_data) WEIR_MUST_USE;
 
 #endif

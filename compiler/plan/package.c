@@ -19,7 +19,8 @@ typedef struct {
   int count;
 } code_objects;
 
-static weir_status compile(plan_unit *unit, const char *const *targets, int target_count, code_objects *out, plan_result *result) {
+static weir_status compile(plan_unit *unit, const char *const *targets, int target_count, code_objects *out,
+                           plan_result *result) {
   weir_arena *arena = unit->arena;
   const cg_module *code = unit->code;
   out->count = target_count;
@@ -29,13 +30,14 @@ static weir_status compile(plan_unit *unit, const char *const *targets, int targ
   cg_cpu_options options = {0};
   WEIR_TRY(plan_home_folder(arena, "objects", &options.cache_dir));
   plan_tell(unit->request, "compiling kernels", -1);
-  weir_status status = cg_cpu_compile(arena, (const ir_kernel *const *)code->kernels, code->kernel_count, out->isas, target_count, &options,
-                                      out->objects);
+  weir_status status = cg_cpu_compile(arena, (const ir_kernel *const *)code->kernels, code->kernel_count, out->isas,
+                                      target_count, &options, out->objects);
   if (status && plan_cancelled(unit->request->cancel)) {
     weir_status_release(status);
     return plan_check_cancel(unit->request);
   }
-  if (status && weir_status_code(status) == WEIR_CODE_UNSUPPORTED) {  // no C compiler: the machine lacks something, the input is right
+  if (status && weir_status_code(status) ==
+                    WEIR_CODE_UNSUPPORTED) {  // no C compiler: the machine lacks something, the input is right
     weir_status world = weir_status_make(WEIR_CODE_IO, "%s", weir_status_message(status));
     weir_status_release(status);
     return world;
@@ -54,23 +56,31 @@ static json_t *object_json(const cg_cpu_isa *isa) {
 
 static json_t *setting_json(const lang_setting_value *value) {
   switch (value->kind) {
-    case LANG_SETTING_INT: return json_integer(value->i);
-    case LANG_SETTING_FLOAT: return json_real(value->f);
-    case LANG_SETTING_BOOL: return json_boolean(value->i != 0);
+    case LANG_SETTING_INT:
+      return json_integer(value->i);
+    case LANG_SETTING_FLOAT:
+      return json_real(value->f);
+    case LANG_SETTING_BOOL:
+      return json_boolean(value->i != 0);
     case LANG_SETTING_STRING:
-    case LANG_SETTING_NAME: return json_string(value->text ? value->text : "");
+    case LANG_SETTING_NAME:
+      return json_string(value->text ? value->text : "");
     case LANG_SETTING_CALL:
-    case LANG_SETTING_LIST: break;
+    case LANG_SETTING_LIST:
+      break;
   }
   json_t *items = json_array();
   for (int i = 0; i < value->item_count; i++) json_array_append_new(items, setting_json(&value->items[i]));
-  return value->kind == LANG_SETTING_CALL ? json_pack("{s:s,s:o}", "call", value->text ? value->text : "", "arguments", items) : items;
+  return value->kind == LANG_SETTING_CALL
+             ? json_pack("{s:s,s:o}", "call", value->text ? value->text : "", "arguments", items)
+             : items;
 }
 
 static json_t *settings_json(const lang_graph *graph) {
   json_t *settings = json_object();
   for (int i = 0; i < graph->setting_count; i++) {
-    if (graph->settings[i].name) json_object_set_new(settings, graph->settings[i].name, setting_json(&graph->settings[i]));
+    if (graph->settings[i].name)
+      json_object_set_new(settings, graph->settings[i].name, setting_json(&graph->settings[i]));
   }
   return settings;
 }
@@ -78,23 +88,26 @@ static json_t *settings_json(const lang_graph *graph) {
 static json_t *manifest_json(const plan_unit *unit, const code_objects *code, const char *tokenizer_problem) {
   char hex[WEIR_HASH_HEX_BYTES];
   json_t *entries = json_array(), *objects = json_array();
-  for (int i = 0; i < unit->code->program_count; i++) json_array_append_new(entries, json_string(unit->code->programs[i]->name));
+  for (int i = 0; i < unit->code->program_count; i++)
+    json_array_append_new(entries, json_string(unit->code->programs[i]->name));
   for (int i = 0; i < code->count; i++) json_array_append_new(objects, object_json(&code->isas[i]));
-  json_t *manifest = json_pack("{s:i,s:s,s:s,s:o,s:o,s:o,s:s}", "format", RT_PACKAGE_VERSION, "weir", WEIR_VERSION, "model",
-                               unit->graph->name, "entries", entries, "objects", objects, "settings", settings_json(unit->graph), "float",
-                               ir_dtype_name(unit->float_dtype));
+  json_t *manifest = json_pack("{s:i,s:s,s:s,s:o,s:o,s:o,s:s}", "format", RT_PACKAGE_VERSION, "weir", WEIR_VERSION,
+                               "model", unit->graph->name, "entries", entries, "objects", objects, "settings",
+                               settings_json(unit->graph), "float", ir_dtype_name(unit->float_dtype));
   if (!manifest) return NULL;
   json_object_set_new(manifest, "plan", unit->plan ? json_string(unit->plan->name) : json_null());
   json_object_set_new(manifest, "bind", unit->bind_name ? json_string(unit->bind_name) : json_null());
   if (code->count) json_object_set_new(manifest, "toolchain", json_string(code->objects[0].toolchain));
   weir_hash_hex(&unit->weights_hash, hex);
   if (unit->checkpoint) json_object_set_new(manifest, "checkpoint", json_string(hex));
-  else if (unit->request->random) json_object_set_new(manifest, "random", json_integer((json_int_t)unit->request->seed));
+  else if (unit->request->random)
+    json_object_set_new(manifest, "random", json_integer((json_int_t)unit->request->seed));
   if (tokenizer_problem) json_object_set_new(manifest, "tokenizer_problem", json_string(tokenizer_problem));
   return manifest;
 }
 
-static weir_status add_manifest(const plan_unit *unit, cg_package_writer *writer, const code_objects *code, const char *problem) {
+static weir_status add_manifest(const plan_unit *unit, cg_package_writer *writer, const code_objects *code,
+                                const char *problem) {
   json_t *manifest = manifest_json(unit, code, problem);
   char *text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
   json_decref(manifest);
@@ -112,7 +125,8 @@ static const char *source_name(weir_arena *arena, int index, const char *path) {
   char *base = weir_arena_strdup(arena, slash ? slash + 1 : path);
   if (strlen(base) > 40) base += strlen(base) - 40;
   for (char *at = base; *at; at++) {
-    bool fine = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || strchr("._+-", *at);
+    bool fine =
+        (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || strchr("._+-", *at);
     if (!fine) *at = '_';
   }
   return weir_arena_printf(arena, RT_SECTION_SOURCE "%d-%s", index, base);
@@ -126,7 +140,8 @@ static weir_status add_texts(const plan_unit *unit, cg_package_writer *writer) {
   for (int i = 0; i < unit->code->program_count; i++) {
     const rt_program *program = unit->code->programs[i];
     const char *text = rt_program_print(unit->arena, program);
-    WEIR_TRY(cg_package_add(writer, weir_arena_printf(unit->arena, RT_SECTION_PROGRAM "%s", program->name), text, strlen(text)));
+    WEIR_TRY(cg_package_add(writer, weir_arena_printf(unit->arena, RT_SECTION_PROGRAM "%s", program->name), text,
+                            strlen(text)));
   }
   const char *source = NULL;
   WEIR_TRY(cg_cpu_print(unit->arena, (const ir_kernel *const *)unit->code->kernels, unit->code->kernel_count, &source));
@@ -137,8 +152,8 @@ static weir_status add_objects(const plan_unit *unit, cg_package_writer *writer,
   for (int i = 0; i < code->count; i++) {
     weir_map map;
     WEIR_TRY(weir_map_open(code->objects[i].path, &map));
-    weir_status status =
-        cg_package_add(writer, weir_arena_printf(unit->arena, RT_SECTION_OBJECT "%s", code->isas[i].name), map.data, map.size);
+    weir_status status = cg_package_add(
+        writer, weir_arena_printf(unit->arena, RT_SECTION_OBJECT "%s", code->isas[i].name), map.data, map.size);
     weir_map_close(&map);
     WEIR_TRY(status);
   }
@@ -163,7 +178,8 @@ static weir_status find_packed(void *context, const char *path, int64_t bytes, c
   return weir_status_make(WEIR_CODE_INTERNAL, "weight '%s' was not packed", path);
 }
 
-static weir_status ask(plan_unit *unit, packed_weights *weights, const cg_cpu_isa *isa, const weir_map *object, text_buffer *out) {
+static weir_status ask(plan_unit *unit, packed_weights *weights, const cg_cpu_isa *isa, const weir_map *object,
+                       text_buffer *out) {
   rt_model_parts parts = {.name = unit->graph->name,
                           .isa = isa->name,
                           .programs = (const rt_program *const *)unit->code->programs,
@@ -182,7 +198,8 @@ static weir_status ask(plan_unit *unit, packed_weights *weights, const cg_cpu_is
 }
 
 // Of the best code that this machine can run; none if it cannot run any.
-static weir_status add_golden(plan_unit *unit, cg_package_writer *writer, const code_objects *code, const plan_packed *packed) {
+static weir_status add_golden(plan_unit *unit, cg_package_writer *writer, const code_objects *code,
+                              const plan_packed *packed) {
   int chosen = -1;
   for (int i = 0; i < code->count; i++) chosen = cg_cpu_isa_runs_here(&code->isas[i]) ? i : chosen;
   if (chosen < 0) return WEIR_OK;
@@ -198,11 +215,13 @@ static weir_status add_golden(plan_unit *unit, cg_package_writer *writer, const 
   return status;
 }
 
-static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, const code_objects *code, const plan_packed *packed) {
+static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, const code_objects *code,
+                                  const plan_packed *packed) {
   text_buffer tokenizer = {0};
   const char *problem = NULL;
   weir_status status = unit->checkpoint ? plan_tokenizer(unit->checkpoint, &tokenizer) : WEIR_OK;
-  if (status && (weir_status_code(status) == WEIR_CODE_UNSUPPORTED || weir_status_code(status) == WEIR_CODE_INVALID_DATA)) {
+  if (status &&
+      (weir_status_code(status) == WEIR_CODE_UNSUPPORTED || weir_status_code(status) == WEIR_CODE_INVALID_DATA)) {
     problem = weir_arena_strdup(unit->arena, weir_status_message(status));  // the model runs all the same, on tensors
     weir_status_release(status);
     status = WEIR_OK;
@@ -218,7 +237,8 @@ static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, co
   return status;
 }
 
-weir_status plan_write_package(plan_unit *unit, const char *path, const char *const *targets, int target_count, plan_result *result) {
+weir_status plan_write_package(plan_unit *unit, const char *path, const char *const *targets, int target_count,
+                               plan_result *result) {
   code_objects code = {0};
   plan_packed packed = {0};
   cg_package_writer *writer = NULL;

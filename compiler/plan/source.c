@@ -1,5 +1,6 @@
-// What a bind says about one weight: a tree of tensors of the checkpoint and rearrangements. Rearrangements that only move whole rows of a
-// matrix keep the checkpoint's quantised blocks as they are; all others are decoded to float32 first.
+// What a bind says about one weight: a tree of tensors of the checkpoint and rearrangements. Rearrangements that only
+// move whole rows of a matrix keep the checkpoint's quantised blocks as they are; all others are decoded to float32
+// first.
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +15,12 @@ static weir_status misfit(const char *what) {
   return weir_status_make(WEIR_CODE_INVALID_DATA, "the shapes of %s in a bind do not fit together", what);
 }
 
-static int axis_of(const lang_tensor_source *source, int rank) { return source->axis < 0 ? source->axis + rank : source->axis; }
+static int axis_of(const lang_tensor_source *source, int rank) {
+  return source->axis < 0 ? source->axis + rank : source->axis;
+}
 
-static weir_status inspect_concat(const import_checkpoint *checkpoint, const lang_tensor_source *source, plan_source_shape *out) {
+static weir_status inspect_concat(const import_checkpoint *checkpoint, const lang_tensor_source *source,
+                                  plan_source_shape *out) {
   for (int i = 0; i < source->part_count; i++) {
     plan_source_shape part;
     WEIR_TRY(plan_source_inspect(checkpoint, source->parts[i], &part));
@@ -36,7 +40,8 @@ static weir_status inspect_concat(const import_checkpoint *checkpoint, const lan
   return source->part_count ? WEIR_OK : misfit("concat");
 }
 
-weir_status plan_source_inspect(const import_checkpoint *checkpoint, const lang_tensor_source *source, plan_source_shape *out) {
+weir_status plan_source_inspect(const import_checkpoint *checkpoint, const lang_tensor_source *source,
+                                plan_source_shape *out) {
   if (source->kind == LANG_SOURCE_TENSOR) {
     const import_tensor *tensor = import_checkpoint_tensor(checkpoint, source->name);
     if (!tensor) return missing(source->name);
@@ -48,7 +53,8 @@ weir_status plan_source_inspect(const import_checkpoint *checkpoint, const lang_
   WEIR_TRY(plan_source_inspect(checkpoint, source->parts[0], out));
   if (source->kind == LANG_SOURCE_SLICE) {
     int axis = axis_of(source, out->rank);
-    if (axis < 0 || axis >= out->rank || source->start < 0 || source->stop < source->start || source->stop > out->dims[axis])
+    if (axis < 0 || axis >= out->rank || source->start < 0 || source->stop < source->start ||
+        source->stop > out->dims[axis])
       return misfit("split");
     out->dims[axis] = source->stop - source->start;
     out->raw = out->raw && out->rank == 2 && axis == 0;
@@ -93,7 +99,9 @@ const uint8_t *plan_source_row(const import_checkpoint *checkpoint, const lang_t
           row -= shape.dims[0];
         }
         break;
-      case LANG_SOURCE_SLICE: row += source->start; break;
+      case LANG_SOURCE_SLICE:
+        row += source->start;
+        break;
       default:
         status = plan_source_inspect(checkpoint, part, &shape);
         weir_status_release(status);
@@ -117,20 +125,23 @@ static weir_status room_for(const plan_source_shape *shape, float **out) {
   }
   if (count > INT64_MAX / 8) return misfit("a tensor");
   *out = malloc((size_t)(count ? count : 1) * sizeof **out);
-  return *out ? WEIR_OK : weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory to decode a tensor of %lld elements", (long long)count);
+  return *out ? WEIR_OK
+              : weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory to decode a tensor of %lld elements",
+                                 (long long)count);
 }
 
 // Copies |count| slices of |part| along |axis| to place |at| of |out|.
-static void put_along(const plan_source_shape *to, float *out, int axis, int64_t at, const float *part, int64_t from, int64_t count,
-                      int64_t part_size) {
+static void put_along(const plan_source_shape *to, float *out, int axis, int64_t at, const float *part, int64_t from,
+                      int64_t count, int64_t part_size) {
   int64_t outer = elements_of(to, 0, axis), inner = elements_of(to, axis + 1, to->rank);
   for (int64_t o = 0; o < outer; o++) {
-    memcpy(out + (o * to->dims[axis] + at) * inner, part + (o * part_size + from) * inner, (size_t)(count * inner) * sizeof *out);
+    memcpy(out + (o * to->dims[axis] + at) * inner, part + (o * part_size + from) * inner,
+           (size_t)(count * inner) * sizeof *out);
   }
 }
 
-static weir_status decode_parts(const import_checkpoint *checkpoint, const lang_tensor_source *source, const plan_source_shape *shape,
-                                float *out) {
+static weir_status decode_parts(const import_checkpoint *checkpoint, const lang_tensor_source *source,
+                                const plan_source_shape *shape, float *out) {
   int axis = axis_of(source, shape->rank);
   int64_t at = 0;
   for (int i = 0; i < source->part_count; i++) {
@@ -149,12 +160,13 @@ static weir_status decode_parts(const import_checkpoint *checkpoint, const lang_
   return WEIR_OK;
 }
 
-static weir_status decode_moved(const import_checkpoint *checkpoint, const lang_tensor_source *source, const plan_source_shape *shape,
-                                float *out) {
+static weir_status decode_moved(const import_checkpoint *checkpoint, const lang_tensor_source *source,
+                                const plan_source_shape *shape, float *out) {
   float *data = NULL;
   WEIR_TRY(plan_source_decode(checkpoint, source->parts[0], &data));
   if (source->kind == LANG_SOURCE_TRANSPOSE) {
-    int64_t rows = shape->dims[shape->rank - 2], cols = shape->dims[shape->rank - 1], outer = elements_of(shape, 0, shape->rank - 2);
+    int64_t rows = shape->dims[shape->rank - 2], cols = shape->dims[shape->rank - 1],
+            outer = elements_of(shape, 0, shape->rank - 2);
     for (int64_t o = 0; o < outer; o++) {
       for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < cols; j++) out[(o * rows + i) * cols + j] = data[(o * cols + j) * rows + i];
@@ -170,7 +182,8 @@ static weir_status decode_moved(const import_checkpoint *checkpoint, const lang_
   return WEIR_OK;
 }
 
-weir_status plan_source_decode(const import_checkpoint *checkpoint, const lang_tensor_source *source, float **out_data) {
+weir_status plan_source_decode(const import_checkpoint *checkpoint, const lang_tensor_source *source,
+                               float **out_data) {
   plan_source_shape shape;
   float *out = NULL;
   WEIR_TRY(plan_source_inspect(checkpoint, source, &shape));
@@ -178,7 +191,8 @@ weir_status plan_source_decode(const import_checkpoint *checkpoint, const lang_t
   weir_status status;
   if (source->kind == LANG_SOURCE_TENSOR) {
     const import_tensor *tensor = import_checkpoint_tensor(checkpoint, source->name);
-    status = weir_status_annotate(weir_storage_decode(tensor->storage, tensor->data, tensor->elements, out), "tensor '%s'", source->name);
+    status = weir_status_annotate(weir_storage_decode(tensor->storage, tensor->data, tensor->elements, out),
+                                  "tensor '%s'", source->name);
   } else if (source->kind == LANG_SOURCE_CONCAT || source->kind == LANG_SOURCE_SLICE) {
     status = decode_parts(checkpoint, source, &shape, out);
   } else {

@@ -1,6 +1,7 @@
 // The tokenizer of a checkpoint, packed: from GGUF metadata, or from the tokenizer.json beside safetensors.
 //
-// Packing builds hash tables over the whole vocabulary, so the result is kept under the hash of everything it was made from.
+// Packing builds hash tables over the whole vocabulary, so the result is kept under the hash of everything it was made
+// from.
 #include "runtime/text/tokenizer.h"
 
 #include <stdlib.h>
@@ -38,7 +39,8 @@ static int flag_of(const import_checkpoint *checkpoint, const char *key) {
   return import_kv_get_bool(checkpoint, key, &flag) ? flag : -1;
 }
 
-static const text_view *texts_of(weir_arena *arena, const import_checkpoint *checkpoint, const char *key, size_t *out_count) {
+static const text_view *texts_of(weir_arena *arena, const import_checkpoint *checkpoint, const char *key,
+                                 size_t *out_count) {
   const import_kv *kv = import_kv_get_array(checkpoint, key, IMPORT_KV_STRING);
   *out_count = 0;
   if (!kv) return NULL;
@@ -84,23 +86,26 @@ static weir_status describe_gguf(weir_arena *arena, const import_checkpoint *che
 // tokenizer_config.json beside tokenizer.json, if it is there.
 static weir_status read_config(weir_arena *arena, const char *tokenizer_json, file_text *out) {
   const char *slash = strrchr(tokenizer_json, '/');
-  const char *path = weir_arena_printf(arena, "%.*stokenizer_config.json", slash ? (int)(slash - tokenizer_json + 1) : 0, tokenizer_json);
+  const char *path = weir_arena_printf(arena, "%.*stokenizer_config.json",
+                                       slash ? (int)(slash - tokenizer_json + 1) : 0, tokenizer_json);
   return weir_file_exists(path) ? read_text(path, out) : WEIR_OK;
 }
 
 // ---- the blob
 
-static weir_status make_blob(weir_arena *arena, const import_checkpoint *checkpoint, const file_text *json, const file_text *config,
-                             text_buffer *out) {
+static weir_status make_blob(weir_arena *arena, const import_checkpoint *checkpoint, const file_text *json,
+                             const file_text *config, text_buffer *out) {
   text_buffer description = {0};
-  weir_status status = json->data ? text_description_from_hf(json->data, json->size, config->data, config->size, &description)
-                                  : describe_gguf(arena, checkpoint, &description);
+  weir_status status = json->data
+                           ? text_description_from_hf(json->data, json->size, config->data, config->size, &description)
+                           : describe_gguf(arena, checkpoint, &description);
   if (!status) status = text_tokenizer_pack(description.data, description.size, out);
   text_buffer_deinit(&description);
   return weir_status_annotate(status, "tokenizer of '%s'", checkpoint->path);
 }
 
-static weir_status key_of(import_checkpoint *checkpoint, const file_text *json, const file_text *config, char hex[WEIR_HASH_HEX_BYTES]) {
+static weir_status key_of(import_checkpoint *checkpoint, const file_text *json, const file_text *config,
+                          char hex[WEIR_HASH_HEX_BYTES]) {
   weir_hasher hasher;
   weir_hash hash;
   weir_hasher_init(&hasher);
@@ -132,7 +137,8 @@ static bool cached_blob(const char *path, text_buffer *out) {
   return found;
 }
 
-static weir_status find_or_make(weir_arena *arena, import_checkpoint *checkpoint, file_text *json, file_text *config, text_buffer *out) {
+static weir_status find_or_make(weir_arena *arena, import_checkpoint *checkpoint, file_text *json, file_text *config,
+                                text_buffer *out) {
   const char *folder = NULL;
   char hex[WEIR_HASH_HEX_BYTES];
   if (checkpoint->tokenizer_json && checkpoint->format != IMPORT_FORMAT_GGUF) {

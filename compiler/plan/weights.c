@@ -1,8 +1,10 @@
-// Packing weights: each is brought into the layout that its kernels read, all together in one mapping, and from there into the package.
+// Packing weights: each is brought into the layout that its kernels read, all together in one mapping, and from there
+// into the package.
 //
-// Rows of a matrix are taken from the checkpoint as they are when the format stays the same, else they are decoded to float32 and encoded
-// again; then 16 rows at a time become a panel. A weight without a tensor gets its initial value, or random numbers where those are
-// asked for. All threads of a team pack panels of one weight together; the bytes depend on nothing but the input.
+// Rows of a matrix are taken from the checkpoint as they are when the format stays the same, else they are decoded to
+// float32 and encoded again; then 16 rows at a time become a panel. A weight without a tensor gets its initial value,
+// or random numbers where those are asked for. All threads of a team pack panels of one weight together; the bytes
+// depend on nothing but the input.
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -47,7 +49,8 @@ static uint64_t seed_of(uint64_t seed, const char *path) {
   return state;
 }
 
-// mean + deviation * normal for each element: what the initial value says, else something that keeps activations near 1.
+// mean + deviation * normal for each element: what the initial value says, else something that keeps activations
+// near 1.
 static void spread_of(const lang_weight *weight, double *mean, double *deviation) {
   const char *init = weight->init;
   char *end;
@@ -97,7 +100,7 @@ typedef struct {
   const float *values;               // null: raw
   int64_t rows, cols, panel_bytes, row_bytes;
   uint8_t *out;
-  uint8_t *encoded;  // 16 rows for each thread; null where rows are raw or float32
+  uint8_t *encoded;       // 16 rows for each thread; null where rows are raw or float32
   weir_status *failures;  // one for each thread
 } panel_job;
 
@@ -126,7 +129,8 @@ static void pack_panels(void *context, int thread, int thread_count) {
       int64_t row = p * IR_LANES + lane;
       if (row < job->rows) job->failures[thread] = row_bytes_at(job, thread, lane, row, &rows[lane]);
     }
-    if (!job->failures[thread]) cg_panel_pack(job->weight->format.storage, rows, job->cols, job->out + p * job->panel_bytes);
+    if (!job->failures[thread])
+      cg_panel_pack(job->weight->format.storage, rows, job->cols, job->out + p * job->panel_bytes);
   }
 }
 
@@ -153,13 +157,15 @@ static weir_status run_panels(packer *p, panel_job *job) {
   return status;
 }
 
-static weir_status pack_plain(const cg_weight *weight, int64_t elements, const import_checkpoint *checkpoint, const lang_tensor_source *source,
-                              const plan_source_shape *shape, const float *values, uint8_t *out) {
+static weir_status pack_plain(const cg_weight *weight, int64_t elements, const import_checkpoint *checkpoint,
+                              const lang_tensor_source *source, const plan_source_shape *shape, const float *values,
+                              uint8_t *out) {
   weir_storage storage = weight->format.storage;
   if (!values && shape->raw && shape->storage == storage) {
     int64_t cols = shape->rank ? shape->dims[shape->rank - 1] : 1, rows = cols ? elements / cols : 0, row_bytes;
     WEIR_TRY(weir_storage_row_bytes(storage, cols, &row_bytes));
-    for (int64_t i = 0; i < rows; i++) memcpy(out + i * row_bytes, plan_source_row(checkpoint, source, i), (size_t)row_bytes);
+    for (int64_t i = 0; i < rows; i++)
+      memcpy(out + i * row_bytes, plan_source_row(checkpoint, source, i), (size_t)row_bytes);
     return WEIR_OK;
   }
   if (storage == WEIR_STORAGE_F32) {
@@ -197,8 +203,13 @@ static weir_status pack(packer *p, const cg_weight *weight, uint8_t *out) {
   else if (!keeps_bytes(&shape, weight)) WEIR_TRY(plan_source_decode(unit->checkpoint, source, &values));
   weir_status status;
   if (weight->format.layout == CG_LAYOUT_PANEL) {
-    panel_job job = {.weight = weight, .checkpoint = unit->checkpoint, .source = source, .values = values, .rows = weight->dims[0],
-                     .cols = weight->dims[1], .out = out};
+    panel_job job = {.weight = weight,
+                     .checkpoint = unit->checkpoint,
+                     .source = source,
+                     .values = values,
+                     .rows = weight->dims[0],
+                     .cols = weight->dims[1],
+                     .out = out};
     status = run_panels(p, &job);
   } else {
     status = pack_plain(weight, elements, unit->checkpoint, source, &shape, values, out);
@@ -264,7 +275,8 @@ weir_status plan_pack_weights(plan_unit *unit, plan_packed *out_packed) {
     plan_tell(unit->request, "packing weights", (double)out_packed->offsets[i] / (double)(out_packed->bytes + 1));
     status = plan_check_cancel(unit->request);
     if (status) break;
-    status = weir_status_annotate(pack(&p, &code->weights[i], out_packed->data + out_packed->offsets[i]), "weight '%s'", code->weights[i].path);
+    status = weir_status_annotate(pack(&p, &code->weights[i], out_packed->data + out_packed->offsets[i]), "weight '%s'",
+                                  code->weights[i].path);
   }
   rt_team_destroy(p.team);
   return status;
@@ -277,8 +289,9 @@ weir_status plan_write_weights(const plan_unit *unit, const plan_packed *packed,
     const cg_weight *weight = &code->weights[i];
     plan_tell(unit->request, "writing the package", (double)packed->offsets[i] / (double)(packed->bytes + 1));
     WEIR_TRY(plan_check_cancel(unit->request));
-    WEIR_TRY(cg_package_weight(writer, weight->key, weir_storage_name(weight->format.storage), cg_layout_name(weight->format.layout),
-                               dims_text(unit->arena, weight), packed->data + packed->offsets[i], (size_t)weight->bytes));
+    WEIR_TRY(cg_package_weight(writer, weight->key, weir_storage_name(weight->format.storage),
+                               cg_layout_name(weight->format.layout), dims_text(unit->arena, weight),
+                               packed->data + packed->offsets[i], (size_t)weight->bytes));
   }
   return cg_package_weights_end(writer);
 }

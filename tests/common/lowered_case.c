@@ -12,31 +12,62 @@
 
 static void put(ir_dtype dtype, void *to, int64_t i, double value) {
   switch (dtype) {
-    case IR_f32: ((float *)to)[i] = (float)value; break;
-    case IR_f64: ((double *)to)[i] = value; break;
-    case IR_f16: ((uint16_t *)to)[i] = weir_f32_to_f16((float)value); break;
-    case IR_bf16: ((uint16_t *)to)[i] = weir_f32_to_bf16((float)value); break;
-    case IR_i8: ((int8_t *)to)[i] = (int8_t)value; break;
-    case IR_u8: case IR_bool: ((uint8_t *)to)[i] = (uint8_t)value; break;
-    case IR_i16: ((int16_t *)to)[i] = (int16_t)value; break;
-    case IR_i32: ((int32_t *)to)[i] = (int32_t)value; break;
-    case IR_i64: ((int64_t *)to)[i] = (int64_t)value; break;
-    default: break;
+    case IR_f32:
+      ((float *)to)[i] = (float)value;
+      break;
+    case IR_f64:
+      ((double *)to)[i] = value;
+      break;
+    case IR_f16:
+      ((uint16_t *)to)[i] = weir_f32_to_f16((float)value);
+      break;
+    case IR_bf16:
+      ((uint16_t *)to)[i] = weir_f32_to_bf16((float)value);
+      break;
+    case IR_i8:
+      ((int8_t *)to)[i] = (int8_t)value;
+      break;
+    case IR_u8:
+    case IR_bool:
+      ((uint8_t *)to)[i] = (uint8_t)value;
+      break;
+    case IR_i16:
+      ((int16_t *)to)[i] = (int16_t)value;
+      break;
+    case IR_i32:
+      ((int32_t *)to)[i] = (int32_t)value;
+      break;
+    case IR_i64:
+      ((int64_t *)to)[i] = (int64_t)value;
+      break;
+    default:
+      break;
   }
 }
 
 static double get(ir_dtype dtype, const void *from, int64_t i) {
   switch (dtype) {
-    case IR_f32: return ((const float *)from)[i];
-    case IR_f64: return ((const double *)from)[i];
-    case IR_f16: return weir_f16_to_f32(((const uint16_t *)from)[i]);
-    case IR_bf16: return weir_bf16_to_f32(((const uint16_t *)from)[i]);
-    case IR_i8: return ((const int8_t *)from)[i];
-    case IR_u8: case IR_bool: return ((const uint8_t *)from)[i];
-    case IR_i16: return ((const int16_t *)from)[i];
-    case IR_i32: return ((const int32_t *)from)[i];
-    case IR_i64: return (double)((const int64_t *)from)[i];
-    default: return NAN;
+    case IR_f32:
+      return ((const float *)from)[i];
+    case IR_f64:
+      return ((const double *)from)[i];
+    case IR_f16:
+      return weir_f16_to_f32(((const uint16_t *)from)[i]);
+    case IR_bf16:
+      return weir_bf16_to_f32(((const uint16_t *)from)[i]);
+    case IR_i8:
+      return ((const int8_t *)from)[i];
+    case IR_u8:
+    case IR_bool:
+      return ((const uint8_t *)from)[i];
+    case IR_i16:
+      return ((const int16_t *)from)[i];
+    case IR_i32:
+      return ((const int32_t *)from)[i];
+    case IR_i64:
+      return (double)((const int64_t *)from)[i];
+    default:
+      return NAN;
   }
 }
 
@@ -53,7 +84,9 @@ static void *elements_of(weir_arena *arena, const ir_tensor *tensor) {
   return data;
 }
 
-static int64_t tensor_bytes(const ir_tensor *tensor) { return ir_tensor_elements(tensor) * ir_dtype_bytes(tensor->dtype); }
+static int64_t tensor_bytes(const ir_tensor *tensor) {
+  return ir_tensor_elements(tensor) * ir_dtype_bytes(tensor->dtype);
+}
 
 // ---- making
 
@@ -84,7 +117,8 @@ static void pack_weights(lowered_case *c) {
       if (strcmp(c->code->weights[i].key, c->program->weights[w].path) == 0) weight = &c->code->weights[i];
     for (int p = 0; p < c->function->param_count; p++) {
       const ir_param *param = &c->function->params[p];
-      if (param->kind == IR_PARAM_WEIGHT && strcmp(param->name, weight->path) == 0) c->weights[w] = pack_weight(c->arena, weight, &c->args[0][p]);
+      if (param->kind == IR_PARAM_WEIGHT && strcmp(param->name, weight->path) == 0)
+        c->weights[w] = pack_weight(c->arena, weight, &c->args[0][p]);
     }
   }
 }
@@ -103,7 +137,8 @@ static void set_initial(const ir_param *param, ir_tensor *tensor) {
   for (int64_t i = 0; i < ir_tensor_elements(tensor); i++) tensor->data[i] = initial;
 }
 
-weir_status lowered_case_make(weir_arena *arena, const ir_function *function, uint64_t seed, int requests, bool fresh, lowered_case *out) {
+weir_status lowered_case_make(weir_arena *arena, const ir_function *function, uint64_t seed, int requests, bool fresh,
+                              lowered_case *out) {
   *out = (lowered_case){.arena = arena, .function = function, .requests = requests};
   const ir_module *module = function->module;
   cg_lower_options options = {storage_f32, NULL};
@@ -123,7 +158,8 @@ weir_status lowered_case_make(weir_arena *arena, const ir_function *function, ui
     for (int p = 0; p < function->param_count; p++)
       if (function->params[p].kind == IR_PARAM_WEIGHT) out->args[r][p] = out->args[0][p];
     for (int p = 0; fresh && p < function->param_count; p++)
-      if (function->params[p].kind == IR_PARAM_STATE && !function->params[p].rows) set_initial(&function->params[p], &out->args[r][p]);
+      if (function->params[p].kind == IR_PARAM_STATE && !function->params[p].rows)
+        set_initial(&function->params[p], &out->args[r][p]);
   }
   return lowered_case_finish(out);
 }
@@ -136,15 +172,19 @@ static const char *differs(lowered_case *c, int r, int result, const void *data,
   for (int64_t i = 0; i < ir_tensor_elements(expected); i++) {
     double got = get(expected->dtype, data, i), want = expected->data[i];
     if (!(fabs(got - want) <= tolerance * fmax(1, fabs(want))) && !(isnan(got) && isnan(want)) && got != want)
-      return weir_arena_printf(c->arena, "request %d, result %d, element %lld: %.9g instead of %.9g", r, result, (long long)i, got, want);
+      return weir_arena_printf(c->arena, "request %d, result %d, element %lld: %.9g instead of %.9g", r, result,
+                               (long long)i, got, want);
   }
   return NULL;
 }
 
-static int symbol_of(const lowered_case *c, const char *name) { return ir_symbol_find(c->function->module->dims, name)->index; }
+static int symbol_of(const lowered_case *c, const char *name) {
+  return ir_symbol_find(c->function->module->dims, name)->index;
+}
 
 static int64_t past_of(const lowered_case *c, int r, const rt_symbol *symbol) {
-  const ir_symbol *past = ir_symbol_find(c->function->module->dims, weir_arena_printf(c->arena, "%s.past", symbol->name));
+  const ir_symbol *past =
+      ir_symbol_find(c->function->module->dims, weir_arena_printf(c->arena, "%s.past", symbol->name));
   return past && symbol->grows ? c->sizes[r][past->index] : 0;
 }
 
@@ -188,7 +228,8 @@ static const char *check_results(lowered_case *c, void **outputs, void ***states
   for (int i = 0, output = 0; i < c->function->result_count; i++) {
     const ir_result *result = &c->function->results[i];
     int state = -1;
-    for (int p = 0; result->state >= 0 && p <= result->state; p++) state += c->function->params[p].kind == IR_PARAM_STATE;
+    for (int p = 0; result->state >= 0 && p <= result->state; p++)
+      state += c->function->params[p].kind == IR_PARAM_STATE;
     const char *from = state < 0 ? outputs[output++] : NULL;
     for (int r = 0; r < c->requests; r++) {
       const char *wrong = differs(c, r, i, state < 0 ? from : states[state][r], tolerance);
@@ -202,14 +243,16 @@ static const char *check_results(lowered_case *c, void **outputs, void ***states
 const char *lowered_case_check_interpreted(lowered_case *c, double tolerance) {
   const rt_program *program = c->program;
   weir_arena *arena = c->arena;
-  int64_t *values = WEIR_NEW_ARRAY(arena, int64_t, c->requests * program->symbol_count), *past = WEIR_NEW_ARRAY(arena, int64_t, c->requests * program->symbol_count);
+  int64_t *values = WEIR_NEW_ARRAY(arena, int64_t, c->requests * program->symbol_count),
+          *past = WEIR_NEW_ARRAY(arena, int64_t, c->requests * program->symbol_count);
   for (int r = 0; r < c->requests; r++) {
     for (int s = 0; s < program->symbol_count; s++) {
       values[r * program->symbol_count + s] = c->sizes[r][symbol_of(c, program->symbols[s].name)];
       past[r * program->symbol_count + s] = past_of(c, r, &program->symbols[s]);
     }
   }
-  size_t *input_bytes = WEIR_NEW_ARRAY(arena, size_t, program->input_count), *output_bytes = WEIR_NEW_ARRAY(arena, size_t, program->output_count);
+  size_t *input_bytes = WEIR_NEW_ARRAY(arena, size_t, program->input_count),
+         *output_bytes = WEIR_NEW_ARRAY(arena, size_t, program->output_count);
   size_t *state_bytes = WEIR_NEW_ARRAY(arena, size_t, program->state_count);
   void **inputs = pack_inputs(c, input_bytes), **outputs = WEIR_NEW_ARRAY(arena, void *, program->output_count);
   void ***states = make_states(c, state_bytes);
@@ -223,9 +266,16 @@ const char *lowered_case_check_interpreted(lowered_case *c, double tolerance) {
   for (int k = 0; k < program->kernel_count; k++)
     for (int i = 0; i < c->code->kernel_count; i++)
       if (strcmp(c->code->kernels[i]->name, program->kernels[k].symbol) == 0) kernels[k] = c->code->kernels[i];
-  ir_program_call call = {.requests = c->requests, .values = values, .past = past, .inputs = (const void *const *)inputs, .input_bytes = input_bytes,
-                          .outputs = outputs, .output_bytes = output_bytes, .weights = (const void *const *)c->weights,
-                          .states = (void *const *const *)states, .state_bytes = state_bytes};
+  ir_program_call call = {.requests = c->requests,
+                          .values = values,
+                          .past = past,
+                          .inputs = (const void *const *)inputs,
+                          .input_bytes = input_bytes,
+                          .outputs = outputs,
+                          .output_bytes = output_bytes,
+                          .weights = (const void *const *)c->weights,
+                          .states = (void *const *const *)states,
+                          .state_bytes = state_bytes};
   weir_status status = ir_program_interpret(program, kernels, &call, NULL);
   if (status) {
     const char *text = weir_arena_strdup(arena, weir_status_message(status));
@@ -265,7 +315,8 @@ static weir_status make_request(lowered_case *c, weir_model *model, int r, weir_
   return c->program->step ? weir_session_open(model, NULL, 0, &out->session) : WEIR_OK;
 }
 
-static const char *compare_outputs(lowered_case *c, const weir_request *together, const weir_request *alone, int r, double tolerance) {
+static const char *compare_outputs(lowered_case *c, const weir_request *together, const weir_request *alone, int r,
+                                   double tolerance) {
   for (int i = 0, at = 0; i < c->function->result_count; i++) {
     if (c->function->results[i].state >= 0) continue;
     const weir_view *a = &together->outputs[at], *b = &alone->outputs[at];
@@ -278,7 +329,8 @@ static const char *compare_outputs(lowered_case *c, const weir_request *together
   return NULL;
 }
 
-static weir_status run_all(lowered_case *c, weir_model *model, weir_executor *executor, double tolerance, const char **out_wrong) {
+static weir_status run_all(lowered_case *c, weir_model *model, weir_executor *executor, double tolerance,
+                           const char **out_wrong) {
   const weir_entry *entry = weir_model_find_entry(model, c->program->name);
   weir_request together[CASE_MAX_REQUESTS], alone[CASE_MAX_REQUESTS];
   for (int r = 0; r < c->requests; r++) {
@@ -298,7 +350,12 @@ static weir_status run_all(lowered_case *c, weir_model *model, weir_executor *ex
 const char *lowered_case_check_run(lowered_case *c, rt_kernel_provider provider, int threads, double tolerance) {
   provider.destroy = NULL;
   const rt_program *programs[] = {c->program};
-  rt_model_parts parts = {.name = "case", .isa = "test", .programs = programs, .program_count = 1, .provider = provider, .find_weight = find_weight,
+  rt_model_parts parts = {.name = "case",
+                          .isa = "test",
+                          .programs = programs,
+                          .program_count = 1,
+                          .provider = provider,
+                          .find_weight = find_weight,
                           .weight_context = c};
   weir_model *model = NULL;
   weir_executor *executor = NULL;

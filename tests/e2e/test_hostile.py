@@ -197,7 +197,7 @@ class Weights(Hostile):
                     self.run_with(bytes(changed), "t.gguf", f"count at {at} is {value}")
         for version in (0, 1, 4, 2**32 - 1, 0x03000000):
             self.run_with(good[:4] + struct.pack("<I", version) + good[8:], "t.gguf", f"version {version}", 1)
-            self.assert_error("version")
+            self.assert_error("version|endian")
 
     def test_safetensors_headers(self):
         def file(header, data=b"\0" * 64, size=None):
@@ -383,7 +383,7 @@ class Tensors(Hostile):
         self.refuse("other.npz", pattern="x")
 
     def test_outputs(self):
-        for target, codes in (("out", (1, 2)), ("nope=o.npy", (1, 2)), ("=o.npy", (1, 2)), ("nowhere/o.npy", 3), ("folder", (1, 2, 3)),
+        for target, codes in (("out", 0), ("nope=o.npy", (1, 2)), ("=o.npy", (1, 2)), ("nowhere/o.npy", 3), ("folder", (1, 2, 3)),
                               (".", (1, 2, 3)), ("/dev/full", (1, 2, 3)), ("/proc/o.npy", 3), ("/proc/o.npz", 3), ("", (1, 2, 3))):
             self.weir("run", "m.weir", "--random", "1", "-i", VECTOR, "-o", target, code=codes, what=f"-o {target}")
 

@@ -26,6 +26,7 @@ typedef struct {
   void *objects[CPU_MAX_LEVELS];
   cg_cpu_object info[CPU_MAX_LEVELS];
   char cache[64];
+  const char *optimize;  // null: as shipped
 } cpu_rig;
 
 static inline void cpu_must(weir_status status) {
@@ -48,7 +49,7 @@ static inline void cpu_rig_init(cpu_rig *rig) {
 
 static inline void cpu_rig_compile(cpu_rig *rig, const ir_kernel *const *kernels, int count) {
   for (int i = 0; i < count; i++) cpu_must(ir_kernel_verify(kernels[i]));
-  cg_cpu_options options = {.cache_dir = rig->cache};
+  cg_cpu_options options = {.cache_dir = rig->cache, .optimize = rig->optimize};
   cpu_must(cg_cpu_compile(&rig->arena, kernels, count, rig->levels, rig->level_count, &options, rig->info));
   for (int i = 0; i < rig->level_count; i++) {
     rig->objects[i] = dlopen(rig->info[i].path, RTLD_NOW | RTLD_LOCAL);

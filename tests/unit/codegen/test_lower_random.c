@@ -1,4 +1,5 @@
-// Random programs at three levels: the graph interpreter, the lowered program under the kernel interpreter, and compiled code in the runtime.
+// Random programs at three levels: the graph interpreter, the lowered program under the kernel interpreter, and
+// compiled code in the runtime.
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <string.h>
@@ -20,7 +21,8 @@ static int requests_of(uint64_t seed) { return 1 + (int)(seed % CASE_MAX_REQUEST
 static bool lower(weir_arena *arena, uint64_t seed, bool fresh, lowered_case *c) {
   weir_status status = lowered_case_make(arena, make_program(arena, seed), seed, requests_of(seed), fresh, c);
   bool made = !status;
-  if (status && weir_status_code(status) != WEIR_CODE_UNSUPPORTED) cr_expect(false, "seed %d: %s", (int)seed, weir_status_message(status));
+  if (status && weir_status_code(status) != WEIR_CODE_UNSUPPORTED)
+    cr_expect(false, "seed %d: %s", (int)seed, weir_status_message(status));
   else if (status) printf("seed %d: %s\n", (int)seed, weir_status_message(status));
   weir_status_release(status);
   return made;

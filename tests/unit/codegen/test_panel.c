@@ -1,5 +1,6 @@
-// Panels of every storage format: the weights that kernels decode equal what weir_storage_decode gives, in the interpreter (rounding as
-// the machine does) and in compiled code. Zeros may differ in sign: kernels form d * q + b with one rounding.
+// Panels of every storage format: the weights that kernels decode equal what weir_storage_decode gives, in the
+// interpreter (rounding as the machine does) and in compiled code. Zeros may differ in sign: kernels form d * q + b
+// with one rounding.
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -12,8 +13,9 @@
 
 enum { ROWS = 20, COLS = 512, PANELS = 2 };
 
-static const weir_storage storages[] = {WEIR_STORAGE_F32,  WEIR_STORAGE_F16,  WEIR_STORAGE_BF16, WEIR_STORAGE_Q8_0, WEIR_STORAGE_Q4_0, WEIR_STORAGE_Q4_1,
-                                        WEIR_STORAGE_Q5_0, WEIR_STORAGE_Q5_1, WEIR_STORAGE_Q4_K, WEIR_STORAGE_Q5_K, WEIR_STORAGE_Q6_K};
+static const weir_storage storages[] = {WEIR_STORAGE_F32,  WEIR_STORAGE_F16,  WEIR_STORAGE_BF16, WEIR_STORAGE_Q8_0,
+                                        WEIR_STORAGE_Q4_0, WEIR_STORAGE_Q4_1, WEIR_STORAGE_Q5_0, WEIR_STORAGE_Q5_1,
+                                        WEIR_STORAGE_Q4_K, WEIR_STORAGE_Q5_K, WEIR_STORAGE_Q6_K};
 enum { STORAGES = sizeof storages / sizeof *storages };
 
 static uint64_t state = 88172645463325252ull;
@@ -43,7 +45,8 @@ static void make_rows(weir_storage storage, unsigned char *rows, int64_t row_byt
       put_scale(block + 208);
     } else {
       put_scale(block);
-      if (storage == WEIR_STORAGE_Q4_1 || storage == WEIR_STORAGE_Q5_1 || info->block_elements == 256) put_scale(block + 2);
+      if (storage == WEIR_STORAGE_Q4_1 || storage == WEIR_STORAGE_Q5_1 || info->block_elements == 256)
+        put_scale(block + 2);
     }
   }
   weir_status status = weir_storage_decode(storage, rows, (int64_t)ROWS * COLS, values);
@@ -57,7 +60,8 @@ static void *pack(weir_arena *arena, weir_storage storage, const unsigned char *
   uintptr_t at = ((uintptr_t)weir_arena_alloc(arena, (size_t)bytes + 64) + 63) & ~(uintptr_t)63;
   for (int panel = 0; panel < PANELS; panel++) {
     const void *of_panel[IR_LANES];
-    for (int i = 0; i < IR_LANES; i++) of_panel[i] = panel * IR_LANES + i < ROWS ? rows + (panel * IR_LANES + i) * row_bytes : NULL;
+    for (int i = 0; i < IR_LANES; i++)
+      of_panel[i] = panel * IR_LANES + i < ROWS ? rows + (panel * IR_LANES + i) * row_bytes : NULL;
     cg_panel_pack(storage, of_panel, COLS, (char *)at + panel * IR_LANES * row_bytes);
   }
   return (void *)at;
@@ -80,7 +84,8 @@ static ir_kernel *make_kernel(weir_arena *arena, weir_storage storage, bool sing
   walk s;
   int64_t bytes;
   cr_assert(cg_panel_bytes(storage, ROWS, COLS, &bytes));
-  ir_kb_init(&s.b, arena, weir_arena_printf(arena, "k_%s_%s", single ? "element" : "panel", weir_storage_name(storage)), "decodes");
+  ir_kb_init(&s.b, arena, weir_arena_printf(arena, "k_%s_%s", single ? "element" : "panel", weir_storage_name(storage)),
+             "decodes");
   int w = ir_kb_add_buffer(&s.b, IR_KB_IN, "w", ir_kb_int(&s.b, bytes), -1);
   s.y = ir_kb_add_buffer(&s.b, IR_KB_OUT, "y", ir_kb_int(&s.b, 4 * PANELS * IR_LANES * COLS), -1);
   s.panel = ir_kb_set_grid(&s.b, ir_kb_int(&s.b, single ? ROWS : PANELS), "n");
@@ -91,7 +96,8 @@ static ir_kernel *make_kernel(weir_arena *arena, weir_storage storage, bool sing
   } else {
     s.lane = ir_kb_for(&s.b, IR_KR_LANES, "l", ir_kb_int(&s.b, 0), ir_kb_int(&s.b, IR_LANES), 1);
     cg_panel_operand operand = {w, s.panel};
-    cg_panel_emit(&s.b, storage, COLS, &operand, 1, s.lane, ir_kb_int(&s.b, 0), ir_kb_int(&s.b, COLS), store_weight, &s);
+    cg_panel_emit(&s.b, storage, COLS, &operand, 1, s.lane, ir_kb_int(&s.b, 0), ir_kb_int(&s.b, COLS), store_weight,
+                  &s);
   }
   ir_kb_end(&s.b);
   ir_kernel *kernel = ir_kb_finish(&s.b);
@@ -102,7 +108,8 @@ static ir_kernel *make_kernel(weir_arena *arena, weir_storage storage, bool sing
 
 static void compare(const char *name, const char *how, const float *got, const float *values) {
   for (int i = 0; i < ROWS * COLS; i++)
-    cr_assert(got[i] == values[i], "%s, %s: element %d is %.9g instead of %.9g", name, how, i, (double)got[i], (double)values[i]);
+    cr_assert(got[i] == values[i], "%s, %s: element %d is %.9g instead of %.9g", name, how, i, (double)got[i],
+              (double)values[i]);
 }
 
 static rt_kernel_fn find(void *library, const char *symbol) {
@@ -118,12 +125,12 @@ Test(panel, kernels_decode_what_the_format_means) {
   weir_arena_init(&arena);
   const ir_kernel *kernels[2 * STORAGES];
   void *packed[STORAGES];
-  float *values[STORAGES], *y = WEIR_NEW_ARRAY(&arena, float, PANELS * IR_LANES * COLS);
+  float *values[STORAGES], *y = WEIR_NEW_ARRAY(&arena, float, PANELS *IR_LANES *COLS);
   for (int s = 0; s < STORAGES; s++) {
     int64_t row_bytes;
     cr_assert(!weir_storage_row_bytes(storages[s], COLS, &row_bytes));
     unsigned char *rows = weir_arena_alloc(&arena, (size_t)(ROWS * row_bytes));
-    values[s] = WEIR_NEW_ARRAY(&arena, float, ROWS * COLS);
+    values[s] = WEIR_NEW_ARRAY(&arena, float, ROWS *COLS);
     make_rows(storages[s], rows, row_bytes, values[s]);
     packed[s] = pack(&arena, storages[s], rows, row_bytes);
     size_t bytes[2] = {(size_t)(PANELS * IR_LANES * row_bytes), 4 * PANELS * IR_LANES * COLS};

@@ -1,5 +1,6 @@
-// The bits of an answer depend on its own request only: not on how a sequence is cut into calls, on what else is in the batch, or on how
-// many threads run. Checked on a small decoder with random weights, and on the real one with its quantised blocks where it has been fetched.
+// The bits of an answer depend on its own request only: not on how a sequence is cut into calls, on what else is in the
+// batch, or on how many threads run. Checked on a small decoder with random weights, and on the real one with its
+// quantised blocks where it has been fetched.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,8 @@ static weir_session *open_session(decoder *d) {
 }
 
 // Takes |count| tokens of each sequence; the logits after the last go to |logits|[i].
-static void step(decoder *d, weir_session *const *sessions, int32_t *const *tokens, const int *counts, int requests, float *const *logits) {
+static void step(decoder *d, weir_session *const *sessions, int32_t *const *tokens, const int *counts, int requests,
+                 float *const *logits) {
   weir_view inputs[4], outputs[4];
   weir_request batch[4];
   for (int i = 0; i < requests; i++) {
@@ -106,7 +108,8 @@ static void check(weir_arena *arena, const char *path) {
       if (requests) step(&two, of, tokens, counts, requests, logits);
     }
     for (int s = 0; s < 3; s++) {
-      cr_assert(memcmp(got[s], whole[s], sizeof(float) * (size_t)one.vocabulary) == 0, "cut %d, sequence %d: other bits", cut, s);
+      cr_assert(memcmp(got[s], whole[s], sizeof(float) * (size_t)one.vocabulary) == 0,
+                "cut %d, sequence %d: other bits", cut, s);
       weir_session_close(sessions[s]);
     }
   }
@@ -118,7 +121,11 @@ Test(invariance, random_weights) {
   weir_arena arena;
   weir_arena_init(&arena);
   static const char *const overrides[] = {"layers=2", "D=64", "F=160", "heads=4", "kv_heads=2", "V=512"};
-  plan_request request = {.text = WEIR_SOURCE_DIR "/models/smollm2.weir", .random = true, .seed = 7, .overrides = overrides, .override_count = 6};
+  plan_request request = {.text = WEIR_SOURCE_DIR "/models/smollm2.weir",
+                          .random = true,
+                          .seed = 7,
+                          .overrides = overrides,
+                          .override_count = 6};
   check(&arena, build(&arena, &request));
   weir_arena_deinit(&arena);
 }

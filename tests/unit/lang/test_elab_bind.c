@@ -14,8 +14,10 @@ static const char *source_text(weir_arena *arena, const lang_tensor_source *s) {
   if (!s) return "none";
   if (s->kind == LANG_SOURCE_TENSOR) return s->name;
   const char *text = weir_arena_printf(arena, "%s(", names[s->kind]);
-  for (int i = 0; i < s->part_count; i++) text = weir_arena_printf(arena, "%s%s%s", text, i ? "," : "", source_text(arena, s->parts[i]));
-  if (s->kind == LANG_SOURCE_SLICE) return weir_arena_printf(arena, "%s,%d,%d..%d)", text, s->axis, (int)s->start, (int)s->stop);
+  for (int i = 0; i < s->part_count; i++)
+    text = weir_arena_printf(arena, "%s%s%s", text, i ? "," : "", source_text(arena, s->parts[i]));
+  if (s->kind == LANG_SOURCE_SLICE)
+    return weir_arena_printf(arena, "%s,%d,%d..%d)", text, s->axis, (int)s->start, (int)s->stop);
   if (s->kind == LANG_SOURCE_UNPERMUTE) return weir_arena_printf(arena, "%s,%d)", text, (int)s->heads);
   return weir_arena_printf(arena, "%s)", text);
 }
@@ -108,7 +110,8 @@ static const char functions[] =
     "  both.weight: concat(\"up\", \"gate\");\n"
     "  _: \"**.{steps,mean}\", \"old.*\";\n"
     "}\n"
-    "plan p for M { float = bf16; target = cpu(\"x86-64-v3\"), cuda; store **.weight: q8_0(); store deep.att[1..2].{q,k}.*: q4_1; }\n";
+    "plan p for M { float = bf16; target = cpu(\"x86-64-v3\"), cuda; store **.weight: q8_0(); store "
+    "deep.att[1..2].{q,k}.*: q4_1; }\n";
 
 Test(elab_bind, functions) {
   elab_bench *bench = elab_open();
@@ -177,5 +180,6 @@ Test(elab_bind, patterns) {
   cr_expect(matches("a.{b,c}_{x,y}", "a.c_x"));
   cr_expect_not(matches("a.{b,c}_{x,y}", "a.d_x"));
   cr_expect(matches("**.a.**.b", "a.x.a.y.b"));
-  cr_expect_not(matches("**.a.**.a.**.a.**.a.**.a.**.z", "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.y"));
+  cr_expect_not(
+      matches("**.a.**.a.**.a.**.a.**.a.**.z", "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.y"));
 }

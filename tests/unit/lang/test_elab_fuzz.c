@@ -1,5 +1,5 @@
-// Hostile texts: elaboration ends, with a diagnostic instead of a crash. The mutations are of the repo's models and of the texts in
-// tests/data/lang; the seed is fixed. WEIR_FUZZ=n runs n times as many.
+// Hostile texts: elaboration ends, with a diagnostic instead of a crash. The mutations are of the repo's models and of
+// the texts in tests/data/lang; the seed is fixed. WEIR_FUZZ=n runs n times as many.
 #include <glob.h>
 #include <time.h>
 
@@ -37,14 +37,46 @@ static void elaborate(const char *text, size_t length) {
   elab_close(bench);
 }
 
-static const char *const snippets[] = {"T", "D", "0", "1", "-1", "2", "f", "f32", "x", "...", "_", "[", "]", "..", "over = T", "x[0]", "last(x)",
-                                       "9223372036854775807", "1e300", "[8]", "heads * H", " as [T, D]", "append(keys, x)", "pos(T)", "mean(x, over = -1)",
-                                       "return x;", "x = x + x;", "for i in 0..3 { }", "if true { }", "let q = 3;", "state s: f[8] = 0;", "param p: f[2];"};
+static const char *const snippets[] = {"T",
+                                       "D",
+                                       "0",
+                                       "1",
+                                       "-1",
+                                       "2",
+                                       "f",
+                                       "f32",
+                                       "x",
+                                       "...",
+                                       "_",
+                                       "[",
+                                       "]",
+                                       "..",
+                                       "over = T",
+                                       "x[0]",
+                                       "last(x)",
+                                       "9223372036854775807",
+                                       "1e300",
+                                       "[8]",
+                                       "heads * H",
+                                       " as [T, D]",
+                                       "append(keys, x)",
+                                       "pos(T)",
+                                       "mean(x, over = -1)",
+                                       "return x;",
+                                       "x = x + x;",
+                                       "for i in 0..3 { }",
+                                       "if true { }",
+                                       "let q = 3;",
+                                       "state s: f[8] = 0;",
+                                       "param p: f[2];"};
 enum { SNIPPETS = sizeof snippets / sizeof *snippets };
 
-static bool word_char(char c) { return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool word_char(char c) {
+  return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
-// One mutation that mostly keeps the text parseable: a word replaced by another word of the text, a snippet, or a line moved.
+// One mutation that mostly keeps the text parseable: a word replaced by another word of the text, a snippet, or a line
+// moved.
 static size_t mutate(char *text, size_t length, uint64_t *seed) {
   size_t at = random_next(seed) % length, other = random_next(seed) % length, a = at, b = at, c = other, d = other;
   while (a > 0 && word_char(text[a - 1])) a--;
@@ -59,7 +91,9 @@ static size_t mutate(char *text, size_t length, uint64_t *seed) {
       from = snippets[random_next(seed) % SNIPPETS];
       size = strlen(from);
       break;
-    case 1: size = 0; break;
+    case 1:
+      size = 0;
+      break;
     case 2:
       while (c > 0 && text[c - 1] != '\n') c--;
       while (d < length && text[d] != '\n') d++;
@@ -68,7 +102,8 @@ static size_t mutate(char *text, size_t length, uint64_t *seed) {
       while (a > 0 && text[a - 1] != '\n') a--;
       b = a;
       break;
-    default: break;
+    default:
+      break;
   }
   if (size > sizeof piece) size = sizeof piece;
   memcpy(piece, from, size);
@@ -131,11 +166,16 @@ Test(elab_fuzz, bounds) {
   static const struct {
     const char *text, *code;
   } cases[] = {
-      {"block A {} (x: f32[8]) -> f32[8] { param w: f32[8]; return x; } model M {} { a: A{}[1000000000000]; " ENTRY, "W0301"},
+      {"block A {} (x: f32[8]) -> f32[8] { param w: f32[8]; return x; } model M {} { a: A{}[1000000000000]; " ENTRY,
+       "W0301"},
       {"model M {} { let n = [for i in 0..9000000000000000000: i]; " ENTRY, "W0301"},
-      {"fn g(n: int) -> int { r = 0; for i in 0..1000000000 { for k in 0..1000000000 { r = r + k; } } return r; } model M {} { let n = g(1); " ENTRY, "W0301"},
+      {"fn g(n: int) -> int { r = 0; for i in 0..1000000000 { for k in 0..1000000000 { r = r + k; } } return r; } "
+       "model M {} { let n = g(1); " ENTRY,
+       "W0301"},
       {"model M {} { let n = [for i in 0..4000: [for k in 0..4000: i + k]]; " ENTRY, "W0301"},
-      {"fn f1(n: int) -> int { return f2(n) + f2(n); } fn f2(n: int) -> int { return f1(n); } model M {} { let n = f1(1); " ENTRY, "W0223"},
+      {"fn f1(n: int) -> int { return f2(n) + f2(n); } fn f2(n: int) -> int { return f1(n); } model M {} { let n = "
+       "f1(1); " ENTRY,
+       "W0223"},
       {"let a = b; let b = a; model M {} { let n = a; " ENTRY, "W0223"},
       {"model M {} { let n = 9223372036854775807 + 1; " ENTRY, "W0303"},
       {"model M {} { let n = 0 - 9223372036854775807 - 2; " ENTRY, "W0303"},
@@ -175,7 +215,8 @@ Test(elab_fuzz, many_members) {
   size_t size = 4 << 20, length = 0;
   char *text = calloc(1, size);
   length += (size_t)snprintf(text + length, size - length, "model M {} {\n");
-  for (int i = 0; i < 10000; i++) length += (size_t)snprintf(text + length, size - length, "  param w%d: f32[8] = 0;\n", i);
+  for (int i = 0; i < 10000; i++)
+    length += (size_t)snprintf(text + length, size - length, "  param w%d: f32[8] = 0;\n", i);
   length += (size_t)snprintf(text + length, size - length, "  entry e(x: f32[8]) -> f32[8] { y = x;\n");
   for (int i = 0; i < 10000; i++) length += (size_t)snprintf(text + length, size - length, "    y = y + w%d;\n", i);
   snprintf(text + length, size - length, "    return y; } }");

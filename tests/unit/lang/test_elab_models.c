@@ -1,5 +1,5 @@
-// The models of the repo: they elaborate, verify, keep one function for equal layers, and mean what they should: a step cut into calls
-// gives what the entry gives.
+// The models of the repo: they elaborate, verify, keep one function for equal layers, and mean what they should: a step
+// cut into calls gives what the entry gives.
 #include <math.h>
 
 #include "tests/unit/lang/elab_test.h"
@@ -123,7 +123,8 @@ static ir_tensor weight_make(weir_arena *arena, const ir_param *param) {
   ir_tensor t = tensor_make(arena, param->value->type.dtype, param->value->type.rank, dims);
   uint64_t state = 88172645463325252u;
   for (const char *at = param->name; *at; at++) state = state * 31 + (unsigned char)*at;
-  for (int64_t i = 0; i < ir_tensor_elements(&t); i++) t.data[i] = ((double)(random_next(&state) >> 40) / (1 << 24) - 0.5);
+  for (int64_t i = 0; i < ir_tensor_elements(&t); i++)
+    t.data[i] = ((double)(random_next(&state) >> 40) / (1 << 24) - 0.5);
   return t;
 }
 
@@ -180,7 +181,7 @@ Test(elab_models, cuts_do_not_show) {
 }
 
 Test(elab_models, embedding_has_length_one) {
-  static const char *const small[] = {"layers=2", "D=8", "F=12", "heads=2", "V=17", "P=16", NULL};
+  static const char *const small[] = {"layers=2", "D=8", "F=12", "heads=2", "V=17", "P=16", "longest=16", NULL};
   static const int tokens[] = {3, 16, 0, 5};
   elab_bench *bench = elab_open();
   elab_load_model(bench, "minilm");
@@ -196,7 +197,8 @@ Test(elab_models, embedding_has_length_one) {
 // ---- options
 
 Test(elab_models, overrides) {
-  static const char *const unknown[] = {"layer=2", NULL}, *const kind[] = {"layers=0.5", NULL}, *const form[] = {"layers", NULL};
+  static const char *const unknown[] = {"layer=2", NULL}, *const kind[] = {"layers=0.5", NULL},
+                           *const form[] = {"layers", NULL};
   static const char *const *const wrong[] = {unknown, kind, form};
   static const char *const codes[] = {"W0232", "W0327", "W0231"};
   for (int i = 0; i < 3; i++) {
@@ -234,5 +236,24 @@ Test(elab_models, float_type) {
   cr_expect_eq(bench->graph->weights[0].type.dtype, IR_bf16);
   const ir_function *score = ir_function_find(bench->graph->module, "score");
   cr_expect_eq(score->results[0].value->type.dtype, IR_f32);
+  elab_close(bench);
+}
+
+// `weir check` of a library and of a model.
+Test(elab_models, check) {
+  static const char *const clean[] = {"std/nn", "std/decoder", "smollm2", "minilm", "llama", "qwen2"};
+  for (size_t i = 0; i < sizeof clean / sizeof *clean; i++) {
+    elab_bench *bench = elab_open();
+    elab_load_model(bench, clean[i]);
+    lang_check(&bench->arena, bench->program, &bench->diags);
+    cr_expect_eq(bench->diags.count, 0, "%s", elab_messages(bench));
+    elab_close(bench);
+  }
+  elab_bench *bench = elab_open();
+  static const char text[] =
+      "block A {D: int} (x: f[D]) -> f[D] { return y; }\nmodel M {n} { entry e(x: f32[n]) -> f32[n] { return z; } }";
+  elab_load_text(bench, text, strlen(text));
+  lang_check(&bench->arena, bench->program, &bench->diags);
+  cr_expect_eq(bench->diags.error_count, 2, "%s", elab_messages(bench));
   elab_close(bench);
 }

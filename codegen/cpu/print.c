@@ -42,6 +42,9 @@ static void emit_banner(ir_text *out, const ir_kernel *k) {
 weir_status cg_print_kernel(weir_arena *arena, const ir_kernel *kernel, cg_printed *out) {
   int64_t scratch;
   WEIR_TRY(cg_cpu_scratch_bytes(kernel, &scratch));
+  // The name is the symbol; the prefix keeps clear of the words of C and of the prelude.
+  if (strncmp(kernel->name, "k_", 2) || strchr(kernel->name, '.'))
+    return weir_status_make(WEIR_CODE_INTERNAL, "kernel '%s': the name is no k_... symbol", kernel->name);
   cg_code c = {.arena = arena, .kernel = kernel};
   c.values = WEIR_NEW_ARRAY(arena, cg_node *, kernel->var_count + 1);
   c.slots = WEIR_NEW_ARRAY(arena, cg_slot *, kernel->var_count + 1);

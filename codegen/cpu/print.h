@@ -11,7 +11,8 @@
 
 // Prints |count| verified kernels with different names after one prelude; |*out_source| lives in |arena|. INTERNAL,
 // naming kernel and variable, if a kernel breaks its contract in a way that only expansion shows (a register index that
-// is not constant, a register set from the lanes of an inner range); OUT_OF_RANGE if unrolling makes more than
+// is not constant, a register set from the lanes of an inner range) or a name is no
+// k_... symbol (docs/kernels.md); OUT_OF_RANGE if unrolling makes more than
 // 200,000 statements.
 weir_status cg_cpu_print(weir_arena *arena, const ir_kernel *const *kernels, int count,
                          const char **out_source) WEIR_MUST_USE;

@@ -229,7 +229,10 @@ static void check_files(lang_elab *elab) {
 }
 
 static lang_elab make(weir_arena *arena, const lang_program *program, const lang_options *options, lang_diags *diags) {
-  lang_elab elab = {.arena = arena, .program = program, .options = options, .diags = diags};
+  // Binds evaluate numbers long after the run: what they read must not be the caller's.
+  lang_options *kept = WEIR_NEW(arena, lang_options);
+  *kept = *options;
+  lang_elab elab = {.arena = arena, .program = program, .options = kept, .diags = diags};
   elab.module = ir_module_create(arena, "");
   return elab;
 }

@@ -7,7 +7,7 @@
 
 #include "codegen/lower/internal.h"
 
-enum { KEYS = 64, VECTORS = KEYS / IR_LANES, TILE_ROWS = 24 };
+enum { KEYS = 64, TILE_ROWS = 24 };
 
 typedef struct {
   emitter e;
@@ -24,7 +24,7 @@ typedef struct {
   const ir_kexpr *position;                // position of the tile's first row among the keys
   const ir_kexpr *rows;                    // rows of the tile times |group|
   const ir_kexpr *key_end, *block, *keys;  // end of all keys, first key of the block, keys in it
-  int lq, lk, ls, lo, lm;                  // LOCAL: queries, transposed keys, scores, outputs, maxima and sums
+  int lq, ls, lo, lm;                      // LOCAL: queries, scores, outputs, maxima and sums
 } attend_kernel;
 
 static const ir_kexpr *integer(attend_kernel *a, int64_t value) { return ir_kb_int(&a->e.b, value); }
@@ -78,19 +78,6 @@ static void begin_tile(attend_kernel *a) {
   end(a);
 }
 
-// The block's keys, input by input, so that lanes are keys; missing keys are zeros.
-static void transpose_keys(attend_kernel *a) {
-  ir_kbuilder *b = &a->e.b;
-  const ir_kexpr *d = serial(a, "d", integer(a, 0), integer(a, a->depth), 1);
-  const ir_kexpr *j = lanes(a, "j", integer(a, 0), a->keys);
-  store(a, a->lk, local(a, d, KEYS, j), key_element(a, a->k, ir_kb_add(b, a->block, j), d));
-  end(a);
-  j = lanes(a, "j", a->keys, integer(a, KEYS));
-  store(a, a->lk, local(a, d, KEYS, j), ir_kb_const(b, IR_KT_f32, 0));
-  end(a);
-  end(a);
-}
-
 static const int heights[] = {6, 4, 2, 1};
 
 typedef struct {
@@ -116,24 +103,17 @@ static const ir_kexpr *vector_at(attend_kernel *a, const tile *t, int p) {
   return ir_kb_add(&a->e.b, t->lane, integer(a, p * IR_LANES));
 }
 
+// Scores of all rows of the tile and all keys of the block, those that a row does not see included. A key is read once
+// for the group; dot products run in lanes over the last dim, so keys are used as they lie in the cache.
 static void scores(attend_kernel *a) {
   ir_kbuilder *b = &a->e.b;
-  tile t = open_tile(a, VECTORS);
-  const ir_kexpr *d = serial(a, "d", integer(a, 0), integer(a, a->depth), 1), *k[VECTORS];
-  for (int p = 0; p < VECTORS; p++) k[p] = ir_kb_let(b, "k", load(a, a->lk, local(a, d, KEYS, vector_at(a, &t, p))));
-  const ir_kexpr *i = unroll(a, &t);
-  const ir_kexpr *q = ir_kb_let(b, "q", load(a, a->lq, local(a, ir_kb_add(b, t.first, i), a->depth, d)));
-  for (int p = 0; p < VECTORS; p++) {
-    const ir_kexpr *at = integer(a, p);
-    ir_kb_set(b, t.acc, ir_kb_op(b, IR_K_fma, IR_KT_f32, q, k[p], ir_kb_read(b, t.acc, i, at, NULL)), i, at, NULL);
-  }
+  const ir_kexpr *j = serial(a, "j", integer(a, 0), a->keys, 1), *key = ir_kb_add(b, a->block, j);
+  const ir_kexpr *i = serial(a, "i", integer(a, 0), a->rows, 1);
+  ir_kvar *dot = ir_kb_reg(b, "dot", IR_KT_f32, false, 0, NULL, ir_kb_const(b, IR_KT_f32, 0));
+  const ir_kexpr *d = lanes(a, "d", integer(a, 0), integer(a, a->depth));
+  ir_kb_reduce(b, IR_K_add, dot, ir_kb_mul(b, load(a, a->lq, local(a, i, a->depth, d)), key_element(a, a->k, key, d)));
   end(a);
-  end(a);
-  i = unroll(a, &t);
-  for (int p = 0; p < VECTORS; p++)
-    store(a, a->ls, local(a, ir_kb_add(b, t.first, i), KEYS, vector_at(a, &t, p)),
-          ir_kb_read(b, t.acc, i, integer(a, p), NULL));
-  end(a);
+  store(a, a->ls, local(a, i, KEYS, j), ir_kb_read(b, dot, NULL, NULL, NULL));
   end(a);
   end(a);
 }
@@ -299,7 +279,6 @@ static void emit_attend(attend_kernel *a) {
   int64_t rows = a->tile * a->group;
   bind_item(a);
   add_local(a, &a->lq, "queries", rows * a->depth);
-  add_local(a, &a->lk, "keys", a->depth * KEYS);
   add_local(a, &a->ls, "scores", rows * KEYS);
   add_local(a, &a->lo, "outputs", rows * a->width);
   add_local(a, &a->lm, "sums", rows * 2);
@@ -312,7 +291,6 @@ static void emit_attend(attend_kernel *a) {
   }
   a->block = serial(a, "block", from, a->key_end, KEYS);
   a->keys = ir_kb_let(b, "keys", ir_kb_min(b, integer(a, KEYS), ir_kb_sub(b, a->key_end, a->block)));
-  transpose_keys(a);
   scores(a);
   const ir_kexpr *i = serial(a, "i", integer(a, 0), a->rows, 1);
   soften_row(a, i);

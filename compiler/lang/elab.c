@@ -116,7 +116,7 @@ static void check_coverage(lang_elab *elab, const lang_function *step, const lan
   for (int i = 0; i < elab->slots.count && !step->failed; i++) {
     const lang_slot *slot = elab->slots.data[i];
     if (!slot->over || !slot->symbol || !grows(step, slot->symbol)) continue;
-    if (!lang_spend(elab, 1 + step->uses.count / 16, fn->name.span) || appends(step, slot)) continue;
+    if (!lang_spend(elab, 1 + step->uses.count / 64, fn->name.span) || appends(step, slot)) continue;
     lang_diag *diag =
         lang_error(elab, LANG_W_STATE_LEFT_OUT, fn->name.span, fn->name.text, slot->path, slot->symbol->name);
     lang_note_add(elab, diag, slot->span, "declared here");

@@ -17,7 +17,7 @@ lang_space *lang_space_insert(lang_frame *frame, const lang_path *path) {
   for (int i = 0; i < path->parts.count; i++) {
     const lang_name *part = &path->parts.data[i];
     lang_space *child = lang_space_find(at, part->text);
-    if (!lang_spend(elab, 1 + at->children.count / 16, part->span)) return NULL;
+    if (!lang_spend(elab, 1 + at->children.count / 64, part->span)) return NULL;
     bool last = i == path->parts.count - 1;
     if (child && (last || child->has_value || child->slot)) {
       lang_diag *diag = lang_error(elab, LANG_W_NAME_TWICE, path->span, path->text);

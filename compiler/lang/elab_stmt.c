@@ -57,7 +57,7 @@ void lang_let_run(lang_frame *frame, const lang_let *let, lang_scope *scope) {
   for (int i = 0; i < let->names.count; i++) {
     const lang_name *name = &let->names.data[i];
     if (lang_scope_here(scope, name->text)) lang_error(frame->elab, LANG_W_NAME_TWICE, name->span, name->text);
-    lang_spend(frame->elab, 1 + scope->count / 16, name->span);
+    lang_spend(frame->elab, 1 + scope->count / 64, name->span);
     lang_scope_add(frame->elab->arena, scope, name->text, parts[i], LANG_BINDING_CONST, name->span);
   }
 }
@@ -166,7 +166,7 @@ static void set_local(lang_frame *frame, const lang_name *name, lang_value value
     lang_note_add(elab, diag, bound->span, "declared here");
     return;
   }
-  lang_spend(elab, 1 + frame->locals->count / 16, name->span);
+  lang_spend(elab, 1 + frame->locals->count / 64, name->span);
   lang_scope_add(elab->arena, frame->locals, name->text, value, LANG_BINDING_LOCAL, name->span);
 }
 

@@ -110,7 +110,7 @@ void cli_progress_end(cli *c) {
   c->progress_shown = false;
 }
 
-bool cli_write(const char *bytes, size_t count) { return fwrite(bytes, 1, count, stdout) == count; }
+bool cli_write(const char *bytes, size_t count) { return !count || fwrite(bytes, 1, count, stdout) == count; }
 
 int cli_flush(const cli *c) {
   if (fflush(stdout) == 0 && !ferror(stdout)) return CLI_DONE;

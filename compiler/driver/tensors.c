@@ -120,7 +120,7 @@ static weir_status literal_fill(const json_t *value, int depth, int64_t *at, cli
     return WEIR_OK;
   }
   int64_t index = (*at)++;
-  if (json_is_boolean(value) && !is_float(view->dtype))
+  if (json_is_boolean(value) && view->dtype == WEIR_DTYPE_BOOL)
     return put_integer(view->dtype, out->data, index, json_is_true(value));
   if (json_is_integer(value) && !is_float(view->dtype))
     return put_integer(view->dtype, out->data, index, json_integer_value(value));

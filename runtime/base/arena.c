@@ -28,6 +28,21 @@ void weir_arena_deinit(weir_arena *arena) {
   *arena = (weir_arena){0};
 }
 
+static bool add_block(weir_arena *arena, size_t capacity) {
+  if (capacity > SIZE_MAX / 2) return false;
+  weir_arena_block *block = calloc(1, sizeof *block + capacity);
+  if (!block) return false;
+  block->capacity = capacity;
+  block->next = arena->head;
+  arena->head = block;
+  return true;
+}
+
+bool weir_arena_reserve(weir_arena *arena, size_t bytes) {
+  const weir_arena_block *block = arena->head;
+  return (block && block->capacity - block->used >= bytes) || add_block(arena, bytes);
+}
+
 void *weir_arena_alloc(weir_arena *arena, size_t bytes) {
   if (bytes > SIZE_MAX / 2) exhausted();
   bytes = bytes ? (bytes + 15) & ~(size_t)15 : 16;
@@ -36,11 +51,8 @@ void *weir_arena_alloc(weir_arena *arena, size_t bytes) {
     size_t capacity = block ? block->capacity * 2 : 4096;
     if (capacity > 1 << 20) capacity = 1 << 20;
     if (capacity < bytes) capacity = bytes;
-    block = calloc(1, sizeof *block + capacity);
-    if (!block) exhausted();
-    block->capacity = capacity;
-    block->next = arena->head;
-    arena->head = block;
+    if (!add_block(arena, capacity)) exhausted();
+    block = arena->head;
   }
   void *result = block->data + block->used;
   block->used += bytes;

@@ -10,6 +10,10 @@
 
 #include "runtime/base/program_internal.h"
 
+// The most memory that a character of text can cost: an op of a size expression, four times over while its list grows
+// and once when it is kept. A launch (30 characters at least) costs less.
+enum { BYTES_PER_CHARACTER = 5 * sizeof(rt_size_op), SPARE_BYTES = 1 << 16 };
+_Static_assert(4 * sizeof(rt_launch) / 30 <= BYTES_PER_CHARACTER, "launches are dearer than expressions");
 enum { MAX_TEXT_BYTES = 1 << 24, MAX_NEST = 64, MAX_SIZES = 256, MAX_STRING = 4096 };
 
 typedef struct {
@@ -458,6 +462,8 @@ static void parse_program(parser *p) {
 
 weir_status rt_program_parse(weir_arena *arena, const char *text, size_t length, rt_program **out_program) {
   if (length > MAX_TEXT_BYTES) return weir_status_make(WEIR_CODE_INVALID_DATA, "program text of %zu bytes", length);
+  if (!weir_arena_reserve(arena, length * BYTES_PER_CHARACTER + SPARE_BYTES))
+    return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "a program text of %zu bytes", length);
   parser p = {.arena = arena, .at = text, .end = text + length, .line = 1, .program = WEIR_NEW(arena, rt_program)};
   parse_program(&p);
   if (p.failed) return weir_status_make(WEIR_CODE_INVALID_DATA, "line %d: %s", p.line, p.message);

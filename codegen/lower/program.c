@@ -504,17 +504,20 @@ static weir_status bind_params(builder *p, cg_weight_format *formats, location *
 
 static weir_status bind_results(builder *p, const location *params, location *results) {
   rt_program *program = p->program;
+  int outputs = 0;
+  for (int i = 0; i < p->entry->result_count; i++) outputs += p->entry->results[i].state < 0;
   for (int i = 0; i < p->entry->result_count; i++) {
     const ir_result *result = &p->entry->results[i];
     if (result->state >= 0) {
       results[i] = params[result->state];
       continue;
     }
-    const char *name = result->name && *result->name ? result->name
-                       : p->entry->result_count > 1  ? weir_arena_printf(p->low->arena, "output%d", i)
-                                                     : "output";
-    WEIR_TRY(add_tensor(p, name, result->value, "output", &program->outputs[program->output_count]));
-    results[i] = (location){RT_ARG_OUTPUT, program->output_count++};
+    int at = program->output_count;
+    const char *name = result->name;
+    if (!name || !*name) name = outputs > 1 ? weir_arena_printf(p->low->arena, "output%d", at) : "output";
+    WEIR_TRY(add_tensor(p, name, result->value, "output", &program->outputs[at]));
+    results[i] = (location){RT_ARG_OUTPUT, at};
+    program->output_count++;
   }
   return WEIR_OK;
 }

@@ -140,18 +140,18 @@ static weir_status report_problems(const plan_unit *unit, const lang_bind_report
                           report->problem_count == 1 ? "problem" : "problems", text);
 }
 
-static bool is_number(const char *text) {
+// Whether an initial value says every element: a number, zeros(), ones().
+static bool is_fixed(const char *init) {
   char *end;
-  strtod(text, &end);
-  return end != text && !*end;
+  strtod(init, &end);
+  return (end != init && !*end) || !strcmp(init, "zeros()") || !strcmp(init, "ones()");
 }
 
-// Without a checkpoint every weight must have an initial value; random ones are not made up unless they are asked for.
-static weir_status check_initial_values(const plan_unit *unit) {
-  if (unit->request->random) return WEIR_OK;
+weir_status plan_check_initial_values(const plan_unit *unit) {
+  if (unit->checkpoint || unit->request->random) return WEIR_OK;
   for (int i = 0; i < unit->graph->weight_count; i++) {
     const lang_weight *weight = &unit->graph->weights[i];
-    if (!weight->used || (weight->init && is_number(weight->init))) continue;
+    if (!weight->used || (weight->init && is_fixed(weight->init))) continue;
     return weir_status_make(WEIR_CODE_INVALID_ARGUMENT,
                             "model %s needs weights (the first is '%s'): give a checkpoint with -w FILE, or take "
                             "random ones with --random SEED",
@@ -161,7 +161,7 @@ static weir_status check_initial_values(const plan_unit *unit) {
 }
 
 static weir_status bind(plan_unit *unit) {
-  if (!unit->checkpoint) return check_initial_values(unit);
+  if (!unit->checkpoint) return WEIR_OK;
   size_t count = unit->checkpoint->tensor_count;
   lang_tensor *tensors = WEIR_NEW_ARRAY(unit->arena, lang_tensor, count);
   for (size_t i = 0; i < count; i++) {

@@ -9,6 +9,9 @@ void plan_tell(const plan_request *request, const char *what, double fraction);
 // CANCELLED if somebody asked to stop.
 weir_status plan_check_cancel(const plan_request *request) WEIR_MUST_USE;
 
+// ---- front.c: without a checkpoint every weight must have an initial value; random ones are not made up unless they are asked for.
+weir_status plan_check_initial_values(const plan_unit *unit) WEIR_MUST_USE;
+
 // ---- package.c: writes the whole package to |path|.
 weir_status plan_write_package(plan_unit *unit, const char *path, const char *const *targets, int target_count,
                                plan_result *result) WEIR_MUST_USE;

@@ -243,6 +243,7 @@ weir_status plan_write_package(plan_unit *unit, const char *path, const char *co
   plan_packed packed = {0};
   cg_package_writer *writer = NULL;
   uint64_t bytes = 0;
+  WEIR_TRY(plan_check_initial_values(unit));
   WEIR_TRY(compile(unit, targets, target_count, &code, result));
   weir_status status = plan_check_cancel(unit->request);
   if (!status) status = plan_pack_weights(unit, &packed);

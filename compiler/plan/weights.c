@@ -49,43 +49,53 @@ static uint64_t seed_of(uint64_t seed, const char *path) {
   return state;
 }
 
-// mean + deviation * normal for each element: what the initial value says, else something that keeps activations
-// near 1.
-static void spread_of(const lang_weight *weight, double *mean, double *deviation) {
-  const char *init = weight->init;
-  char *end;
-  *mean = 0;
-  *deviation = 0;
-  if (init) {
-    double number = strtod(init, &end);
-    if (end != init && !*end) {
-      *mean = number;
-      return;
-    }
-    if (!strncmp(init, "normal(", 7)) {
-      number = strtod(init + 7, &end);
-      if (end != init + 7 && *end == ')') {
-        *deviation = number;
-        return;
-      }
-    }
-  }
-  int64_t cols = 1;
-  if (weight->type.rank) ir_dim_is_const(weight->type.dims[weight->type.rank - 1], &cols);
-  *deviation = weight->type.rank >= 2 ? 1 / sqrt((double)(cols > 0 ? cols : 1)) : 0.1;
-  if (weight->type.rank < 2 && !strstr(weight->path, "bias")) *mean = 1;
+// How elements are drawn: base + reach * (standard normal, or uniform in -1..1).
+typedef struct {
+  double base, reach;
+  bool uniform;
+} init_draw;
+
+static int64_t dim_of(const lang_weight *weight, int axis) {
+  int64_t size = 1;
+  if (weight->type.rank > axis) ir_dim_is_const(weight->type.dims[axis], &size);
+  return size > 0 ? size : 1;
 }
+
+// Rows are outputs; an output has all other dims as inputs.
+static double fan_in(const lang_weight *weight) {
+  double inputs = 1;
+  for (int i = 1; i < weight->type.rank; i++) inputs *= (double)dim_of(weight, i);
+  return inputs;
+}
+
+// What the initial value of the text says. A param without one must come from a checkpoint; random weights draw it as
+// if it were a matrix after kaiming(), which keeps activations near 1.
+static init_draw draw_of(const lang_weight *weight) {
+  const char *init = weight->init ? weight->init : "kaiming()", *open = strchr(init, '(');
+  double argument = open ? strtod(open + 1, NULL) : strtod(init, NULL);
+  size_t name = open ? (size_t)(open - init) : 0;
+  if (!open) return (init_draw){argument, 0, false};
+  if (!strncmp(init, "zeros", name)) return (init_draw){0, 0, false};
+  if (!strncmp(init, "ones", name)) return (init_draw){1, 0, false};
+  if (!strncmp(init, "normal", name)) return (init_draw){0, argument, false};
+  if (!strncmp(init, "uniform", name)) return (init_draw){0, argument, true};
+  if (!strncmp(init, "glorot", name))
+    return (init_draw){0, sqrt(6 / (fan_in(weight) + (double)dim_of(weight, 0))), true};
+  return (init_draw){0, sqrt(1 / fan_in(weight)), false};
+}
+
+static float next_uniform(uint64_t *state) { return (float)(2 * ((double)(next_random(state) >> 11) * 0x1p-53) - 1); }
 
 static weir_status random_values(const plan_unit *unit, const lang_weight *weight, int64_t count, float **out) {
   if (count > INT64_MAX / 8) return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "weight '%s' is too large", weight->path);
   *out = malloc((size_t)(count ? count : 1) * sizeof **out);
   if (!*out) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for weight '%s'", weight->path);
-  double mean, deviation;
-  spread_of(weight, &mean, &deviation);
+  init_draw draw = draw_of(weight);
   uint64_t state = seed_of(unit->request->seed, weight->path);
   bool integer = !ir_dtype_is_float(weight->type.dtype);
   for (int64_t i = 0; i < count; i++) {
-    float value = (float)mean + (deviation != 0 ? (float)deviation * next_normal(&state) : 0);
+    float drawn = draw.reach == 0 ? 0 : draw.uniform ? next_uniform(&state) : next_normal(&state);
+    float value = (float)draw.base + (float)draw.reach * drawn;
     (*out)[i] = integer ? rintf(value) : value;
   }
   return WEIR_OK;

@@ -93,7 +93,7 @@ class Disk(Fault):
             self.skipTest("no /dev/full")
         self.weir("run", "m.weir", "--random", "1", "-i", VECTOR, code=0)
         for args in (("run", "m.weir", "--random", "1", "-i", VECTOR), ("run", "m.weir", "--random", "1", "-i", VECTOR, "--json"),
-                     ("show", "m.weir"), ("check", "--json", "m.weir"), ("chat", "lm.weir", "-w", "lm.gguf", "-p", "a", "-n", "2"),
+                     ("show", "m.weir", "--random", "1"), ("check", "--json", "m.weir"), ("chat", "lm.weir", "-w", "lm.gguf", "-p", "a", "-n", "2"),
                      ("list",), ("tokenize", "lm.weir", "-w", "lm.gguf", "hello")):
             with open("/dev/full", "wb") as full:
                 self.weir(*args, code=3, stdout=full)
@@ -204,7 +204,7 @@ class Signals(Fault):
         self.assertEqual(self.answer(*BUSY), wanted)
 
     def test_broken_pipe(self):
-        done = subprocess.run(f"'{common.WEIR}' show m.weir | true", shell=True, capture_output=True, cwd=self.folder,
+        done = subprocess.run(f"'{common.WEIR}' show m.weir --random 1 | true", shell=True, capture_output=True, cwd=self.folder,
                               env=common.environment(self.home), timeout=60)
         self.assertNotIn(b"rror", done.stderr)
 

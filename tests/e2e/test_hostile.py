@@ -383,6 +383,7 @@ class Tensors(Hostile):
         self.refuse("other.npz", pattern="x")
 
     def test_outputs(self):
+        os.makedirs(self.path("folder"))
         for target, codes in (("out", 0), ("nope=o.npy", (1, 2)), ("=o.npy", (1, 2)), ("nowhere/o.npy", 3), ("folder", (1, 2, 3)),
                               (".", (1, 2, 3)), ("/dev/full", (1, 2, 3)), ("/proc/o.npy", 3), ("/proc/o.npz", 3), ("", (1, 2, 3))):
             self.weir("run", "m.weir", "--random", "1", "-i", VECTOR, "-o", target, code=codes, what=f"-o {target}")

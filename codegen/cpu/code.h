@@ -23,6 +23,7 @@ enum {
   CG_ANY,                                 // mask -> bool
   CG_NAME,                                // a C variable
   CG_LOAD_RAMP,                           // vector of elements args[0] + lane * args[3]; request and mask as of a load
+  CG_NIBBLE,                              // f32 of the low four bits of a vector of u32
   CG_BITS_OF,                             // + small float type: its bits of a value, as u32
   CG_OF_BITS = CG_BITS_OF + IR_KT_COUNT,  // + small float type: the value of bits in a u32
 };

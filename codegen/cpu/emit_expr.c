@@ -266,6 +266,9 @@ void cg_emit_expr(cg_code *c, ir_text *out, cg_node *n) {
     case CG_FIRST:
       emit_call(c, out, n, "vm_first");
       return;
+    case CG_NIBBLE:
+      emit_call(c, out, n, "vf_from_nibble");
+      return;
     case CG_ANY:
       emit_call(c, out, n, "vm_any");
       return;

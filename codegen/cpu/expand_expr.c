@@ -95,8 +95,20 @@ static bool holds(ir_ktype to, ir_ktype from) {
   return narrow_ints && ir_ktype_bytes(from) < ir_ktype_bytes(to) && (from == IR_KT_u8 || to == IR_KT_i16);
 }
 
+// u for a vector (i32)(u & 15), else null: block formats turn such codes into floats all the time, and wide machines
+// look them up.
+static cg_node *nibble_of(cg_node *x) {
+  if (!x->vector || x->type != IR_KT_i32 || x->op != IR_K_cast || x->args[0]->op != IR_K_and) return NULL;
+  const cg_node *mask = x->args[0]->args[1];
+  int64_t bits;
+  if (mask->op == CG_SPLAT) mask = mask->args[0];
+  return x->args[0]->type == IR_KT_u32 && cg_is_int(mask, &bits) && bits == 15 ? x->args[0]->args[0] : NULL;
+}
+
 static cg_node *cast(cg_code *c, ir_ktype to, ir_ktype from, cg_node *x) {
   ir_ktype base = cg_base_type(to);
+  cg_node *nibble = base == IR_KT_f32 ? nibble_of(x) : NULL;
+  if (nibble) return cg_raw(c, CG_NIBBLE, IR_KT_f32, true, nibble, NULL, NULL);
   // Saturation into narrow integers happens before the value is an integer.
   if (is_float(from) && from != to) {
     if (to == IR_KT_i8) x = limit(c, x, -128, 127);

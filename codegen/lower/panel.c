@@ -353,7 +353,7 @@ static const ir_kexpr *group_weight(ir_kbuilder *b, const operand_state *o, cons
     return ir_kb_mul(b, o->a, ir_kb_cast(b, IR_KT_f32, code));
   }
   const ir_kexpr *code = shr_u32(b, w->low, u32(b, 4 * j));
-  if (j < 7) code = and_u32(b, code, 15);
+  code = and_u32(b, code, 15);
   if (w->high) {
     bool two = field_offset(f, FIELD_BITS2, 0) >= 0;
     const ir_kexpr *high = and_u32(b, shr_u32(b, w->high, u32(b, (two ? 2 : 1) * j)), two ? 3 : 1);

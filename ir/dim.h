@@ -70,7 +70,8 @@ const char *ir_dim_print(weir_arena *arena, ir_dim dim);
 // malformed text.
 ir_dim ir_dim_parse(ir_dim_table *table, const char **cursor, bool create);
 
-// Rebuilds a dim in another algebra. Operators are + * / %, division and remainder are floor; null from any callback ends it with null.
+// Rebuilds a dim in another algebra. Operators are + * / %, division and remainder are floor; null from any callback
+// ends it with null.
 typedef struct {
   void *user;
   const void *(*constant)(void *user, int64_t value);

@@ -8,7 +8,8 @@ static const void *convert_atom(const ir_dim_atom *atom, const ir_dim_algebra *a
 }
 
 static const void *convert_term(const ir_dim_term *term, const ir_dim_algebra *algebra) {
-  const void *product = term->coefficient == 1 && term->count > 0 ? NULL : algebra->constant(algebra->user, term->coefficient);
+  const void *product =
+      term->coefficient == 1 && term->count > 0 ? NULL : algebra->constant(algebra->user, term->coefficient);
   for (int i = 0; i < term->count; i++) {
     const void *atom = convert_atom(term->factors[i].atom, algebra);
     if (!atom) return NULL;

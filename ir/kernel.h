@@ -1,14 +1,16 @@
 // Kernel IR: one fused group as a nest of ranges over flat memory.
 //
-// A kernel is a function of buffers and sizes that does |grid| independent work items. Its body runs once per item with the grid
-// variable bound. Inside are ranges (serial, lanes, unrolled), immutable values, register variables, loads, stores and reductions.
-// Memory is untyped bytes: every load and store says the element type it reads or writes and its index in units of that type.
-// Movement ops of the graph have vanished into index expressions; quantised blocks are decoded by ordinary integer operations.
+// A kernel is a function of buffers and sizes that does |grid| independent work items. Its body runs once per item with
+// the grid variable bound. Inside are ranges (serial, lanes, unrolled), immutable values, register variables, loads,
+// stores and reductions. Memory is untyped bytes: every load and store says the element type it reads or writes and its
+// index in units of that type. Movement ops of the graph have vanished into index expressions; quantised blocks are
+// decoded by ordinary integer operations.
 //
-// Meaning (ir_kernel_interpret): every range is a loop, a `lanes` range too; registers declared with lanes hold one value per lane;
-// floats are float64 except that stores and casts round to their type. A printer may run the iterations of a `lanes` range at once, and
-// computes reductions over it in 16 partial results (element i goes to partial i % 16) combined pairwise 8, 4, 2, 1: this order is
-// part of the contract, so that bits do not depend on the number of rows, the split of work or the vector width of the machine.
+// Meaning (ir_kernel_interpret): every range is a loop, a `lanes` range too; registers declared with lanes hold one
+// value per lane; floats are float64 except that stores and casts round to their type. A printer may run the iterations
+// of a `lanes` range at once, and computes reductions over it in 16 partial results (element i goes to partial i % 16)
+// combined pairwise 8, 4, 2, 1: this order is part of the contract, so that bits do not depend on the number of rows,
+// the split of work or the vector width of the machine.
 //
 // Text form: ir_kernel_print / ir_kernel_parse, a fixed point. All nodes live in an arena. One thread per kernel.
 #ifndef WEIR_IR_KERNEL_H
@@ -20,25 +22,29 @@
 // Lanes of a vector register at every ISA level; narrower machines use several registers.
 enum { IR_LANES = 16, IR_KERNEL_MAX_ARGS = 16, IR_KERNEL_MAX_SIZES = 16 };
 
-// ---- expressions: KOP(name, operands, meaning). Index arithmetic is i64; values have the dtype of the node. No promotion: operands have one type
-// (shift counts too). Integers wrap; division and remainder round toward minus infinity and give 0 for a zero divisor.
-#define IR_KERNEL_OPS(KOP)                                                                  \
-  KOP(const, 0, "a literal: i for integers and bool, f for floats")                         \
-  KOP(size, 0, "i64: run-time size number |index| of the kernel")                           \
-  KOP(var, -1, "a range variable, value or register; operands index a register array")      \
-  KOP(load, 1, "element of buffer |index| at operand 0, an i64 in units of the node's type") \
-  KOP(add, 2, "") KOP(sub, 2, "") KOP(mul, 2, "") KOP(div, 2, "") KOP(mod, 2, "")           \
-  KOP(min, 2, "NaN if either is") KOP(max, 2, "NaN if either is")                           \
-  KOP(fma, 3, "a * b + c, rounded once where the machine can; floats only")                 \
-  KOP(neg, 1, "") KOP(abs, 1, "") KOP(sqrt, 1, "") KOP(rsqrt, 1, "1 / sqrt(x)")             \
-  KOP(exp, 1, "") KOP(log, 1, "") KOP(sin, 1, "") KOP(cos, 1, "") KOP(tanh, 1, "") KOP(erf, 1, "") KOP(pow, 2, "") \
-  KOP(floor, 1, "") KOP(ceil, 1, "") KOP(round, 1, "ties to even")                          \
-  KOP(eq, 2, "bool") KOP(ne, 2, "bool") KOP(lt, 2, "bool") KOP(le, 2, "bool") KOP(gt, 2, "bool") KOP(ge, 2, "bool") \
-  KOP(and, 2, "bitwise; logical for bool") KOP(or, 2, "likewise") KOP(xor, 2, "likewise") KOP(not, 1, "logical for bool, bitwise else") \
-  KOP(shl, 2, "integers") KOP(shr, 2, "integers: arithmetic where signed")                  \
-  KOP(select, 3, "operand 1 where operand 0 (bool), else 2; both are evaluated, loads in the untaken one are not performed") \
-  KOP(cast, 1, "to the node's type; floats to integers round toward zero and saturate, NaN gives 0") \
+// ---- expressions: KOP(name, operands, meaning). Index arithmetic is i64; values have the dtype of the node. No
+// promotion: operands have one type (shift counts too). Integers wrap; division and remainder round toward minus
+// infinity and give 0 for a zero divisor.
+// clang-format off
+#define IR_KERNEL_OPS(KOP)                                                                                           \
+  KOP(const, 0, "a literal: i for integers and bool, f for floats")                                                  \
+  KOP(size, 0, "i64: run-time size number |index| of the kernel")                                                    \
+  KOP(var, -1, "a range variable, value or register; operands index a register array")                               \
+  KOP(load, 1, "element of buffer |index| at operand 0, an i64 in units of the node's type")                         \
+  KOP(add, 2, "") KOP(sub, 2, "") KOP(mul, 2, "") KOP(div, 2, "") KOP(mod, 2, "")                                    \
+  KOP(min, 2, "NaN if either is") KOP(max, 2, "NaN if either is")                                                    \
+  KOP(fma, 3, "a * b + c, rounded once where the machine can; floats only")                                          \
+  KOP(neg, 1, "") KOP(abs, 1, "") KOP(sqrt, 1, "") KOP(rsqrt, 1, "1 / sqrt(x)")                                      \
+  KOP(exp, 1, "") KOP(log, 1, "") KOP(sin, 1, "") KOP(cos, 1, "") KOP(tanh, 1, "") KOP(erf, 1, "") KOP(pow, 2, "")   \
+  KOP(floor, 1, "") KOP(ceil, 1, "") KOP(round, 1, "ties to even")                                                   \
+  KOP(eq, 2, "bool") KOP(ne, 2, "bool") KOP(lt, 2, "bool") KOP(le, 2, "bool") KOP(gt, 2, "bool") KOP(ge, 2, "bool")  \
+  KOP(and, 2, "bitwise; logical for bool") KOP(or, 2, "likewise") KOP(xor, 2, "likewise")                            \
+  KOP(not, 1, "logical for bool, bitwise else")                                                                      \
+  KOP(shl, 2, "integers") KOP(shr, 2, "integers: arithmetic where signed")                                           \
+  KOP(select, 3, "operand 1 where operand 0 (bool), else 2; both evaluated, except loads of the untaken one")        \
+  KOP(cast, 1, "to the node's type; floats to integers round toward zero and saturate, NaN gives 0")                 \
   KOP(bitcast, 1, "same bits, type of equal width")
+// clang-format on
 
 typedef enum {
 #define KOP(name, operands, meaning) IR_K_##name,
@@ -49,9 +55,20 @@ typedef enum {
 
 // Element types inside kernels are those of ir_dtype plus unsigned 16 and 32 bit words for block decoding.
 typedef enum {
-  IR_KT_f16, IR_KT_bf16, IR_KT_f32, IR_KT_f64, IR_KT_f8e4m3, IR_KT_f8e5m2,
-  IR_KT_i8, IR_KT_i16, IR_KT_i32, IR_KT_i64, IR_KT_u8, IR_KT_bool,  // up to here equal to ir_dtype
-  IR_KT_u16, IR_KT_u32,
+  IR_KT_f16,
+  IR_KT_bf16,
+  IR_KT_f32,
+  IR_KT_f64,
+  IR_KT_f8e4m3,
+  IR_KT_f8e5m2,
+  IR_KT_i8,
+  IR_KT_i16,
+  IR_KT_i32,
+  IR_KT_i64,
+  IR_KT_u8,
+  IR_KT_bool,  // up to here equal to ir_dtype
+  IR_KT_u16,
+  IR_KT_u32,
   IR_KT_COUNT
 } ir_ktype;
 // f16, bf16 and f8 exist in loads and stores and as results of cast only: arithmetic on them goes through f32.
@@ -63,10 +80,10 @@ struct ir_kexpr {
   ir_ktype type;
   int arg_count;
   const ir_kexpr *args[4];
-  int64_t i;     // const of integers and bool
-  double f;      // const of floats
-  int index;     // size: number; load: buffer number
-  ir_kvar *var;  // var
+  int64_t i;                      // const of integers and bool
+  double f;                       // const of floats
+  int index;                      // size: number; load: buffer number
+  ir_kvar *var;                   // var
   const struct ir_kfacts *facts;  // what the builder knows of an integer (its interval); null for nodes made by hand
 };
 
@@ -74,11 +91,12 @@ typedef enum { IR_KVAR_RANGE, IR_KVAR_VALUE, IR_KVAR_REG } ir_kvar_kind;
 struct ir_kvar {
   ir_kvar_kind kind;
   const char *name;
-  ir_ktype type;    // RANGE: i64
-  bool lanes;       // REG: one value per lane, used inside `lanes` ranges of extent 16 only. VALUE: set by the place where it stands
-  int rank;         // REG: array of constant dims, all indices constant after unrolling
+  ir_ktype type;  // RANGE: i64
+  bool lanes;  // REG: one value per lane, used inside `lanes` ranges of extent 16 only. VALUE: set by the place where
+               // it stands
+  int rank;    // REG: array of constant dims, all indices constant after unrolling
   int dims[3];
-  int id;           // number for printing
+  int id;  // number for printing
 };
 
 // ---- statements
@@ -87,7 +105,8 @@ typedef enum {
   IR_KS_LET,     // value var = expr
   IR_KS_REG,     // declares register var, every element = expr
   IR_KS_SET,     // var[indices] = expr
-  IR_KS_REDUCE,  // var = combine(var, expr), where |combine| is add, max, min or mul; the register stands outside the innermost `lanes` range
+  IR_KS_REDUCE,  // var = combine(var, expr), where |combine| is add, max, min or mul; the register stands outside the
+                 // innermost `lanes` range
   IR_KS_STORE,   // buffer[index] = expr
   IR_KS_IF,      // if expr body else body2
   IR_KS_COMMENT,
@@ -97,45 +116,48 @@ typedef enum {
   IR_KR_SERIAL,  // in order; the printer hides a constant count from the C compiler, so that it keeps registers
   IR_KR_LANES,   // iterations independent but for REDUCE, may run 16 at once. Any extent; step 1
   IR_KR_UNROLL,  // constant bounds after tiling; printed as copies
-  IR_KR_TILES,   // var runs over lo..hi in steps taken from |tiles| (descending, last is 1): as many as fit of the first, then of the next ...;
-                 // |tile_var| is the size of the step, a constant in each printed copy
+  IR_KR_TILES,   // var runs over lo..hi in steps taken from |tiles| (descending, last is 1): as many as fit of the
+                 // first, then of the next ...; |tile_var| is the size of the step, a constant in each printed copy
 } ir_krange;
 
 typedef struct ir_kstmt ir_kstmt;
 struct ir_kstmt {
   ir_kstmt_kind kind;
   ir_krange range;
-  ir_kvar *var;             // FOR, LET, REG, SET, REDUCE
-  ir_kvar *tile_var;        // TILES
+  ir_kvar *var;       // FOR, LET, REG, SET, REDUCE
+  ir_kvar *tile_var;  // TILES
   int tile_count, tiles[6];
-  const ir_kexpr *lo, *hi;  // FOR
-  int64_t step;             // FOR SERIAL: at least 1
-  const ir_kexpr *expr;     // LET REG SET REDUCE STORE IF
-  ir_kop combine;           // REDUCE
-  int index_count;          // SET, REDUCE: of a register array
+  const ir_kexpr *lo, *hi;     // FOR
+  int64_t step;                // FOR SERIAL: at least 1
+  const ir_kexpr *expr;        // LET REG SET REDUCE STORE IF
+  ir_kop combine;              // REDUCE
+  int index_count;             // SET, REDUCE: of a register array
   const ir_kexpr *indices[3];  // SET, REDUCE; STORE: indices[0]
-  int buffer;               // STORE
-  ir_ktype type;            // STORE: element type in memory; expr has this type
-  const char *text;         // COMMENT
-  ir_kstmt *body, *body2;   // first statement of a list
+  int buffer;                  // STORE
+  ir_ktype type;               // STORE: element type in memory; expr has this type
+  const char *text;            // COMMENT
+  ir_kstmt *body, *body2;      // first statement of a list
   ir_kstmt *next;
 };
 
 // ---- kernels
 typedef enum {
-  IR_KB_IN,       // read only
-  IR_KB_OUT,      // written, every byte that the graph value has
+  IR_KB_IN,   // read only
+  IR_KB_OUT,  // written, every byte that the graph value has
   IR_KB_INOUT,
-  IR_KB_TABLE_IN, IR_KB_TABLE_INOUT,  // array of pointers, one per request: the element index is pointer_of(request) + index; see ir_kbuffer.request
-  IR_KB_LOCAL,    // scratch of the running thread, |bytes| long, uninitialised at the start of an item
-  IR_KB_CONST,    // literal data printed with the kernel
+  IR_KB_TABLE_IN,
+  IR_KB_TABLE_INOUT,  // array of pointers, one per request: the element index is pointer_of(request) + index; see
+                      // ir_kbuffer.request
+  IR_KB_LOCAL,        // scratch of the running thread, |bytes| long, uninitialised at the start of an item
+  IR_KB_CONST,        // literal data printed with the kernel
 } ir_kbuffer_kind;
 
 typedef struct {
   ir_kbuffer_kind kind;
   const char *name;
-  const ir_kexpr *bytes;  // extent in terms of sizes (LOCAL, CONST: constant; TABLE: null, checked by the runtime's capacity)
-  int arg;                // which pointer of the launch; several buffers may share one. -1 for LOCAL and CONST
+  const ir_kexpr
+      *bytes;  // extent in terms of sizes (LOCAL, CONST: constant; TABLE: null, checked by the runtime's capacity)
+  int arg;     // which pointer of the launch; several buffers may share one. -1 for LOCAL and CONST
   // CONST
   ir_ktype type;
   int64_t count;
@@ -145,15 +167,15 @@ typedef struct {
 // Loads and stores of TABLE buffers carry the request in args[1] of the load, in indices[1] of the store.
 
 typedef struct {
-  const char *name;       // grammar: docs/kernels.md; part of the emitted symbol
-  const char *banner;     // what it computes, for readers
+  const char *name;    // grammar: docs/kernels.md; part of the emitted symbol
+  const char *banner;  // what it computes, for readers
   int size_count;
   const char *sizes[IR_KERNEL_MAX_SIZES];  // names
   int buffer_count, buffer_capacity;
   ir_kbuffer *buffers;
-  int arg_count;          // pointers of a launch
+  int arg_count;  // pointers of a launch
   ir_kvar *grid_var;
-  const ir_kexpr *grid;   // number of work items, in terms of sizes
+  const ir_kexpr *grid;  // number of work items, in terms of sizes
   ir_kstmt *body;
   int var_count;
 } ir_kernel;
@@ -175,33 +197,42 @@ int ir_kb_add_const(ir_kbuilder *b, const char *name, ir_ktype type, int64_t cou
 const ir_kexpr *ir_kb_set_grid(ir_kbuilder *b, const ir_kexpr *count, const char *name);  // returns the variable
 
 // Expressions fold constants and the identities x+0, x*1, x*0, x/1 of integers.
-const ir_kexpr *ir_kb_int(ir_kbuilder *b, int64_t value);                       // i64
+const ir_kexpr *ir_kb_int(ir_kbuilder *b, int64_t value);  // i64
 const ir_kexpr *ir_kb_const(ir_kbuilder *b, ir_ktype type, double value);
-const ir_kexpr *ir_kb_op(ir_kbuilder *b, ir_kop op, ir_ktype type, const ir_kexpr *x, const ir_kexpr *y, const ir_kexpr *z);  // y, z may be null
-const ir_kexpr *ir_kb_add(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr *y);  // and the others: the type of the operands
+const ir_kexpr *ir_kb_op(ir_kbuilder *b, ir_kop op, ir_ktype type, const ir_kexpr *x, const ir_kexpr *y,
+                         const ir_kexpr *z);  // y, z may be null
+const ir_kexpr *ir_kb_add(ir_kbuilder *b, const ir_kexpr *x,
+                          const ir_kexpr *y);  // and the others: the type of the operands
 const ir_kexpr *ir_kb_sub(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr *y);
 const ir_kexpr *ir_kb_mul(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr *y);
 const ir_kexpr *ir_kb_div(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr *y);
 const ir_kexpr *ir_kb_mod(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr *y);
 const ir_kexpr *ir_kb_min(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr *y);
-const ir_kexpr *ir_kb_cast(ir_kbuilder *b, ir_ktype type, const ir_kexpr *x);     // none if the type is the same
+const ir_kexpr *ir_kb_cast(ir_kbuilder *b, ir_ktype type, const ir_kexpr *x);  // none if the type is the same
 const ir_kexpr *ir_kb_load(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *index);
-const ir_kexpr *ir_kb_load_table(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *request, const ir_kexpr *index);
-const ir_kexpr *ir_kb_read(ir_kbuilder *b, ir_kvar *var, const ir_kexpr *i, const ir_kexpr *j, const ir_kexpr *k);  // indices may be null
+const ir_kexpr *ir_kb_load_table(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *request,
+                                 const ir_kexpr *index);
+const ir_kexpr *ir_kb_read(ir_kbuilder *b, ir_kvar *var, const ir_kexpr *i, const ir_kexpr *j,
+                           const ir_kexpr *k);  // indices may be null
 
 // Statements go to the end of the open list. ranges open one, ir_kb_end closes it.
-const ir_kexpr *ir_kb_for(ir_kbuilder *b, ir_krange range, const char *name, const ir_kexpr *lo, const ir_kexpr *hi, int64_t step);
+const ir_kexpr *ir_kb_for(ir_kbuilder *b, ir_krange range, const char *name, const ir_kexpr *lo, const ir_kexpr *hi,
+                          int64_t step);
 // |*out_size| is the tile variable.
-const ir_kexpr *ir_kb_tiles(ir_kbuilder *b, const char *name, const ir_kexpr *lo, const ir_kexpr *hi, const int *tiles, int tile_count, const ir_kexpr **out_size);
+const ir_kexpr *ir_kb_tiles(ir_kbuilder *b, const char *name, const ir_kexpr *lo, const ir_kexpr *hi, const int *tiles,
+                            int tile_count, const ir_kexpr **out_size);
 void ir_kb_if(ir_kbuilder *b, const ir_kexpr *condition);
 void ir_kb_else(ir_kbuilder *b);
 void ir_kb_end(ir_kbuilder *b);
 const ir_kexpr *ir_kb_let(ir_kbuilder *b, const char *name, const ir_kexpr *expr);
-ir_kvar *ir_kb_reg(ir_kbuilder *b, const char *name, ir_ktype type, bool lanes, int rank, const int *dims, const ir_kexpr *initial);
-void ir_kb_set(ir_kbuilder *b, ir_kvar *var, const ir_kexpr *expr, const ir_kexpr *i, const ir_kexpr *j, const ir_kexpr *k);
+ir_kvar *ir_kb_reg(ir_kbuilder *b, const char *name, ir_ktype type, bool lanes, int rank, const int *dims,
+                   const ir_kexpr *initial);
+void ir_kb_set(ir_kbuilder *b, ir_kvar *var, const ir_kexpr *expr, const ir_kexpr *i, const ir_kexpr *j,
+               const ir_kexpr *k);
 void ir_kb_reduce(ir_kbuilder *b, ir_kop combine, ir_kvar *var, const ir_kexpr *expr);
 void ir_kb_store(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *index, const ir_kexpr *expr);
-void ir_kb_store_table(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *request, const ir_kexpr *index, const ir_kexpr *expr);
+void ir_kb_store_table(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *request, const ir_kexpr *index,
+                       const ir_kexpr *expr);
 void ir_kb_comment(ir_kbuilder *b, const char *fmt, ...) WEIR_PRINTF(2, 3);
 ir_kernel *ir_kb_finish(ir_kbuilder *b);  // all lists closed
 
@@ -213,17 +244,21 @@ weir_status ir_kernel_verify(const ir_kernel *kernel);
 // Content hash of everything but |name| and |banner|: equal kernels are emitted once.
 uint64_t ir_kernel_hash(const ir_kernel *kernel);
 bool ir_kernel_equal(const ir_kernel *a, const ir_kernel *b);
-// Runs items |begin|..|end|. |args[i]| is the pointer of arg i and |arg_bytes[i]| its extent (TABLE: pointers, |arg_bytes| the extent behind each);
-// an access outside is INVALID_DATA with the buffer, index and statement, and so is a read of LOCAL bytes that the item has not written.
-// The kernel is verified first. A table's request is checked against the size named R where the kernel has one.
-weir_status ir_kernel_interpret(const ir_kernel *kernel, void *const *args, const size_t *arg_bytes, const int64_t *sizes, int64_t begin, int64_t end);
+// Runs items |begin|..|end|. |args[i]| is the pointer of arg i and |arg_bytes[i]| its extent (TABLE: pointers,
+// |arg_bytes| the extent behind each); an access outside is INVALID_DATA with the buffer, index and statement, and so
+// is a read of LOCAL bytes that the item has not written. The kernel is verified first. A table's request is checked
+// against the size named R where the kernel has one.
+weir_status ir_kernel_interpret(const ir_kernel *kernel, void *const *args, const size_t *arg_bytes,
+                                const int64_t *sizes, int64_t begin, int64_t end);
 
 typedef struct {
-  bool round_f32;        // every f32 operation rounds to f32, fma once: the bits of compiled code where the machine has fma (exp and the like apart)
-  uint64_t step_limit;   // OUT_OF_RANGE after so many iterations of ranges; 0: no limit
+  bool round_f32;  // every f32 operation rounds to f32, fma once: the bits of compiled code where the machine has fma
+                   // (exp and the like apart)
+  uint64_t step_limit;  // OUT_OF_RANGE after so many iterations of ranges; 0: no limit
 } ir_kinterpret_options;
-weir_status ir_kernel_interpret_options(const ir_kernel *kernel, void *const *args, const size_t *arg_bytes, const int64_t *sizes, int64_t begin,
-                                        int64_t end, const ir_kinterpret_options *options);
+weir_status ir_kernel_interpret_options(const ir_kernel *kernel, void *const *args, const size_t *arg_bytes,
+                                        const int64_t *sizes, int64_t begin, int64_t end,
+                                        const ir_kinterpret_options *options);
 
 const char *ir_ktype_name(ir_ktype type);
 int ir_ktype_bytes(ir_ktype type);

@@ -1,5 +1,6 @@
 # Adds up the cases of a ctest log: those of Criterion ("Synthesis: Tested: 3 | Passing: 3 | ..."), those of scripts that end with
-# "N passed, N failed, N skipped", and every other test as one. Fails if any failed, or none passed.
+# "N passed, N failed, N skipped", and every other test as one. Fails if any failed, or none passed. Several logs are added up; what was
+# not even run comes from outside: -v broken=N counts as failed, -v skipped=N as skipped.
 
 function number_after(word, parts) { return match($0, word ": +[0-9]+") ? substr($0, RSTART + length(word) + 1, RLENGTH - length(word) - 1) + 0 : 0 }
 
@@ -21,6 +22,7 @@ function number_after(word, parts) { return match($0, word ": +[0-9]+") ? substr
   counted = 1
 }
 END {
+  failed += broken
   printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
   exit failed > 0 || passed == 0
 }

@@ -77,6 +77,9 @@ bool cli_diagnostics(cli *c, lang_diags *diags);
 json_t *cli_diagnostics_json(const lang_diags *diags);
 // A string; what is not UTF-8 becomes U+FFFD.
 json_t *cli_json_text(const char *bytes, size_t count);
+// Whether a result may be put at |path|: nothing is there, or a file. Results appear by rename, which would replace a
+// device or a pipe by a file. Prints what is wrong; CLI_DONE, CLI_INPUT.
+int cli_check_output(const cli *c, const char *path);
 // "98.4 MB", "1.2 kB"; arena text.
 const char *cli_bytes(weir_arena *arena, double bytes);
 double cli_now(void);  // seconds of a clock that only goes forward

@@ -20,6 +20,8 @@ typedef struct {
 
 typedef struct {
   cli *c;
+  bool is_text;
+  cli_front front;  // of a text: where the work of a step is counted
   cli_model model;
   cli_lm lm;
   bool language;
@@ -54,10 +56,12 @@ static json_t *samples_json(samples *s) {
                    s->count ? s->values[s->count - 1] : 0.0);
 }
 
-// The machine's limits, after the model's runs: the buffer that they take must not count as the model's memory.
-static weir_status measure_roof(bench *b) {
+// The machine's limits, and the kernels that work is counted from: after the model's runs, for what they take must not
+// count as the model's memory.
+static int measure_roof(bench *b) {
   b->peak_bytes = cli_peak_memory_bytes();
-  return cli_roof_measure(weir_executor_threads(b->model.executor), &b->roof);
+  int code = b->is_text && b->language ? cli_front_open(b->c, b->c->arguments[0], &b->front) : CLI_DONE;
+  return code ? code : cli_fail(b->c, cli_roof_measure(weir_executor_threads(b->model.executor), &b->roof));
 }
 
 // ---- language models
@@ -125,41 +129,52 @@ static weir_status run_language(bench *b) {
   return status;
 }
 
-// Percent of the roof: the least time for the step's work, as the compiler counts it, by the time it took.
-static weir_status percent_of_roof(bench *b, int64_t rows, double seconds, double *out) {
-  cli_program_cost cost;
-  WEIR_TRY(cli_cost_of(&b->c->arena, rt_entry_program(b->lm.step), &rows, (int)b->batch, &cost));
-  double flops = 0, bytes = (double)cost.weights_bytes;
-  for (int i = 0; i < cost.program->kernel_count; i++) flops += cost.kernels[i].flops;
-  double compute = flops / b->roof.flops_per_s, memory = bytes / b->roof.read_bytes_per_s;
-  *out = seconds > 0 ? 100 * (compute > memory ? compute : memory) / seconds : 0;
+// Percent of the roof: the least time for the step's work by the time it took. Packages do not keep the kernels that
+// the work is counted from: of them only the weights that must be read count, once for each call.
+static weir_status percent_of_roof(bench *b, int64_t rows, int64_t past, double seconds, double *out) {
+  double flops = 0, bytes = 0;
+  const rt_program *program = rt_entry_program(b->lm.step);
+  if (b->front.unit.code) {
+    cli_program_cost cost;
+    cli_call call = {.values = &rows, .past = past, .requests = (int)b->batch};
+    WEIR_TRY(cli_cost_of(&b->c->arena, b->front.unit.code, program, &call, &cost));
+    flops = cost.flops;
+    bytes = cost.bytes;
+  } else {
+    for (int i = 0; i < program->weight_count; i++) bytes += (double)program->weights[i].bytes;
+  }
+  *out = seconds > 0 ? 100 * cli_cost_predict(flops, bytes, &b->roof) / seconds : 0;
   return WEIR_OK;
+}
+
+// |roof|: percent; 0 where it is not known.
+static void print_rate(const char *what, samples *s, double roof, int64_t tokens, int64_t batch) {
+  double middle = median(s);
+  printf("%-8s %8.1f tokens/s  (%.1f .. %.1f)", what, middle, s->values[0], s->values[s->count - 1]);
+  if (roof > 0) printf("  %.0f %% of the roof", roof);
+  printf(", %lld tokens x %lld\n", (long long)tokens, (long long)batch);
 }
 
 static int bench_language(bench *b) {
   cli *c = b->c;
   if (b->prompt + b->gen > b->lm.bound)
     return cli_usage(c, "--prompt and --gen together may be %lld at most", (long long)b->lm.bound);
-  weir_status status = run_language(b);
-  if (!status) status = measure_roof(b);
-  if (!status)
-    status = percent_of_roof(b, b->prompt, (double)(b->prompt * b->batch) / median(&b->prefill), &b->prefill_roof);
-  if (!status && b->gen) status = percent_of_roof(b, 1, (double)b->batch / median(&b->decode), &b->decode_roof);
+  int code = cli_fail(c, run_language(b));
+  if (!code) code = measure_roof(b);
+  if (code) return code;
+  weir_status status =
+      percent_of_roof(b, b->prompt, 0, (double)(b->prompt * b->batch) / median(&b->prefill), &b->prefill_roof);
+  if (!status && b->gen)
+    status = percent_of_roof(b, 1, b->prompt + b->gen / 2, (double)b->batch / median(&b->decode), &b->decode_roof);
   if (status) return cli_fail(c, status);
   json_object_set_new(b->document, "prefill_tokens_per_s", samples_json(&b->prefill));
   json_object_set_new(b->document, "decode_tokens_per_s", samples_json(&b->decode));
   json_object_set_new(b->document, "first_token_s", json_real(median(&b->first)));
-  json_object_set_new(b->document, "prefill_roof_percent", json_real(b->prefill_roof));
+  if (b->front.unit.code) json_object_set_new(b->document, "prefill_roof_percent", json_real(b->prefill_roof));
   json_object_set_new(b->document, "decode_roof_percent", json_real(b->decode_roof));
   if (c->json) return CLI_DONE;
-  printf("prefill  %8.1f tokens/s  (%.1f .. %.1f)  %.0f %% of the roof, %lld tokens x %lld\n", median(&b->prefill),
-         b->prefill.values[0], b->prefill.values[b->prefill.count - 1], b->prefill_roof, (long long)b->prompt,
-         (long long)b->batch);
-  if (b->gen) {
-    printf("decode   %8.1f tokens/s  (%.1f .. %.1f)  %.0f %% of the roof, %lld tokens x %lld\n", median(&b->decode),
-           b->decode.values[0], b->decode.values[b->decode.count - 1], b->decode_roof, (long long)b->gen,
-           (long long)b->batch);
-  }
+  print_rate("prefill", &b->prefill, b->front.unit.code ? b->prefill_roof : 0, b->prompt, b->batch);
+  if (b->gen) print_rate("decode", &b->decode, b->decode_roof, b->gen, b->batch);
   printf("first token after %.3f s\n", median(&b->first));
   return CLI_DONE;
 }
@@ -194,10 +209,11 @@ static int bench_entry(bench *b) {
   weir_view *inputs = WEIR_NEW_ARRAY(&c->arena, weir_view, b->batch * info.input_count);
   weir_view *outputs = WEIR_NEW_ARRAY(&c->arena, weir_view, b->batch * info.output_count);
   weir_status status = call_entry(b, requests, inputs, outputs, values);
-  if (!status) status = measure_roof(b);
   for (int64_t i = 0; i < b->batch * info.input_count; i++) free(inputs[i].data);
   for (int64_t i = 0; i < b->batch * info.output_count; i++) free(outputs[i].data);
-  if (status) return cli_fail(c, status);
+  int code = cli_fail(c, status);
+  if (!code) code = measure_roof(b);
+  if (code) return code;
   json_object_set_new(b->document, "entry", json_string(info.name));
   json_object_set_new(b->document, "requests_per_s", samples_json(&b->calls));
   if (c->json) return CLI_DONE;
@@ -255,8 +271,12 @@ static int first_entry(bench *b) {
 
 static int measure(bench *b) {
   cli *c = b->c;
-  int code = cli_model_open(c, c->arguments[0], false, &b->model);
+  cli_source source;
+  int code = cli_locate(c, c->arguments[0], false, &source);
+  if (!code) code = cli_model_open(c, c->arguments[0], false, &b->model);
+  b->is_text = !source.package;
   if (code) return code;
+  cli_peak_memory_reset();  // building does not count
   b->language = is_language_model(b->model.model);
   code = b->language ? cli_lm_open(c, &b->model, &b->lm) : first_entry(b);
   if (!code) code = b->language ? bench_language(b) : bench_entry(b);
@@ -305,6 +325,7 @@ int cmd_bench(cli *c) {
   free(b.logits);
   cli_lm_close(&b.lm);
   cli_model_close(&b.model);
+  plan_close(&b.front.unit);
   if (!code && c->json) return cli_json(c, b.document);
   json_decref(b.document);
   return code;

@@ -95,7 +95,8 @@ int cmd_build(cli *c) {
   if (!output) return cli_usage(c, "it needs the package's path: -o FILE");
   double start = cli_now();
   cli_source source;
-  int code = cli_locate(c, c->arguments[0], true, &source);
+  int code = cli_check_output(c, output);
+  if (!code) code = cli_locate(c, c->arguments[0], true, &source);
   if (code) return code;
   if (source.package) return cli_error(c, "%s is a package already", source.package);
   int target_count = read_targets(c, &targets);

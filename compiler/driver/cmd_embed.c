@@ -165,7 +165,9 @@ static int finish(embedding *e) {
 int cmd_embed(cli *c) {
   if (!cli_arguments(c, 1, -1)) return CLI_USAGE;
   embedding e = {.c = c};
-  int code = read_texts(&e);
+  const char *output = cli_text(c, "output");
+  int code = output ? cli_check_output(c, output) : CLI_DONE;
+  if (!code) code = read_texts(&e);
   if (!code) code = cli_model_open(c, c->arguments[0], true, &e.model);
   if (!code) code = find_entry(&e);
   if (!code) code = encode_texts(&e);

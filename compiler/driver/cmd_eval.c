@@ -163,7 +163,9 @@ int cmd_eval(cli *c) {
   if (!file) return cli_usage(c, "it needs a text: -f FILE");
   evaluation e = {.c = c, .window = 512};
   if (!cli_int(c, "window", 2, INT32_MAX, &e.window)) return CLI_USAGE;
-  int code = cli_read_file(c, file, &e.text, &e.text_size);
+  const char *output = cli_text(c, "output");
+  int code = output ? cli_check_output(c, output) : CLI_DONE;
+  if (!code) code = cli_read_file(c, file, &e.text, &e.text_size);
   if (!code) code = evaluate(&e);
   text_ids_deinit(&e.ids);
   free(e.nll);

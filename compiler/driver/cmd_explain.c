@@ -228,7 +228,8 @@ static void explain_kernels(explanation *x, cli_program_cost *cost, json_t *entr
            "roof");
   for (int i = 0; i < count; i++) {
     const cli_kernel_cost *k = &cost->kernels[i];
-    double least = cli_cost_predict(k, &x->roof), share = k->measured_s > 0 ? 100 * least / k->measured_s : 0;
+    double least = cli_cost_predict(k->flops, k->bytes, &x->roof),
+           share = k->measured_s > 0 ? 100 * least / k->measured_s : 0;
     predicted += least;
     measured += k->measured_s;
     json_t *item = json_pack("{s:s,s:i,s:f,s:f,s:f,s:f}", "kernel", k->kernel, "launches", k->launches, "items",
@@ -265,9 +266,10 @@ static int explain_entry(explanation *x, const rt_program *program, json_t *entr
   cli *c = x->c;
   int64_t values[MOST_SYMBOLS];
   cli_program_cost cost;
+  cli_call call = {.values = values, .requests = (int)x->requests};
   if (program->symbol_count > MOST_SYMBOLS) return cli_error(c, "entry %s has too many sizes", program->name);
   int code = read_sizes(x, program, values);
-  if (!code) code = cli_fail(c, cli_cost_of(&c->arena, program, values, (int)x->requests, &cost));
+  if (!code) code = cli_fail(c, cli_cost_of(&c->arena, x->front.unit.code, program, &call, &cost));
   if (!code && cli_has(c, "measure")) code = measure(x, &cost, values);
   if (code) return code;
   json_t *entry = json_pack("{s:s,s:b,s:o,s:I}", "entry", program->name, "step", program->step, "sizes",

@@ -277,6 +277,7 @@ static int check_outputs(run_job *job) {
     int index;
     const char *path;
     int code = output_target(job, cli_text_at(job->c, "output", k), &index, &path);
+    if (!code) code = cli_check_output(job->c, path);
     if (code) return code;
   }
   return CLI_DONE;

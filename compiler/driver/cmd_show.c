@@ -106,6 +106,7 @@ static int show_text(cli *c, const plan_unit *unit, show_form form) {
   bool known = !entry;
   for (int i = 0; i < unit->code->program_count; i++) known = known || !strcmp(unit->code->programs[i]->name, entry);
   if (!known) return no_entry(c, entry);
+  if (svg && cli_check_output(c, svg)) return CLI_INPUT;
   if (svg) {
     const char *picture = svg_draw_module(&c->arena, unit->graph->module);
     int code = cli_fail(c, weir_file_write_atomic(svg, picture, strlen(picture)));

@@ -3,15 +3,18 @@
 
 #include <string.h>
 
-static void bind_sizes(const rt_program *program, const int64_t *values, int requests, int64_t *sizes) {
+#include "compiler/driver/kernel_cost.h"
+
+static void bind_sizes(const rt_program *program, const cli_call *call, int64_t *sizes) {
   for (int i = 0; i < program->size_count; i++) {
-    if (!strcmp(program->sizes[i], "R")) sizes[i] = requests;
+    if (!strcmp(program->sizes[i], "R")) sizes[i] = call->requests;
   }
   for (int i = 0; i < program->symbol_count; i++) {
     const rt_symbol *symbol = &program->symbols[i];
-    sizes[symbol->size] = symbol->role == RT_ROLE_PLAIN ? values[i] : values[i] * requests;
-    if (symbol->size_max >= 0) sizes[symbol->size_max] = values[i];
-    if (symbol->size_all_max >= 0) sizes[symbol->size_all_max] = values[i];
+    int64_t value = call->values[i];
+    sizes[symbol->size] = symbol->role == RT_ROLE_PLAIN ? value : value * call->requests;
+    if (symbol->size_max >= 0) sizes[symbol->size_max] = value;
+    if (symbol->size_all_max >= 0) sizes[symbol->size_all_max] = value + call->past;
   }
 }
 
@@ -19,37 +22,109 @@ static weir_status overflow(const rt_program *program) {
   return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "entry %s: a size overflows for these values", program->name);
 }
 
-static weir_status add_launch(const rt_program *program, const rt_launch *launch, const int64_t *sizes,
-                              cli_kernel_cost *kernels) {
-  int64_t items, guard;
+// A launch as the kernel counter sees it.
+typedef struct {
+  const rt_program *program;
+  const rt_launch *launch;
+  const cli_call *call;
+  const int64_t *sizes;
+} launch_view;
+
+static int64_t rows_of(const launch_view *v, int symbol) {
+  return symbol >= 0 && symbol < v->program->symbol_count ? v->call->values[symbol] : 1;
+}
+
+static int64_t element(void *user, int arg, int64_t index) {
+  const launch_view *v = user;
+  rt_arg a = v->launch->args[arg];
+  int64_t rows = rows_of(v, a.index);
+  switch (a.kind) {
+    case RT_ARG_STARTS:
+      return index * rows;
+    case RT_ARG_REQUESTS:
+      return rows > 0 ? index / rows : 0;
+    case RT_ARG_POSITIONS:
+      return v->call->past + (rows > 0 ? index % rows : 0);
+    case RT_ARG_PAST:
+      return v->call->past;
+    default:
+      return 0;
+  }
+}
+
+static int64_t extent(void *user, int arg) {
+  const launch_view *v = user;
+  rt_arg a = v->launch->args[arg];
+  const rt_program *program = v->program;
+  int64_t bytes = -1;
+  switch (a.kind) {
+    case RT_ARG_BUFFER:
+      return rt_expr_eval(program->buffers[a.index].bytes, v->sizes, &bytes) ? bytes : -1;
+    case RT_ARG_WEIGHT:
+      return program->weights[a.index].bytes;
+    case RT_ARG_INPUT:
+      return rt_expr_eval(program->inputs[a.index].bytes, v->sizes, &bytes) ? bytes : -1;
+    case RT_ARG_OUTPUT:
+      return rt_expr_eval(program->outputs[a.index].bytes, v->sizes, &bytes) ? bytes : -1;
+    case RT_ARG_STATE: {
+      const rt_state *state = &program->states[a.index];
+      int64_t rows = state->rows ? v->call->past + rows_of(v, state->symbol) : 1;
+      return state->row_bytes * rows * v->call->requests;
+    }
+    default:
+      return -1;
+  }
+}
+
+static const ir_kernel *find_kernel(const cg_module *code, const char *name) {
+  for (int i = 0; i < code->kernel_count; i++) {
+    if (!strcmp(code->kernels[i]->name, name)) return code->kernels[i];
+  }
+  return NULL;
+}
+
+static weir_status add_launch(const cg_module *code, launch_view *v, cli_program_cost *out) {
+  const rt_launch *launch = v->launch;
+  int64_t items, guard, sizes[RT_MAX_DIMS];
   if (launch->guard.op_count) {
-    if (!rt_expr_eval(launch->guard, sizes, &guard)) return overflow(program);
+    if (!rt_expr_eval(launch->guard, v->sizes, &guard)) return overflow(v->program);
     if (guard < launch->guard_lo || guard >= launch->guard_hi) return WEIR_OK;
   }
-  if (!rt_expr_eval(launch->grid, sizes, &items)) return overflow(program);
-  cli_kernel_cost *cost = &kernels[launch->kernel];
+  if (!rt_expr_eval(launch->grid, v->sizes, &items)) return overflow(v->program);
+  for (int i = 0; i < launch->dim_count; i++) {
+    if (!rt_expr_eval(launch->dims[i], v->sizes, &sizes[i])) return overflow(v->program);
+  }
+  cli_kernel_cost *cost = &out->kernels[launch->kernel];
+  cli_kernel_launch counted = {.sizes = sizes, .items = items, .element = element, .extent = extent, .user = v};
+  const ir_kernel *kernel = find_kernel(code, cost->kernel);
+  double flops = 0, bytes = 0;
+  if (kernel) cli_kernel_count(kernel, &counted, &flops, &bytes);
   cost->launches++;
   cost->items += (double)items;
-  cost->flops += (double)items * (double)launch->flops_per_item;
-  cost->bytes += (double)items * (double)launch->bytes_per_item;
+  cost->flops += flops;
+  cost->bytes += bytes;
+  out->flops += flops;
+  out->bytes += bytes;
   return WEIR_OK;
 }
 
-weir_status cli_cost_of(weir_arena *arena, const rt_program *program, const int64_t *values, int requests,
+weir_status cli_cost_of(weir_arena *arena, const cg_module *code, const rt_program *program, const cli_call *call,
                         cli_program_cost *out) {
   *out = (cli_program_cost){.program = program};
   out->sizes = WEIR_NEW_ARRAY(arena, int64_t, program->size_count + 1);
   out->kernels = WEIR_NEW_ARRAY(arena, cli_kernel_cost, program->kernel_count + 1);
-  bind_sizes(program, values, requests, out->sizes);
+  bind_sizes(program, call, out->sizes);
   if (!rt_expr_eval(program->arena_bytes, out->sizes, &out->arena_bytes)) return overflow(program);
   for (int i = 0; i < program->weight_count; i++) out->weights_bytes += program->weights[i].bytes;
   for (int i = 0; i < program->kernel_count; i++) out->kernels[i].kernel = program->kernels[i].symbol;
-  for (int i = 0; i < program->launch_count; i++)
-    WEIR_TRY(add_launch(program, &program->launches[i], out->sizes, out->kernels));
+  for (int i = 0; i < program->launch_count; i++) {
+    launch_view view = {program, &program->launches[i], call, out->sizes};
+    WEIR_TRY(add_launch(code, &view, out));
+  }
   return WEIR_OK;
 }
 
-double cli_cost_predict(const cli_kernel_cost *cost, const cli_roof *roof) {
-  double compute = cost->flops / roof->flops_per_s, memory = cost->bytes / roof->read_bytes_per_s;
+double cli_cost_predict(double flops, double bytes, const cli_roof *roof) {
+  double compute = flops / roof->flops_per_s, memory = bytes / roof->read_bytes_per_s;
   return compute > memory ? compute : memory;
 }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -182,6 +183,14 @@ json_t *cli_diagnostics_json(const lang_diags *diags) {
     json_array_append_new(list, item);
   }
   return list;
+}
+
+int cli_check_output(const cli *c, const char *path) {
+  struct stat info;
+  if (!*path) return cli_error(c, "an output has no name");
+  if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return CLI_DONE;
+  return cli_error(c, "%s is %s; a result cannot take its place", path,
+                   S_ISDIR(info.st_mode) ? "a folder" : "no regular file");
 }
 
 const char *cli_bytes(weir_arena *arena, double bytes) {

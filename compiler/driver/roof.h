@@ -18,7 +18,8 @@ json_t *cli_roof_json(const cli_roof *roof);
 // {cpu, cores, threads, features, memory_bytes, system}
 json_t *cli_machine_json(void);
 const char *cli_cpu_name(weir_arena *arena);
-// The largest resident size of this process so far.
+// The largest resident size of this process since the last reset, or since it began.
+void cli_peak_memory_reset(void);
 int64_t cli_peak_memory_bytes(void);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zip.h>
 
 enum { MAX_MEMBERS = 8192, FIRST_PIECE = 1 << 16 };
@@ -157,6 +158,10 @@ static weir_status add_member(zip_t *archive, const import_npz_entry *entry) {
 
 weir_status import_npz_write(const char *path, const import_npz_entry *entries, size_t count) {
   if (count == 0) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "'%s': an npz needs at least one array", path);
+  // Writing ends with a rename, as in runtime/base/io.h: a device or a pipe is not replaced.
+  struct stat info;
+  if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    return weir_status_make(WEIR_CODE_IO, "cannot write '%s': it is no regular file", path);
   int code = 0;
   zip_t *archive = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code);
   if (!archive) return weir_status_make(WEIR_CODE_IO, "cannot create '%s'", path);

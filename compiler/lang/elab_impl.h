@@ -15,7 +15,7 @@
 #include "compiler/lang/value.h"
 
 enum {
-  LANG_STEP_BUDGET = 2 * 1000 * 1000,  // evaluations of a run, up to 300 bytes each; a model of 100 layers takes some ten thousand
+  LANG_STEP_BUDGET = 2 * 1000 * 1000,  // evaluations, up to 300 bytes each; 100 layers take some ten thousand
   LANG_DEPTH_LIMIT = 1000,             // expressions within expressions, through calls
   LANG_BLOCK_LIMIT = 64,               // instances within instances
 };

@@ -9,7 +9,8 @@ void plan_tell(const plan_request *request, const char *what, double fraction);
 // CANCELLED if somebody asked to stop.
 weir_status plan_check_cancel(const plan_request *request) WEIR_MUST_USE;
 
-// ---- front.c: without a checkpoint every weight must have an initial value; random ones are not made up unless they are asked for.
+// ---- front.c: without a checkpoint every weight must have an initial value; random ones are not made up unless they
+// are asked for.
 weir_status plan_check_initial_values(const plan_unit *unit) WEIR_MUST_USE;
 
 // ---- package.c: writes the whole package to |path|.

@@ -1,5 +1,5 @@
-// Checked sizes: products and sums of shapes, strides and bytes go through these. Each returns false on overflow and leaves the
-// output alone.
+// Checked sizes: products and sums of shapes, strides and bytes go through these. Each returns false on overflow and
+// leaves the output alone.
 #ifndef WEIR_RUNTIME_BASE_CHECKED_H
 #define WEIR_RUNTIME_BASE_CHECKED_H
 

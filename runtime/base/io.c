@@ -112,6 +112,10 @@ weir_status weir_file_read(const char *path, size_t max_bytes, char **out_data, 
 
 weir_status weir_atomic_file_open(const char *path, weir_atomic_file *out_file) {
   *out_file = (weir_atomic_file){.fd = -1};
+  struct stat info;
+  // The rename at the end would put a file in the place of a device or a pipe; root may do that to /dev/null.
+  if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    return weir_status_make(WEIR_CODE_IO, "cannot write '%s': it is no regular file", path);
   weir_atomic_file file = {.fd = -1, .path = strdup(path)};
   if (!file.path) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for a path");
   // A random name of our own instead of mkstemp: the file gets the permissions of the process's umask.

@@ -44,6 +44,7 @@ typedef struct {
   uint64_t size_bytes;  // written so far
 } weir_atomic_file;
 
+// IO if |path| is there and no regular file: a folder, a device, a pipe.
 weir_status weir_atomic_file_open(const char *path, weir_atomic_file *out_file) WEIR_MUST_USE;
 // Appends.
 weir_status weir_atomic_file_write(weir_atomic_file *file, const void *data, size_t bytes) WEIR_MUST_USE;

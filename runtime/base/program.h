@@ -1,14 +1,15 @@
 // Program: what a package stores for one entry of a model, and all that the runtime executes.
 //
-// A program runs a batch of R requests packed without padding. Its run-time sizes ("sizes") are `R`, and for each symbol T of the model `T`
-// (rows of all requests together for a seq or batch dim, the common value of a plain dim) and for seq dims `T.max` (most rows of one
-// request). For a seq that grows in a step, `T.all.max` is the most rows of one request, earlier calls included.
-// Buffers are temporaries in one arena, at offsets that are polynomials in the sizes, planned so that buffers alive together do not
-// overlap; |arena_bytes| is the exact peak. Instructions launch kernels on them, in order; `sync` means that everything launched
-// before must be finished first. Nothing here knows the graph or the kernel IR.
+// A program runs a batch of R requests packed without padding. Its run-time sizes ("sizes") are `R`, and for each
+// symbol T of the model `T` (rows of all requests together for a seq or batch dim, the common value of a plain dim) and
+// for seq dims `T.max` (most rows of one request). For a seq that grows in a step, `T.all.max` is the most rows of one
+// request, earlier calls included. Buffers are temporaries in one arena, at offsets that are polynomials in the sizes,
+// planned so that buffers alive together do not overlap; |arena_bytes| is the exact peak. Instructions launch kernels
+// on them, in order; `sync` means that everything launched before must be finished first. Nothing here knows the graph
+// or the kernel IR.
 //
-// Text form (print/parse, a fixed point) is what stands in a package; parse checks everything before it is trusted. The same form serves
-// the compiler (built in an arena) and the runtime (parsed into one, read-only afterwards).
+// Text form (print/parse, a fixed point) is what stands in a package; parse checks everything before it is trusted. The
+// same form serves the compiler (built in an arena) and the runtime (parsed into one, read-only afterwards).
 #ifndef WEIR_RUNTIME_BASE_PROGRAM_H
 #define WEIR_RUNTIME_BASE_PROGRAM_H
 
@@ -21,17 +22,41 @@ extern "C" {
 
 enum { RT_MAX_RANK = 8, RT_MAX_ARGS = 16, RT_MAX_DIMS = 16 };
 
-typedef enum { RT_DTYPE_f16, RT_DTYPE_bf16, RT_DTYPE_f32, RT_DTYPE_f64, RT_DTYPE_f8e4m3, RT_DTYPE_f8e5m2, RT_DTYPE_i8, RT_DTYPE_i16,
-               RT_DTYPE_i32, RT_DTYPE_i64, RT_DTYPE_u8, RT_DTYPE_bool, RT_DTYPE_COUNT } rt_dtype;  // the order of ir_dtype
+typedef enum {
+  RT_DTYPE_f16,
+  RT_DTYPE_bf16,
+  RT_DTYPE_f32,
+  RT_DTYPE_f64,
+  RT_DTYPE_f8e4m3,
+  RT_DTYPE_f8e5m2,
+  RT_DTYPE_i8,
+  RT_DTYPE_i16,
+  RT_DTYPE_i32,
+  RT_DTYPE_i64,
+  RT_DTYPE_u8,
+  RT_DTYPE_bool,
+  RT_DTYPE_COUNT
+} rt_dtype;  // the order of ir_dtype
 const char *rt_dtype_name(rt_dtype dtype);
 int rt_dtype_bytes(rt_dtype dtype);
 
-// A size expression: postfix code over sizes, evaluated with checked arithmetic. Text: ordinary infix, "4*576*T + 64*R", with + - * / % min max and parentheses.
+// A size expression: postfix code over sizes, evaluated with checked arithmetic. Text: ordinary infix, "4*576*T +
+// 64*R", with + - * / % min max and parentheses.
 typedef struct {
   int op_count;
   const struct rt_size_op *ops;
 } rt_expr;
-typedef enum { RT_SIZE_CONST, RT_SIZE_VAR, RT_SIZE_ADD, RT_SIZE_SUB, RT_SIZE_MUL, RT_SIZE_DIV, RT_SIZE_MOD, RT_SIZE_MIN, RT_SIZE_MAX } rt_size_code;
+typedef enum {
+  RT_SIZE_CONST,
+  RT_SIZE_VAR,
+  RT_SIZE_ADD,
+  RT_SIZE_SUB,
+  RT_SIZE_MUL,
+  RT_SIZE_DIV,
+  RT_SIZE_MOD,
+  RT_SIZE_MIN,
+  RT_SIZE_MAX
+} rt_size_code;
 typedef struct rt_size_op {
   rt_size_code code;
   int64_t value;  // CONST: the number; VAR: index of the size
@@ -46,55 +71,56 @@ typedef enum { RT_ROLE_PLAIN, RT_ROLE_BATCH, RT_ROLE_SEQ } rt_role;
 typedef struct {
   const char *name;
   rt_role role;
-  int64_t lo, hi;     // bounds on one request (for a growing seq: on the whole sequence)
-  int64_t divisor;    // each request's value must be a multiple
-  bool grows;         // rows add up over the calls of a session
-  int size;           // index of the size |name|
-  int size_max;       // of NAME.max; -1 for plain
-  int size_all_max;   // of NAME.all.max; -1 if it does not grow
+  int64_t lo, hi;    // bounds on one request (for a growing seq: on the whole sequence)
+  int64_t divisor;   // each request's value must be a multiple
+  bool grows;        // rows add up over the calls of a session
+  int size;          // index of the size |name|
+  int size_max;      // of NAME.max; -1 for plain
+  int size_all_max;  // of NAME.all.max; -1 if it does not grow
 } rt_symbol;
 
-// A dim of an interface tensor, for one request: a constant or an expression over symbols (index into |symbols|, not sizes).
+// A dim of an interface tensor, for one request: a constant or an expression over symbols (index into |symbols|, not
+// sizes).
 typedef struct {
   const char *name;
   rt_dtype dtype;
   int rank;
-  rt_expr dims[RT_MAX_RANK];    // over symbols
-  int ragged;                   // symbol of the leading packed dim, or -1: one [dims] block per request, stacked
-  rt_expr bytes;                // of all requests together, over sizes
-  int64_t lo, hi;               // integers: inclusive range that each element must have; lo > hi: unchecked
+  rt_expr dims[RT_MAX_RANK];  // over symbols
+  int ragged;                 // symbol of the leading packed dim, or -1: one [dims] block per request, stacked
+  rt_expr bytes;              // of all requests together, over sizes
+  int64_t lo, hi;             // integers: inclusive range that each element must have; lo > hi: unchecked
 } rt_tensor;
 
 typedef struct {
   const char *path;
   rt_dtype dtype;
-  bool rows;                    // one row per position of symbol |symbol|; else one block of |row_bytes|
-  int symbol;                   // -1 if not rows
+  bool rows;   // one row per position of symbol |symbol|; else one block of |row_bytes|
+  int symbol;  // -1 if not rows
   int64_t row_bytes;
-  int64_t window;               // 0: keeps all rows
-  double initial;               // of fixed states
+  int64_t window;  // 0: keeps all rows
+  double initial;  // of fixed states
 } rt_state;
 
 typedef struct {
-  const char *path;             // what it holds, as in the package's weight table
+  const char *path;  // what it holds, as in the package's weight table
   int64_t bytes;
 } rt_weight;
 
 typedef struct {
-  rt_expr bytes, offset;        // over sizes; offset a multiple of 64
-  const char *name;             // for readers
+  rt_expr bytes, offset;  // over sizes; offset a multiple of 64
+  const char *name;       // for readers
 } rt_buffer;
 
 typedef enum {
-  RT_ARG_BUFFER,    // arena
+  RT_ARG_BUFFER,  // arena
   RT_ARG_WEIGHT,
   RT_ARG_INPUT,
   RT_ARG_OUTPUT,
-  RT_ARG_STATE,     // table of R pointers to the sessions' storage of state |index|
-  RT_ARG_STARTS,    // i32[R + 1]: first packed row of each request, of symbol |index|
-  RT_ARG_REQUESTS,  // i32[T]: request of each packed row
-  RT_ARG_POSITIONS, // i32[T]: position of each packed row in its whole sequence
-  RT_ARG_PAST,      // i32[R]: rows before this call
+  RT_ARG_STATE,      // table of R pointers to the sessions' storage of state |index|
+  RT_ARG_STARTS,     // i32[R + 1]: first packed row of each request, of symbol |index|
+  RT_ARG_REQUESTS,   // i32[T]: request of each packed row
+  RT_ARG_POSITIONS,  // i32[T]: position of each packed row in its whole sequence
+  RT_ARG_PAST,       // i32[R]: rows before this call
 } rt_arg_kind;
 typedef struct {
   rt_arg_kind kind;
@@ -102,41 +128,51 @@ typedef struct {
 } rt_arg;
 
 typedef struct {
-  int kernel;               // index into |kernels|
-  rt_expr grid;             // work items, over sizes
+  int kernel;    // index into |kernels|
+  rt_expr grid;  // work items, over sizes
   int arg_count;
   rt_arg args[RT_MAX_ARGS];
   int dim_count;
   rt_expr dims[RT_MAX_DIMS];  // the kernel's sizes, over sizes
-  bool sync;                // wait for everything before
-  rt_expr guard;            // runs only where guard_lo <= guard < guard_hi; op_count 0: always
+  bool sync;                  // wait for everything before
+  rt_expr guard;              // runs only where guard_lo <= guard < guard_hi; op_count 0: always
   int64_t guard_lo, guard_hi;
-  const char *note;         // for traces: path of the block and op
+  const char *note;                        // for traces: path of the block and op
   int64_t flops_per_item, bytes_per_item;  // for traces
 } rt_launch;
 
 typedef struct {
-  const char *symbol;       // exported name in the code object
-  int64_t scratch_bytes;    // per thread
-  int arg_count, dim_count; // what every launch passes
+  const char *symbol;        // exported name in the code object
+  int64_t scratch_bytes;     // per thread
+  int arg_count, dim_count;  // what every launch passes
 } rt_kernel;
 
 typedef struct {
   const char *name;
-  bool step;                // goes on with its session; else starts from initial states and drops them
-  int size_count;   const char **sizes;
-  int symbol_count; rt_symbol *symbols;
-  int input_count;  rt_tensor *inputs;
-  int output_count; rt_tensor *outputs;
-  int state_count;  rt_state *states;
-  int weight_count; rt_weight *weights;
-  int buffer_count; rt_buffer *buffers;
-  int kernel_count; rt_kernel *kernels;
-  int launch_count; rt_launch *launches;
-  rt_expr arena_bytes;      // over sizes: the peak
+  bool step;  // goes on with its session; else starts from initial states and drops them
+  int size_count;
+  const char **sizes;
+  int symbol_count;
+  rt_symbol *symbols;
+  int input_count;
+  rt_tensor *inputs;
+  int output_count;
+  rt_tensor *outputs;
+  int state_count;
+  rt_state *states;
+  int weight_count;
+  rt_weight *weights;
+  int buffer_count;
+  rt_buffer *buffers;
+  int kernel_count;
+  rt_kernel *kernels;
+  int launch_count;
+  rt_launch *launches;
+  rt_expr arena_bytes;  // over sizes: the peak
 } rt_program;
 
-// Emitted kernels have this signature: |args| and |dims| of the launch, items |begin|..|end|, |scratch| of at least scratch_bytes, 64-byte aligned.
+// Emitted kernels have this signature: |args| and |dims| of the launch, items |begin|..|end|, |scratch| of at least
+// scratch_bytes, 64-byte aligned.
 typedef void (*rt_kernel_fn)(void *const *args, const int64_t *dims, int64_t begin, int64_t end, void *scratch);
 
 const char *rt_program_print(weir_arena *arena, const rt_program *program);

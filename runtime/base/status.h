@@ -1,9 +1,9 @@
 // Status: how the world's failures travel (file, memory, device, network).
 //
-// A weir_status is one pointer-sized value. Null is success; anything else is an owned, heap-allocated record of a code, a
-// message and the places it passed through. Every status that is not null must be handed on or released exactly once.
-// The user's mistakes in model text are diagnostics (compiler/lang/diag.h), not statuses; our own bugs are WEIR_BUG.
-// Nothing here prints, exits or jumps. Any thread may create and release statuses.
+// A weir_status is one pointer-sized value. Null is success; anything else is an owned, heap-allocated record of a
+// code, a message and the places it passed through. Every status that is not null must be handed on or released exactly
+// once. The user's mistakes in model text are diagnostics (compiler/lang/diag.h), not statuses; our own bugs are
+// WEIR_BUG. Nothing here prints, exits or jumps. Any thread may create and release statuses.
 #ifndef WEIR_RUNTIME_BASE_STATUS_H
 #define WEIR_RUNTIME_BASE_STATUS_H
 
@@ -30,9 +30,9 @@ typedef enum {
   WEIR_CODE_OUT_OF_RANGE,
   WEIR_CODE_OUT_OF_MEMORY,
   WEIR_CODE_UNSUPPORTED,
-  WEIR_CODE_IO,                // the operating system refused
+  WEIR_CODE_IO,  // the operating system refused
   WEIR_CODE_CANCELLED,
-  WEIR_CODE_INTERNAL,          // our bug, reported instead of aborting in release
+  WEIR_CODE_INTERNAL,  // our bug, reported instead of aborting in release
 } weir_code;
 
 // Makes a status with a printf-style message. Never null: out of memory yields a static OUT_OF_MEMORY record.
@@ -53,9 +53,9 @@ const char *weir_code_name(weir_code code);
 void weir_status_release(weir_status status);
 
 // Hands a failure on. For functions that hold nothing; others use one `cleanup:` label.
-#define WEIR_TRY(expr)                         \
-  do {                                         \
-    weir_status weir_try_status_ = (expr);     \
+#define WEIR_TRY(expr)                             \
+  do {                                             \
+    weir_status weir_try_status_ = (expr);         \
     if (weir_try_status_) return weir_try_status_; \
   } while (0)
 
@@ -66,8 +66,8 @@ void weir_status_release(weir_status status);
     if (weir_try_status_) return weir_status_annotate(weir_try_status_, __VA_ARGS__); \
   } while (0)
 
-// A state that no input can reach. Aborts in a debug build; in release it is undefined to go on, so callers that can return a
-// status return weir_status_make(WEIR_CODE_INTERNAL, ...) after it.
+// A state that no input can reach. Aborts in a debug build; in release it is undefined to go on, so callers that can
+// return a status return weir_status_make(WEIR_CODE_INTERNAL, ...) after it.
 void weir_bug(const char *file, int line, const char *what);
 #ifdef NDEBUG
 #define WEIR_BUG(what) ((void)0)

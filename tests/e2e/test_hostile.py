@@ -5,6 +5,7 @@ bounded memory, with code 0 or 1 (3 where the machine is at fault), and a messag
 """
 import json
 import os
+import stat
 import struct
 import zipfile
 
@@ -384,9 +385,14 @@ class Tensors(Hostile):
 
     def test_outputs(self):
         os.makedirs(self.path("folder"))
+        for pipe in ("pipe", "pipe.npz", "pipe.wpk"):
+            os.mkfifo(self.path(pipe))
         for target, codes in (("out", 0), ("nope=o.npy", (1, 2)), ("=o.npy", (1, 2)), ("nowhere/o.npy", 3), ("folder", (1, 2, 3)),
-                              (".", (1, 2, 3)), ("/dev/full", (1, 2, 3)), ("/proc/o.npy", 3), ("/proc/o.npz", 3), ("", (1, 2, 3))):
+                              (".", (1, 2, 3)), ("pipe", (1, 3)), ("pipe.npz", (1, 3)), ("/proc/o.npy", 3), ("/proc/o.npz", 3), ("", (1, 2, 3))):
             self.weir("run", "m.weir", "--random", "1", "-i", VECTOR, "-o", target, code=codes, what=f"-o {target}")
+        self.weir("build", "m.weir", "--random", "1", "--target", "cpu", "-o", "pipe.wpk", code=(1, 3))
+        for pipe in ("pipe", "pipe.npz", "pipe.wpk"):
+            self.assertTrue(stat.S_ISFIFO(os.stat(self.path(pipe)).st_mode), f"{pipe} was replaced by a file")
 
 
 class Language(Hostile):

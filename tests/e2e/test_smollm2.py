@@ -2,11 +2,13 @@
 import json
 import math
 import os
+import random
 import signal
 import time
 
 import common
 from common import Case, DATA, TEXT_DATA, load_npy
+from hostile import SANITIZED
 
 VOCAB = 49152
 
@@ -129,8 +131,8 @@ class SmolLM2(Case):
         self.assertGreater(got["roof"]["read_bytes_per_s"], 1e8)
         self.assertGreater(got["roof"]["flops_per_s"], 1e8)
         self.assertIn("cpu", got["machine"])
-        # Weights, temporaries and states are all there is; the rest of the process is small beside them.
-        self.assertLess(got["peak_memory_bytes"], 1.1 * got["memory"]["total_bytes"] + 48e6)
+        if not SANITIZED:  # weights, temporaries and states are all there is; the rest of the process is small beside them
+            self.assertLess(got["peak_memory_bytes"], 1.1 * got["memory"]["total_bytes"] + 48e6)
 
     def test_explain(self):
         got = self.json("explain", "smollm2", "-e", "next", "--size", "T=1")
@@ -151,11 +153,30 @@ class SmolLM2(Case):
 
     def test_interrupted_answer(self):
         self.json("chat", "smollm2", "-p", "Hi", "-n", "1")
-        process = self.popen("chat", "smollm2", "-p", "Count to one thousand.", "-n", "2000")
-        time.sleep(1)
+        process = self.popen("chat", "smollm2", "-p", "Count to one thousand.", "-n", "4000", "--temperature", "1")
+        self.assertTrue(process.stdout.read(1))  # it has begun to answer
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         self.assertEqual(process.returncode, 130)
+
+    def test_a_damaged_checkpoint(self):
+        source = os.path.join(self.home, "models", "smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+        with open(source, "rb") as file:
+            head = file.read(4 << 20)
+        draw = random.Random(7)
+        for size in (3, 100, 5000, 1 << 20, 4 << 20):
+            self.write("w.gguf", head[:size])
+            self.run_weir("chat", "smollm2", "-w", "w.gguf", "-p", "Hi", code=1)
+            self.run_weir("tokenize", "smollm2", "-w", "w.gguf", "Hi", code=1)
+        for at in [4, 8, 16] + [draw.randrange(3 << 20) for _ in range(12)]:
+            path = self.write("w.gguf", head[:at] + bytes([head[at] ^ 1 << draw.randrange(8)]) + head[at + 1:])
+            os.truncate(path, os.path.getsize(source))  # the rest reads as zeros
+            self.run_weir("tokenize", "smollm2", "-w", "w.gguf", "Hi there", code=(0, 1))
+
+    def test_a_prompt_that_is_too_long(self):
+        self.write("m.json", json.dumps([{"role": "user", "content": "word " * 20000}]))
+        self.run_weir("chat", "smollm2", "--messages", "m.json", "-n", "1", code=1)
+        self.assertIn("8192", self.errors)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,11 @@ Test(io, atomic_file) {
   weir_atomic_file_discard(&file);
   weir_atomic_file_discard(&file);
   cr_assert_eq(files_in_folder(), 1);
+  unlink(path);
+  cr_assert_eq(mkfifo(path, 0600), 0);
+  fails(weir_atomic_file_open(path, &file), WEIR_CODE_IO);
+  fails(weir_file_write_atomic(folder, "x", 1), WEIR_CODE_IO);
+  cr_assert(stat(path, &info) == 0 && S_ISFIFO(info.st_mode));
 }
 
 Test(io, a_failed_write_leaves_nothing) {

@@ -1,4 +1,5 @@
-// Every model of the zoo, small and with random weights, at three levels: graph interpreter, kernel interpreter, compiled code in the runtime.
+// Every model of the zoo, small and with random weights, at three levels: graph interpreter, kernel interpreter,
+// compiled code in the runtime.
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ static void *compile(weir_arena *arena, const cg_module *code) {
   cg_cpu_isa isa;
   cg_cpu_object object;
   ok(cg_cpu_isa_find(arena, "cpu", &isa), "isa");
-  ok(cg_cpu_compile(arena, (const ir_kernel *const *)code->kernels, code->kernel_count, &isa, 1, &options, &object), "compile");
+  ok(cg_cpu_compile(arena, (const ir_kernel *const *)code->kernels, code->kernel_count, &isa, 1, &options, &object),
+     "compile");
   void *library = dlopen(object.path, RTLD_NOW);
   cr_assert(library, "%s", dlerror());
   return library;
@@ -36,8 +38,11 @@ static void check_model(const char *file, const char *const *overrides, int over
   weir_arena_init(&arena);
   lang_diags diags;
   lang_diags_init(&diags, &arena);
-  plan_request request = {.text = weir_arena_printf(&arena, WEIR_SOURCE_DIR "/models/%s", file), .random = true, .overrides = overrides,
-                          .override_count = override_count, .models_folder = WEIR_SOURCE_DIR "/models"};
+  plan_request request = {.text = weir_arena_printf(&arena, WEIR_SOURCE_DIR "/models/%s", file),
+                          .random = true,
+                          .overrides = overrides,
+                          .override_count = override_count,
+                          .models_folder = WEIR_SOURCE_DIR "/models"};
   plan_unit unit;
   ok(plan_read(&arena, &request, &diags, &unit), file);
   ok(plan_front(&unit), file);
@@ -47,7 +52,8 @@ static void check_model(const char *file, const char *const *overrides, int over
     if (module->functions[i]->kind == IR_FUNCTION_BLOCK) continue;
     for (int fresh = 0; fresh < 2; fresh++) {
       lowered_case c;
-      ok(lowered_case_make(&arena, module->functions[i], (uint64_t)(11 * i + fresh), 3, fresh, &c), module->functions[i]->name);
+      ok(lowered_case_make(&arena, module->functions[i], (uint64_t)(11 * i + fresh), 3, fresh, &c),
+         module->functions[i]->name);
       const char *wrong = lowered_case_check_interpreted(&c, 1e-3);
       cr_expect(!wrong, "%s, %s, kernel interpreter: %s", file, c.function->name, wrong);
       if (!library) library = compile(&arena, c.code);

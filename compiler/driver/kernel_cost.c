@@ -1,0 +1,210 @@
+// An abstract run of a kernel: integers are computed, floats are only counted.
+#include "compiler/driver/kernel_cost.h"
+
+#include <stdlib.h>
+
+enum { SAMPLES = 8 };
+
+typedef struct {
+  const ir_kernel *kernel;
+  const cli_kernel_launch *launch;
+  int64_t *values;  // of integer variables, by id
+  double *touched;  // bytes loaded and stored, by buffer
+  double flops;
+  double times;  // how often the statement at hand runs
+} counter;
+
+static int64_t floor_div(int64_t a, int64_t b) {
+  if (!b) return 0;
+  int64_t q = a / b;
+  return q - (a % b && (a < 0) != (b < 0));
+}
+
+static int64_t value_of(counter *c, const ir_kexpr *e);
+
+static int64_t binary(ir_kop op, int64_t a, int64_t b) {
+  switch (op) {
+    case IR_K_add:
+      return (int64_t)((uint64_t)a + (uint64_t)b);
+    case IR_K_sub:
+      return (int64_t)((uint64_t)a - (uint64_t)b);
+    case IR_K_mul:
+      return (int64_t)((uint64_t)a * (uint64_t)b);
+    case IR_K_div:
+      return floor_div(a, b);
+    case IR_K_mod:
+      return (int64_t)((uint64_t)a - (uint64_t)b * (uint64_t)floor_div(a, b));
+    case IR_K_min:
+      return a < b ? a : b;
+    case IR_K_max:
+      return a > b ? a : b;
+    case IR_K_eq:
+      return a == b;
+    case IR_K_ne:
+      return a != b;
+    case IR_K_lt:
+      return a < b;
+    case IR_K_le:
+      return a <= b;
+    case IR_K_gt:
+      return a > b;
+    case IR_K_ge:
+      return a >= b;
+    case IR_K_and:
+      return a & b;
+    case IR_K_or:
+      return a | b;
+    case IR_K_xor:
+      return a ^ b;
+    case IR_K_shl:
+      return b >= 0 && b < 64 ? (int64_t)((uint64_t)a << b) : 0;
+    case IR_K_shr:
+      return b >= 0 && b < 64 ? a >> b : 0;
+    default:
+      return 0;
+  }
+}
+
+// The integer value of |e|; floats are 0.
+static int64_t value_of(counter *c, const ir_kexpr *e) {
+  if (ir_ktype_is_float(e->type)) return 0;
+  switch (e->op) {
+    case IR_K_const:
+      return e->i;
+    case IR_K_size:
+      return c->launch->sizes[e->index];
+    case IR_K_var:
+      return e->arg_count ? 0 : c->values[e->var->id];
+    case IR_K_load: {
+      const ir_kbuffer *buffer = &c->kernel->buffers[e->index];
+      int64_t index = value_of(c, e->args[0]);
+      if (buffer->kind == IR_KB_CONST) return index >= 0 && index < buffer->count ? (int64_t)buffer->data[index] : 0;
+      return buffer->arg >= 0 ? c->launch->element(c->launch->user, buffer->arg, index) : 0;
+    }
+    case IR_K_select:
+      return value_of(c, e->args[0]) ? value_of(c, e->args[1]) : value_of(c, e->args[2]);
+    case IR_K_neg:
+      return -value_of(c, e->args[0]);
+    case IR_K_not:
+      return e->type == IR_KT_bool ? !value_of(c, e->args[0]) : ~value_of(c, e->args[0]);
+    case IR_K_cast:
+    case IR_K_bitcast:
+      return value_of(c, e->args[0]);
+    default:
+      return e->arg_count == 2 ? binary(e->op, value_of(c, e->args[0]), value_of(c, e->args[1])) : 0;
+  }
+}
+
+static int flops_of(ir_kop op) {
+  switch (op) {
+    case IR_K_fma:
+      return 2;
+    case IR_K_exp:
+    case IR_K_log:
+    case IR_K_sin:
+    case IR_K_cos:
+    case IR_K_tanh:
+    case IR_K_erf:
+    case IR_K_pow:
+      return 10;
+    case IR_K_add:
+    case IR_K_sub:
+    case IR_K_mul:
+    case IR_K_div:
+    case IR_K_mod:
+    case IR_K_min:
+    case IR_K_max:
+    case IR_K_neg:
+    case IR_K_abs:
+    case IR_K_sqrt:
+    case IR_K_rsqrt:
+    case IR_K_floor:
+    case IR_K_ceil:
+    case IR_K_round:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+static void count_expr(counter *c, const ir_kexpr *e) {
+  for (int i = 0; i < e->arg_count; i++) count_expr(c, e->args[i]);
+  if (ir_ktype_is_float(e->type)) c->flops += c->times * flops_of(e->op);
+  if (e->op == IR_K_load) c->touched[e->index] += c->times * ir_ktype_bytes(e->type);
+}
+
+static void count_list(counter *c, const ir_kstmt *s);
+
+static void count_body(counter *c, const ir_kstmt *s, int64_t first, double iterations) {
+  if (iterations <= 0) return;
+  double outer = c->times;
+  c->values[s->var->id] = first;
+  c->times = outer * iterations;
+  count_list(c, s->body);
+  c->times = outer;
+}
+
+static void count_for(counter *c, const ir_kstmt *s) {
+  int64_t lo = value_of(c, s->lo), hi = value_of(c, s->hi), step = s->step > 0 ? s->step : 1;
+  if (s->range != IR_KR_TILES) {
+    count_body(c, s, lo, hi > lo ? (double)((hi - lo + step - 1) / step) : 0);
+    return;
+  }
+  for (int i = 0; i < s->tile_count && lo < hi; i++) {
+    int64_t tiles = (hi - lo) / s->tiles[i];
+    c->values[s->tile_var->id] = s->tiles[i];
+    count_body(c, s, lo, (double)tiles);
+    lo += tiles * s->tiles[i];
+  }
+}
+
+static void count_list(counter *c, const ir_kstmt *s) {
+  for (; s; s = s->next) {
+    switch (s->kind) {
+      case IR_KS_FOR:
+        count_for(c, s);
+        break;
+      case IR_KS_IF:
+        count_list(c, value_of(c, s->expr) ? s->body : s->body2);
+        break;
+      case IR_KS_LET:
+      case IR_KS_REG:
+      case IR_KS_SET:
+        if (!ir_ktype_is_float(s->var->type) && !s->var->rank) c->values[s->var->id] = value_of(c, s->expr);
+        count_expr(c, s->expr);
+        break;
+      case IR_KS_REDUCE:
+        if (ir_ktype_is_float(s->var->type)) c->flops += c->times * flops_of(s->combine);
+        count_expr(c, s->expr);
+        break;
+      case IR_KS_STORE:
+        c->touched[s->buffer] += c->times * ir_ktype_bytes(s->type);
+        count_expr(c, s->expr);
+        break;
+      case IR_KS_COMMENT:
+        break;
+    }
+  }
+}
+
+void cli_kernel_count(const ir_kernel *kernel, const cli_kernel_launch *launch, double *flops, double *bytes) {
+  counter c = {.kernel = kernel, .launch = launch};
+  c.values = calloc((size_t)kernel->var_count + 1, sizeof *c.values);
+  c.touched = calloc((size_t)kernel->buffer_count + 1, sizeof *c.touched);
+  int64_t samples = launch->items < SAMPLES ? launch->items : SAMPLES;
+  for (int64_t i = 0; c.values && c.touched && i < samples; i++) {
+    int64_t item = samples > 1 ? (launch->items - 1) * i / (samples - 1) : 0;
+    if (kernel->grid_var) c.values[kernel->grid_var->id] = item;
+    c.times = (double)launch->items / (double)samples;
+    count_list(&c, kernel->body);
+  }
+  *flops += c.flops;
+  for (int arg = 0; c.touched && arg < kernel->arg_count; arg++) {  // scratch and literals stay in the first cache
+    double touched = 0;
+    for (int i = 0; i < kernel->buffer_count; i++) touched += kernel->buffers[i].arg == arg ? c.touched[i] : 0;
+    int64_t extent = touched > 0 ? launch->extent(launch->user, arg) : 0;
+    *bytes += extent >= 0 && touched > (double)extent ? (double)extent : touched;
+  }
+  free(c.values);
+  free(c.touched);
+}

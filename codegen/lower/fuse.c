@@ -12,6 +12,7 @@
 #include "codegen/lower/internal.h"
 
 enum {
+  MAX_SOURCES = RT_MAX_ARGS - 5,  // values that a kernel reads; the rest are its result and tables
   OPS_PER_BYTE = 4
 };  // repeated scalar operations that are as dear as a byte written and read again in cache, see docs/design/fusion.md
 
@@ -243,6 +244,27 @@ static void decide_linear(function_lowering *fl, ir_node *node, value_info *info
   note_all(fl, node, true, "epilogue on the product's registers");
 }
 
+static bool in_group(const value_info *info, const ir_value *root) {
+  return info->value && info->value->def && (info->value == root || (info->fate == FATE_INLINE && info->group == root));
+}
+
+// Distinct values that the kernel of |root| would read if |node| were computed in it.
+static int sources_with(const function_lowering *fl, const ir_value *root, const ir_node *node) {
+  int count = 0;
+  bool *seen = WEIR_NEW_ARRAY(fl->low->arena, bool, fl->value_count);
+  for (int i = 0; i < fl->value_count; i++) {
+    const value_info *info = &fl->values[i];
+    if (!in_group(info, root) && !(info->value && info->value->def == node)) continue;
+    for (int k = 0; k < info->value->def->operand_count; k++) {
+      const ir_value *operand = info->value->def->operands[k];
+      if (seen[operand->id] || operand->def == node || in_group(cg_info(fl, operand), root)) continue;
+      seen[operand->id] = true;
+      count++;
+    }
+  }
+  return count;
+}
+
 static const char *refuse_inline(const function_lowering *fl, const ir_node *node, const value_info *info,
                                  ir_value *root) {
   if (called_or_returned(info)) return why_no_root(info);
@@ -251,6 +273,7 @@ static const char *refuse_inline(const function_lowering *fl, const ir_node *nod
   bool product = is_product(root->def->op) || cg_group_linears(fl, root, linear, 1) > 0;
   bool epilogue =
       product && root->def->op != IR_OP_attend && root->def->op != IR_OP_rope && root->def->op != IR_OP_matmul;
+  if (sources_with(fl, root, node) > MAX_SOURCES) return "the kernel would read too many values";
   if (is_row_op(node)) {
     if (product) return "a product's kernel has no whole row";
     if (cg_reduces_rows(fl, node)) return "reduces over the ragged dim: a kernel over requests";

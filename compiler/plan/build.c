@@ -165,6 +165,24 @@ static void forget_old(const char *folder) {
   if (listing) closedir(listing);
 }
 
+// Temporary files that killed processes left behind. One that is an hour old belongs to nobody.
+static void forget_unfinished(weir_arena *arena) {
+  enum { HOUR = 3600 };
+  static const char *const folders[] = {"packages", "objects", "tokenizers", "hashes"};
+  for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+    const char *folder = NULL;
+    weir_status status = plan_home_folder(arena, folders[i], &folder);
+    DIR *listing = status ? NULL : opendir(folder);
+    weir_status_release(status);
+    for (struct dirent *entry; listing && (entry = readdir(listing));) {
+      struct stat info;
+      if (!strstr(entry->d_name, ".tmp-") || fstatat(dirfd(listing), entry->d_name, &info, 0) != 0) continue;
+      if (info.st_mtime + HOUR < time(NULL)) unlinkat(dirfd(listing), entry->d_name, 0);
+    }
+    if (listing) closedir(listing);
+  }
+}
+
 // ---- building
 
 typedef struct {
@@ -190,6 +208,7 @@ static weir_status build_locked(building *b, plan_result *result) {
   if (!b->unit.graph) WEIR_TRY(plan_front(&b->unit));
   WEIR_TRY(plan_write_package(&b->unit, b->path, b->targets, b->target_count, result));
   forget_old(b->folder);
+  forget_unfinished(b->unit.arena);
   return WEIR_OK;
 }
 

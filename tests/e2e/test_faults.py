@@ -234,6 +234,20 @@ class Kills(Fault):
                 if name.endswith(".wpk"):
                     self.weir("verify", os.path.join(self.home, folder, name), code=0)
 
+    def test_what_a_kill_left_is_removed_later(self):
+        left = []
+        for folder in ("packages", "objects", "hashes", "tokenizers"):
+            os.makedirs(os.path.join(self.home, folder))
+            for age, kept in ((7200, False), (60, True)):
+                path = os.path.join(self.home, folder, f"x.tmp-{age}")
+                with open(path, "wb") as file:
+                    file.write(b"half")
+                os.utime(path, (time.time() - age, time.time() - age))
+                left.append((path, kept))
+        self.weir(*BUSY, code=0)
+        for path, kept in left:
+            self.assertEqual(os.path.exists(path), kept, path)
+
     def test_damaged_cache_files(self):
         """What a power cut may leave: every file of the cache empty, cut or full of zeros."""
         chat = ("chat", "lm.weir", "-w", "lm.gguf", "-p", "a", "-n", "3", "--temperature", "0")

@@ -6,6 +6,7 @@
 
 #include "codegen/cpu/compile.h"
 #include "tests/common/lowered_case.h"
+#include "tests/common/scratch.h"
 #include "tests/common/random_module.h"
 
 enum { PROGRAMS = 200 };
@@ -67,8 +68,8 @@ Test(lower, random_programs_mean_the_same_compiled) {
       if (!known) WEIR_PUSH(&arena, kernels, kernel_count, kernel_capacity, kernel);
     }
   }
-  char folder[] = "/tmp/weir-test-XXXXXX";
-  cr_assert(mkdtemp(folder));
+  char folder[SCRATCH_BYTES];
+  scratch_make(folder);
   cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
   cg_cpu_isa isa;
   weir_status status = cg_cpu_isa_find(&arena, "cpu", &isa);
@@ -85,5 +86,6 @@ Test(lower, random_programs_mean_the_same_compiled) {
     cr_expect(!wrong, "seed %d: %s\n%s", seed, wrong, ir_print_module(&arena, cases[seed].function->module));
   }
   dlclose(library);
+  scratch_remove(folder);
   weir_arena_deinit(&arena);
 }

@@ -10,6 +10,7 @@
 #include "codegen/lower/panel.h"
 #include "runtime/base/half.h"
 #include "runtime/base/program.h"
+#include "tests/common/scratch.h"
 
 enum { ROWS = 20, COLS = 512, PANELS = 2 };
 
@@ -144,8 +145,8 @@ Test(panel, kernels_decode_what_the_format_means) {
       compare(kernel->name, "interpreted", y, values[s]);
     }
   }
-  char folder[] = "/tmp/weir-test-XXXXXX";
-  cr_assert(mkdtemp(folder));
+  char folder[SCRATCH_BYTES];
+  scratch_make(folder);
   cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
   const char *const *level = cg_cpu_isa_names();
   for (; *level; level++) {
@@ -168,6 +169,7 @@ Test(panel, kernels_decode_what_the_format_means) {
     }
     dlclose(library);
   }
+  scratch_remove(folder);
   weir_arena_deinit(&arena);
 }
 

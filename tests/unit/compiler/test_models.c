@@ -8,6 +8,7 @@
 #include "codegen/cpu/compile.h"
 #include "compiler/plan/build.h"
 #include "tests/common/lowered_case.h"
+#include "tests/common/scratch.h"
 
 static weir_status find_symbol(void *context, const rt_kernel *kernel, rt_kernel_entry *out_entry) {
   void *symbol = dlsym(context, kernel->symbol);
@@ -21,8 +22,9 @@ static void ok(weir_status status, const char *what) {
 }
 
 static void *compile(weir_arena *arena, const cg_module *code) {
-  char *folder = weir_arena_strdup(arena, "/tmp/weir-test-XXXXXX");
-  cg_cpu_options options = {.cache_dir = mkdtemp(folder), .optimize = "-O1"};
+  char folder[SCRATCH_BYTES];
+  scratch_make(folder);
+  cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
   cg_cpu_isa isa;
   cg_cpu_object object;
   ok(cg_cpu_isa_find(arena, "cpu", &isa), "isa");
@@ -30,6 +32,7 @@ static void *compile(weir_arena *arena, const cg_module *code) {
      "compile");
   void *library = dlopen(object.path, RTLD_NOW);
   cr_assert(library, "%s", dlerror());
+  scratch_remove(folder);  // the object stays mapped
   return library;
 }
 

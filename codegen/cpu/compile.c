@@ -42,6 +42,7 @@ typedef struct {
   int compiler_count;
   const char *version;
   int jobs;
+  const int *cancel;
   const char **sources;  // texts of the C files
   const char **source_paths;
   int file_count;
@@ -109,7 +110,7 @@ static weir_status version_find(build *b) {
   cg_process p = {.args = words_of(b, ask, 1, NULL, 0),
                   .output_path = path,
                   .message_path = weir_arena_printf(b->arena, "%s/version.err", b->folder)};
-  WEIR_TRY(cg_processes_run(&p, 1, 1));
+  WEIR_TRY(cg_processes_run(&p, 1, 1, b->cancel));
   if (p.exit_code)
     return weir_status_make(WEIR_CODE_UNSUPPORTED, "'%s --version' fails: no C compiler", b->compiler[0]);
   char *text;
@@ -232,6 +233,15 @@ static weir_status entry_write(const char *built, const char *path, int64_t *out
 }
 
 // ---- compiling and linking
+// Whether the compiler's complaint is about our text: it names a line of one of our files, or the linker misses a symbol. All else (a full
+// disk, a killed compiler, a folder that vanished) is the world's doing.
+static bool names_our_source(const char *text) {
+  if (strstr(text, "undefined reference")) return true;
+  for (const char *at = text; (at = strstr(at, ".c:")); at += 3)
+    if (at[3] >= '0' && at[3] <= '9') return true;
+  return false;
+}
+
 static weir_status refused(build *b, const cg_process *p, const char *source) {
   char *message = NULL;
   size_t size = 0;
@@ -240,8 +250,7 @@ static weir_status refused(build *b, const cg_process *p, const char *source) {
   const char *text =
       message ? weir_arena_strndup(b->arena, message, size < MAX_MESSAGE_BYTES ? size : MAX_MESSAGE_BYTES) : "";
   free(message);
-  // A full disk and a killed compiler are the world's doing.
-  if (p->exit_code < 0 || strstr(text, "No space left"))
+  if (p->exit_code < 0 || !names_our_source(text))
     return weir_status_make(WEIR_CODE_IO, "the C compiler was stopped: %s", text);
   const char *kept = weir_arena_printf(b->arena, "%s/refused-%ld.c", b->cache_dir, (long)getpid());
   if (source && rename(source, kept)) kept = "not kept";
@@ -250,7 +259,7 @@ static weir_status refused(build *b, const cg_process *p, const char *source) {
 }
 
 static weir_status run_all(build *b, cg_process *processes, const char *const *sources, int count) {
-  WEIR_TRY(cg_processes_run(processes, count, b->jobs));
+  WEIR_TRY(cg_processes_run(processes, count, b->jobs, b->cancel));
   for (int i = 0; i < count; i++)
     if (processes[i].exit_code) return refused(b, &processes[i], sources ? sources[i] : NULL);
   return WEIR_OK;
@@ -312,7 +321,7 @@ weir_status cg_cpu_compile(weir_arena *arena, const ir_kernel *const *kernels, i
   struct timespec start, end;
   clock_gettime(CLOCK_MONOTONIC, &start);
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  build b = {.arena = arena, .cache_dir = options->cache_dir, .jobs = options->jobs};
+  build b = {.arena = arena, .cache_dir = options->cache_dir, .jobs = options->jobs, .cancel = options->cancel};
   if (b.jobs <= 0) b.jobs = cores < 1 ? 1 : cores > 256 ? 256 : (int)cores;
   const char *optimize = options->optimize ? options->optimize : "-O2";
   weir_status status = build_all(&b, kernels, kernel_count, isas, isa_count, optimize, out_objects);

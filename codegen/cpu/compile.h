@@ -15,6 +15,7 @@ typedef struct {
   const char *cache_dir;  // made if missing
   int jobs;               // compilers at once; 0: the number of cores
   const char *optimize;   // null: "-O2"
+  const int *cancel;      // stops when it becomes non-zero; may be null
 } cg_cpu_options;
 
 typedef struct {
@@ -27,7 +28,7 @@ typedef struct {
 
 // |out_objects[i]| belongs to |isas[i]|. The kernels are verified and have different names; every kernel is an exported
 // symbol. No kernels give an object without symbols. UNSUPPORTED without a C compiler; INTERNAL with the compiler's
-// messages and the path of the kept source if it refuses ours; IO for the rest. Nothing is left behind in the cache on
+// messages and the path of the kept source if it refuses ours; CANCELLED; IO for the rest. Nothing is left behind in the cache on
 // failure but that source.
 weir_status cg_cpu_compile(weir_arena *arena, const ir_kernel *const *kernels, int kernel_count, const cg_cpu_isa *isas,
                            int isa_count, const cg_cpu_options *options, cg_cpu_object *out_objects) WEIR_MUST_USE;

@@ -1,44 +1,87 @@
 // posix_spawn and waitpid for each child by its own id: a library must not reap the children of others.
+//
+// A C compiler is a driver with children of its own. Each child leads a process group, so that cancelling reaches all of
+// them; a terminal's SIGINT then reaches the caller alone, who cancels.
 #include "codegen/cpu/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
 
+enum { POLL_MS = 4, PATIENCE_MS = 300 };  // between two looks; from the request to end until the order to
+
+static int add_files(const cg_process *p, posix_spawn_file_actions_t *actions) {
+  const char *output = p->output_path ? p->output_path : "/dev/null";
+  int error = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
+  if (!error) error = posix_spawn_file_actions_addopen(actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  if (!error) error = posix_spawn_file_actions_addopen(actions, 2, p->message_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  return error;
+}
+
 static int spawn(const cg_process *p, pid_t *out_pid) {
   posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
   int error = posix_spawn_file_actions_init(&actions);
   if (error) return error;
-  const char *output = p->output_path ? p->output_path : "/dev/null";
-  error = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  if (!error) error = posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  if (!error)
-    error = posix_spawn_file_actions_addopen(&actions, 2, p->message_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  // posix_spawn takes the words as writable for historical reasons only.
-  char *const *words = (char *const *)(uintptr_t)p->args;
-  if (!error) error = posix_spawn(out_pid, p->args[0], &actions, NULL, words, environ);
+  error = posix_spawnattr_init(&attributes);
+  if (!error) {
+    error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    if (!error) error = posix_spawnattr_setpgroup(&attributes, 0);
+    if (!error) error = add_files(p, &actions);
+    // posix_spawn takes the words as writable for historical reasons only.
+    char *const *words = (char *const *)(uintptr_t)p->args;
+    if (!error) error = posix_spawn(out_pid, p->args[0], &actions, &attributes, words, environ);
+    posix_spawnattr_destroy(&attributes);
+  }
   posix_spawn_file_actions_destroy(&actions);
   return error;
 }
 
-static int wait_for(cg_process *p, pid_t pid) {
-  int state;
-  pid_t got;
-  do got = waitpid(pid, &state, 0);
-  while (got < 0 && errno == EINTR);
-  if (got < 0) return errno;
-  p->exit_code = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
-  return 0;
+static bool is_cancelled(const int *cancel) { return cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED); }
+
+static void pause_ms(int ms) {
+  struct timespec time = {0, ms * 1000000L};
+  nanosleep(&time, NULL);
 }
 
-weir_status cg_processes_run(cg_process *processes, int count, int at_once) {
+// 0, ECANCELED while it still runs, or why it cannot be waited for. Below 0 |patience_ms| has no end.
+static int wait_for(cg_process *p, pid_t pid, const int *cancel, int patience_ms) {
+  bool polls = cancel || patience_ms >= 0;
+  for (int waited = 0;; waited += POLL_MS) {
+    int state;
+    pid_t got = waitpid(pid, &state, polls ? WNOHANG : 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno;
+    if (got == pid) {
+      p->exit_code = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
+      return 0;
+    }
+    if (is_cancelled(cancel) || (patience_ms >= 0 && waited >= patience_ms)) return ECANCELED;
+    pause_ms(POLL_MS);
+  }
+}
+
+// Asks all to end, so that they remove their own temporary files, then makes them.
+static void end_all(cg_process *processes, const pid_t *pids, int from, int to) {
+  for (int i = from; i < to; i++) kill(-pids[i], SIGTERM);
+  for (int i = from; i < to; i++) {
+    int left = wait_for(&processes[i], pids[i], NULL, i == from ? PATIENCE_MS : POLL_MS);
+    kill(-pids[i], SIGKILL);  // what the leader left behind too
+    if (left == ECANCELED) (void)wait_for(&processes[i], pids[i], NULL, -1);
+    processes[i].exit_code = -1;
+  }
+}
+
+weir_status cg_processes_run(cg_process *processes, int count, int at_once, const int *cancel) {
   pid_t *pids = malloc((size_t)(count ? count : 1) * sizeof *pids);
   if (!pids) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for %d processes", count);
   int started = 0, waited = 0, error = 0;
@@ -46,15 +89,18 @@ weir_status cg_processes_run(cg_process *processes, int count, int at_once) {
   for (int i = 0; i < count; i++) processes[i].exit_code = -1;
   while (waited < count && (waited < started || !error)) {
     if (started < count && started - waited < at_once && !error) {
-      error = spawn(&processes[started], &pids[started]);
+      error = is_cancelled(cancel) ? ECANCELED : spawn(&processes[started], &pids[started]);
       if (!error) started++;
-      continue;
+    } else {
+      int failed = wait_for(&processes[waited], pids[waited], cancel, -1);
+      if (failed && !error) error = failed, what = "wait for";
+      if (failed != ECANCELED) waited++;
     }
-    int failed = wait_for(&processes[waited], pids[waited]);
-    if (failed && !error) error = failed, what = "wait for";
-    waited++;
+    if (error == ECANCELED) break;
   }
+  if (error == ECANCELED) end_all(processes, pids, waited, started);
   free(pids);
+  if (error == ECANCELED) return weir_status_make(WEIR_CODE_CANCELLED, "interrupted");
   return error ? weir_status_errno(error, "cannot %s '%s'", what, processes[0].args[0]) : WEIR_OK;
 }
 

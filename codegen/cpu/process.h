@@ -13,8 +13,9 @@ typedef struct {
 } cg_process;
 
 // Runs all, at most |at_once| at the same time, and waits for those that were started. IO if one cannot be started or
+// waited for. CANCELLED once |*cancel| (may be null) is not 0: those that run are ended, with their own children, and
 // waited for.
-weir_status cg_processes_run(cg_process *processes, int count, int at_once) WEIR_MUST_USE;
+weir_status cg_processes_run(cg_process *processes, int count, int at_once, const int *cancel) WEIR_MUST_USE;
 
 // The compiler's words: $CC, else the first of cc, gcc and clang on PATH. UNSUPPORTED if there is none.
 weir_status cg_compiler_find(weir_arena *arena, const char ***out_words, int *out_count) WEIR_MUST_USE;

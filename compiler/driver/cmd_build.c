@@ -81,7 +81,7 @@ static int report(cli *c, const char *path, const plan_result *result, double se
   weir_hash_hex(&result->key, hex);
   json_t *document = json_pack("{s:s,s:I,s:f,s:o,s:b,s:s}", "path", path, "bytes", (json_int_t)result->bytes, "seconds",
                                seconds, "targets", targets, "cached", result->cached, "key", hex);
-  static const char *const echoed[] = {"model", "plan", "float", "bind", "settings", "toolchain"};
+  static const char *const echoed[] = {"model", "plan", "float", "bind", "settings", "toolchain", "stored_otherwise"};
   for (size_t i = 0; i < sizeof echoed / sizeof echoed[0]; i++) {
     json_t *value = json_object_get(manifest, echoed[i]);
     if (value) json_object_set(document, echoed[i], value);

@@ -23,7 +23,35 @@ static bool is_wanted(const explanation *x, const rt_program *program) {
 
 // ---- fusion
 
+// Adds the function called |name| and all that it calls.
+static void reach(explanation *x, const char *name, bool *reached) {
+  const ir_module *module = x->front.unit.graph->module;
+  for (int i = 0; i < module->function_count; i++) {
+    if (reached[i] || strcmp(module->functions[i]->name, name)) continue;
+    reached[i] = true;  // calls do not recur, and nest as deep as the text's blocks
+    for (const ir_node *node = module->functions[i]->first; node; node = node->next)
+      if (node->callee) reach(x, node->callee->name, reached);
+  }
+}
+
+// Which functions of the module the wanted entries reach.
+static bool *functions_wanted(explanation *x) {
+  const cg_module *code = x->front.unit.code;
+  bool *reached = WEIR_NEW_ARRAY(&x->c->arena, bool, x->front.unit.graph->module->function_count + 1);
+  for (int i = 0; i < code->program_count; i++)
+    if (is_wanted(x, code->programs[i])) reach(x, code->programs[i]->name, reached);
+  return reached;
+}
+
+static bool is_reached(const explanation *x, const bool *reached, const char *function) {
+  const ir_module *module = x->front.unit.graph->module;
+  for (int i = 0; i < module->function_count; i++)
+    if (reached[i] && !strcmp(module->functions[i]->name, function)) return true;
+  return false;
+}
+
 static void explain_fusion(explanation *x) {
+  const bool *reached = functions_wanted(x);
   const cg_module *code = x->front.unit.code;
   json_t *list = json_array();
   const char *function = "";
@@ -31,6 +59,7 @@ static void explain_fusion(explanation *x) {
   for (int i = 0; i < code->decision_count; i++) {
     const cg_decision *d = &code->decisions[i];
     const char *to = *d->consumer ? d->consumer : "result";
+    if (!is_reached(x, reached, d->function)) continue;
     json_array_append_new(
         list, json_pack("{s:s,s:s?,s:i,s:i,s:s,s:s,s:b,s:s,s:I}", "function", d->function, "file", d->loc.file, "line",
                         d->loc.line, "column", d->loc.column, "producer", d->producer, "consumer", to, "fused",

@@ -4,6 +4,7 @@
 int cmd_help(cli *c) {
   if (!cli_arguments(c, 0, 1)) return CLI_USAGE;
   const char *shell = cli_text(c, "completions");
+  if (c->json) return cli_usage(c, "its texts are for readers: there is no --json");
   if (shell) {
     if (!cli_help_completions(shell)) return cli_usage(c, "completions are made for bash and zsh, not for '%s'", shell);
   } else if (cli_has(c, "markdown")) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "compiler/driver/cli.h"
+#include "compiler/passes/pass.h"
 #include "compiler/plan/version.h"
 
 static bool wants_colour(int fd) {
@@ -28,6 +29,11 @@ static int unknown_command(const cli *c, const char *name) {
 }
 
 static int run(cli *c, int count, char **texts) {
+  const char *debug = getenv("WEIR_DEBUG");
+  if (debug && !strcmp(debug, "help")) {
+    printf("Flags of WEIR_DEBUG, separated by commas:\n%s", pass_flags_print(&c->arena));
+    return cli_flush(c);
+  }
   if (count < 2) {
     cli_help_all();
     return CLI_USAGE;

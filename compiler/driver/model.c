@@ -129,7 +129,11 @@ int cli_front_open(cli *c, const char *name, cli_front *out) {
 static int build_source(cli *c, const cli_source *source, plan_result *result) {
   lang_diags diags;
   lang_diags_init(&diags, &c->arena);
-  weir_status status = plan_build(&c->arena, &source->request, NULL, 0, plan_targets_here(), &diags, result);
+  // Code of the level that is asked for, else what the plan says, else this machine's.
+  const char *level = cli_text(c, "isa");
+  const char *target = level ? weir_arena_printf(&c->arena, "cpu:%s", level) : NULL;
+  weir_status status =
+      plan_build(&c->arena, &source->request, &target, level != NULL, plan_targets_here(), &diags, result);
   if (status) return cli_build_failed(c, &diags, status);
   cli_progress_end(c);
   if (!c->json) cli_diagnostics(c, &diags);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "compiler/lang/elab_impl.h"
+#include "compiler/lang/elab_names.h"
 
 // ---- entries and steps
 
@@ -142,22 +142,39 @@ static void build_entries(lang_elab *elab, lang_instance *model) {
 
 // ---- models
 
+// Why a text without a model of its own has none: it uses none, or several.
+static void report_no_model(lang_elab *elab, const char *name, const lang_names *models) {
+  lang_span span = {0};
+  if (elab->program->file_count) span = lang_source_span(elab->program->files[0]->source, 0, 0);
+  lang_diag *diag = lang_error(elab, name ? LANG_W_UNKNOWN_MODEL : LANG_W_NO_MODEL, span, name ? name : "");
+  if (name) {
+    const char **texts = WEIR_NEW_ARRAY(elab->arena, const char *, models->count + 1);
+    for (int i = 0; i < models->count; i++) texts[i] = models->data[i].text;
+    lang_suggest(elab, diag, name, texts, models->count);
+    return;
+  }
+  for (int i = 0; i < models->count && i < 8; i++) {
+    lang_note_add(elab, diag, models->data[i].span, "it uses several models, of which one is to be named: this is %s",
+                  models->data[i].text);
+  }
+}
+
+// The model of that name; without a name the last one of the root file, or the only one of all that it uses.
 static const lang_symbol *find_model(lang_elab *elab, const char *name) {
   const lang_program *program = elab->program;
-  const lang_symbol *found = NULL;
-  LANG_LIST(const char *) names = {0};
+  const lang_symbol *found = NULL, *any = NULL;
+  lang_names models = {0};
   for (int i = 0; i < program->symbol_count; i++) {
     const lang_symbol *symbol = &program->symbols[i];
     if (symbol->item->kind != LANG_ITEM_MODEL) continue;
-    LANG_PUSH(elab->arena, &names, symbol->name);
+    LANG_PUSH(elab->arena, &models, ((lang_name){symbol->name, symbol->span}));
+    any = symbol;
     bool wanted = name ? !strcmp(symbol->name, name) : symbol->file == program->files[0];
     if (wanted) found = symbol;
   }
   if (found) return found;
-  lang_span span = {0};
-  if (program->file_count) span = lang_source_span(program->files[0]->source, 0, 0);
-  lang_diag *diag = lang_error(elab, name ? LANG_W_UNKNOWN_MODEL : LANG_W_NO_MODEL, span, name ? name : "");
-  if (name) lang_suggest(elab, diag, name, names.data, names.count);
+  if (!name && models.count == 1) return any;
+  report_no_model(elab, name, &models);
   return NULL;
 }
 
@@ -221,6 +238,7 @@ static void elaborate_model(lang_elab *elab, const lang_symbol *symbol) {
 }
 
 static void check_files(lang_elab *elab) {
+  for (int i = 0; i < elab->program->symbol_count; i++) (void)lang_mention_node(elab);
   for (int i = 0; i < elab->program->file_count; i++) {
     lang_names_check(elab, elab->program->files[i]);
     lang_sections_check(elab, elab->program->files[i]);
@@ -245,6 +263,7 @@ lang_graph *lang_elaborate(weir_arena *arena, const lang_program *program, const
   check_files(&elab);
   const lang_symbol *symbol = find_model(&elab, options->model);
   if (symbol) elaborate_model(&elab, symbol);
+  lang_mentions_check(&elab);  // last: what the model uses was reported with the way that leads there
   lang_error_flush(&elab);
   return symbol && diags->error_count == before ? elab.graph : NULL;
 }
@@ -274,4 +293,6 @@ void lang_check(weir_arena *arena, const lang_program *program, lang_diags *diag
     elab.reported_count = one.reported_count;
     elab.reported_capacity = one.reported_capacity;
   }
+  lang_mentions_check(&elab);
+  lang_error_flush(&elab);
 }

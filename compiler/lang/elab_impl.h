@@ -157,6 +157,14 @@ struct lang_frame {
   lang_span result_span;
 };
 
+// Where a fn or block names another one, which would be expanded in it.
+typedef struct {
+  int node;
+  lang_span span;
+  const char *name;
+} lang_mention;
+typedef LANG_LIST(lang_mention) lang_mention_list;
+
 struct lang_elab {
   weir_arena *arena;
   const lang_program *program;
@@ -185,6 +193,8 @@ struct lang_elab {
     bool busy;
   } * lets;
   int let_count, let_capacity;
+  lang_mention_list *mentions;  // of each symbol of the program, then of each fn within a body
+  int mention_count, mention_capacity;
 };
 
 // ---- elab_diag.c

@@ -34,7 +34,7 @@ lang_known *lang_known_find(lang_known_names *set, const char *name) {
 void lang_known_add(lang_checker *c, lang_known_names *set, const char *name, lang_span span, bool fresh) {
   weir_arena *arena = c->elab->arena;
   if (lang_known_here(set, name)) return;
-  lang_known entry = {name, 0, fresh, span};
+  lang_known entry = {name, 0, fresh, -1, span};
   WEIR_PUSH(arena, set->data, set->count, set->capacity, entry);
   if (2 * set->count > set->bucket_count) {
     set->bucket_count = set->bucket_count ? 2 * set->bucket_count : 16;
@@ -85,15 +85,21 @@ void lang_refuse_later(lang_checker *c, lang_diag_code code, lang_span span, con
   if (!c->later) lang_error(c->elab, code, span, text);
 }
 
-void lang_check_name(lang_checker *c, const char *name, lang_span span) {
+void lang_check_name(lang_checker *c, const char *name, lang_span span, lang_span whole) {
   lang_value ignored;
   lang_known *local = lang_known_find(c->scope, name);
   if (local) {
     local->uses++;
+    lang_mention_add(c->elab, c->node, local->node, whole, name);
     return;
   }
-  if (lang_program_find_dim(c->elab->program, c->file, name) || lang_program_find(c->elab->program, c->file, name))
+  const lang_symbol *symbol = lang_program_find_dim(c->elab->program, c->file, name);
+  if (!symbol) symbol = lang_program_find(c->elab->program, c->file, name);
+  if (symbol) {
+    if (symbol->item->kind == LANG_ITEM_FN)
+      lang_mention_add(c->elab, c->node, lang_mention_symbol(c->elab, symbol), whole, name);
     return;
+  }
   if (lang_builtin_constant(c->elab, name, &ignored) || lang_builtin_find(name)) return;
   if (lang_builtin_later(name)) lang_refuse_later(c, LANG_W_LATER_FUNCTION, span, name);
   else unknown(c, LANG_W_UNKNOWN_NAME, name, span);
@@ -150,6 +156,7 @@ static void check_construct(lang_checker *c, const lang_expr *expr) {
   if (!symbol) unknown(c, LANG_W_UNKNOWN_BLOCK, name->text, name->span);
   else if (symbol->item->kind == LANG_ITEM_MODEL) lang_refuse_later(c, LANG_W_LATER_MODEL, name->span, name->text);
   else if (symbol->item->kind != LANG_ITEM_BLOCK) lang_error(c->elab, LANG_W_NOT_A_BLOCK, name->span, name->text);
+  else lang_mention_add(c->elab, c->node, lang_mention_symbol(c->elab, symbol), expr->span, name->text);
   lang_check_args(c, &expr->construct.args);
   lang_check_exprs(c, &expr->construct.counts);
 }
@@ -157,7 +164,7 @@ static void check_construct(lang_checker *c, const lang_expr *expr) {
 void lang_check_expr(lang_checker *c, const lang_expr *expr) {
   switch (expr->kind) {
     case LANG_EXPR_NAME:
-      lang_check_name(c, expr->name, expr->span);
+      lang_check_name(c, expr->name, expr->span, expr->span);
       return;
     case LANG_EXPR_LIST:
       lang_check_exprs(c, &expr->list.values);
@@ -183,7 +190,9 @@ void lang_check_expr(lang_checker *c, const lang_expr *expr) {
       lang_check_subs(c, &expr->index.subs, false);
       return;
     case LANG_EXPR_CALL:
-      lang_check_expr(c, expr->call.callee);
+      if (expr->call.callee->kind == LANG_EXPR_NAME)
+        lang_check_name(c, expr->call.callee->name, expr->call.callee->span, expr->span);
+      else lang_check_expr(c, expr->call.callee);
       lang_check_args(c, &expr->call.args);
       return;
     case LANG_EXPR_REDUCE:

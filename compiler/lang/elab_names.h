@@ -8,6 +8,7 @@ typedef struct {
   const char *name;
   int uses;
   bool fresh;  // a new dim of a signature
+  int node;    // of a fn: where its mentions are; else -1
   lang_span span;
 } lang_known;
 
@@ -26,6 +27,7 @@ typedef struct {
   lang_known_names *scope;
   const lang_model *model;
   const lang_body *owner;  // of the block or model
+  int node;                // of the fn or block whose body is checked, else -1
   bool in_loop, in_fn;
   int later;  // inside of something that is refused as a whole
 } lang_checker;
@@ -37,10 +39,19 @@ void lang_known_add(lang_checker *c, lang_known_names *set, const char *name, la
 lang_known_names *lang_known_push(lang_checker *c);
 void lang_known_pop(lang_checker *c);
 
+// ---- mentions (elab_cycles.c)
+// A node for a fn that is no item of a file; those have the numbers of their symbols.
+int lang_mention_node(lang_elab *elab);
+int lang_mention_symbol(const lang_elab *elab, const lang_symbol *symbol);  // -1: it is never expanded
+void lang_mention_add(lang_elab *elab, int from, int to, lang_span span, const char *name);
+// Reports every mention that closes a circle.
+void lang_mentions_check(lang_elab *elab);
+
 // ---- checks
 // Says once that a thing has no meaning yet; nothing within a thing that is refused as a whole.
 void lang_refuse_later(lang_checker *c, lang_diag_code code, lang_span span, const char *text);
-void lang_check_name(lang_checker *c, const char *name, lang_span span);
+// |whole|: of the call, where the name is called.
+void lang_check_name(lang_checker *c, const char *name, lang_span span, lang_span whole);
 void lang_check_expr(lang_checker *c, const lang_expr *expr);
 void lang_check_exprs(lang_checker *c, const lang_exprs *exprs);
 void lang_check_args(lang_checker *c, const lang_args *args);

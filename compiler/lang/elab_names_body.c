@@ -122,6 +122,7 @@ static void collect_stmt(lang_checker *c, lang_known_names *set, const lang_stmt
       return;
     case LANG_STMT_FN:
       lang_known_add(c, set, stmt->fn.name.text, stmt->fn.name.span, false);
+      lang_known_here(set, stmt->fn.name.text)->node = lang_mention_node(c->elab);
       return;
     case LANG_STMT_PARAM:
     case LANG_STMT_STATE:
@@ -179,8 +180,10 @@ static void collect_locals(lang_checker *c, lang_known_names *set, const lang_bo
 
 static void check_body(lang_checker *c, const lang_body *body);
 
-static void check_fn(lang_checker *c, const lang_fn *fn) {
+static void check_fn(lang_checker *c, const lang_fn *fn, int node) {
   bool was_fn = c->in_fn, was_loop = c->in_loop;
+  int was_node = c->node;
+  c->node = node;
   lang_known_names *scope = lang_known_push(c);
   c->in_fn = true;
   c->in_loop = false;
@@ -193,6 +196,7 @@ static void check_fn(lang_checker *c, const lang_fn *fn) {
   lang_known_pop(c);
   c->in_fn = was_fn;
   c->in_loop = was_loop;
+  c->node = was_node;
 }
 
 static void check_target(lang_checker *c, const lang_target *target, lang_known_names *indices) {
@@ -287,7 +291,7 @@ static void check_scan(lang_checker *c, const lang_stmt *stmt) {
   lang_known_names *scope = lang_known_push(c);
   lang_known_add(c, scope, stmt->scan.name.text, stmt->scan.name.span, false);
   for (int i = 0; i < stmt->scan.carries.count; i++)
-    lang_check_name(c, stmt->scan.carries.data[i].text, stmt->scan.carries.data[i].span);
+    lang_check_name(c, stmt->scan.carries.data[i].text, stmt->scan.carries.data[i].span, (lang_span){0});
   if (stmt->scan.condition) lang_check_expr(c, stmt->scan.condition);
   check_body(c, &stmt->scan.body);
   lang_known_pop(c);
@@ -345,7 +349,7 @@ static void check_stmt(lang_checker *c, const lang_stmt *stmt) {
       check_dim(c, &stmt->dim);
       return;
     case LANG_STMT_FN:
-      check_fn(c, &stmt->fn);
+      check_fn(c, &stmt->fn, lang_known_find(c->scope, stmt->fn.name.text)->node);
       return;
     case LANG_STMT_PARAM:
       check_placed(c, stmt->span);
@@ -415,7 +419,7 @@ static void check_owner(lang_checker *c, const lang_params *params, const lang_s
       c->scope = shared;
       if (lang_body_fn(body, stmt->fn.name.text) != &stmt->fn)
         lang_error(c->elab, LANG_W_NAME_TWICE, stmt->fn.name.span, stmt->fn.name.text);
-      check_fn(c, &stmt->fn);
+      check_fn(c, &stmt->fn, lang_known_here(shared, stmt->fn.name.text)->node);
       c->scope = own;
     } else {
       check_stmt(c, stmt);
@@ -427,11 +431,17 @@ static void check_owner(lang_checker *c, const lang_params *params, const lang_s
   lang_known_pop(c);
 }
 
+static int node_of(const lang_checker *c, const char *name) {
+  const lang_symbol *symbol = lang_program_find(c->elab->program, c->file, name);
+  return symbol ? lang_mention_symbol(c->elab, symbol) : -1;
+}
+
 void lang_names_check(lang_elab *elab, const lang_file *file) {
   lang_checker c = {.elab = elab, .file = file};
   for (int i = 0; i < file->items.count; i++) {
     const lang_item *item = file->items.data[i];
     c.model = item->kind == LANG_ITEM_MODEL ? &item->model : NULL;
+    c.node = -1;
     switch (item->kind) {
       case LANG_ITEM_LET:
         lang_check_expr(&c, item->let.value);
@@ -440,9 +450,10 @@ void lang_names_check(lang_elab *elab, const lang_file *file) {
         check_dim(&c, &item->dim);
         break;
       case LANG_ITEM_FN:
-        check_fn(&c, &item->fn);
+        check_fn(&c, &item->fn, node_of(&c, item->fn.name.text));
         break;
       case LANG_ITEM_BLOCK:
+        c.node = node_of(&c, item->block.name.text);
         check_owner(&c, &item->block.params, item->block.has_signature ? &item->block.signature : NULL,
                     &item->block.wheres, &item->block.body);
         break;

@@ -74,6 +74,10 @@ static void check_target(lang_elab *elab, const lang_file *file, const lang_name
   }
   lang_diag *diag = lang_error(elab, LANG_W_UNKNOWN_MODEL, target->span, target->text);
   lang_suggest(elab, diag, target->text, names.data, names.count);
+  if (names.count) return;
+  lang_note_add(elab, diag, (lang_span){0},
+                "nothing here declares or uses a model: write `use \"model.weir\";`, or give this file with --plan "
+                "when the model is built");
 }
 
 void lang_sections_check(lang_elab *elab, const lang_file *file) {

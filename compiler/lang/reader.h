@@ -35,8 +35,9 @@ typedef struct {
 
   lang_bracket brackets[LANG_MAX_NESTING];
   int depth;
-  lang_span unclosed;  // the innermost bracket that the token read last shows to be open by mistake; or no place
-  int skip_depth;      // skip tokens until so few brackets are open; -1 when not skipping
+  lang_span unclosed;    // the innermost bracket that the token read last shows to be open by mistake; or no place
+  lang_span parameters;  // the brace of a block's or model's parameters while they are read; or no place
+  int skip_depth;        // skip tokens until so few brackets are open; -1 when not skipping
 
   bool stopped;  // the rest of the file is not read: the scanner says end, and later errors are silent
   bool restart;  // the pass is given up for an insertion

@@ -92,6 +92,14 @@ static void reserved_note(lang_reader *reader, lang_diag *diag, const char *toke
     lang_diag_note(&reader->diags, diag, (lang_span){0}, "'%s' is reserved: it cannot be a name", token);
 }
 
+// A body where the parameters of a block or a model go.
+static void parameters_note(lang_reader *reader, lang_diag *diag) {
+  if (!reader->parameters.file) return;
+  lang_diag_note(&reader->diags, diag, reader->parameters,
+                 "these braces hold the parameters and stay when there are none: `model C {} { ... }`, `block B {} (...) { ... }`");
+  reader->parameters = (lang_span){0};
+}
+
 void lang_syntax_error(lang_reader *reader, const char *token, lang_span span, const char *const *expected, int count) {
   bool cut = reader->length < reader->source->length && token && strcmp(token, "end of file") == 0;
   if (cut || reader->stopped || (token && strcmp(token, "a bad token") == 0)) return;
@@ -105,5 +113,6 @@ void lang_syntax_error(lang_reader *reader, const char *token, lang_span span, c
                                           wanted ? "; expected " : "", wanted ? wanted : "");
   lang_diag *diag = lang_diag_add(&reader->diags, LANG_W_SYNTAX, span, message);
   if (reader->unclosed.file) lang_diag_note(&reader->diags, diag, reader->unclosed, "this bracket is not closed");
+  parameters_note(reader, diag);
   if (has(expected, count, "a name")) reserved_note(reader, diag, token);
 }

@@ -150,7 +150,8 @@ result
   | ARROW type domain_opt                     { $$ = lang_build_result_type(reader, $2, $3); }
   | ARROW parens                              { $$ = lang_build_result_named(reader, $2); }
   ;
-params: brace parlist '}'                     { $$ = $2; $$.close = @3.begin; } ;
+params: params_open parlist '}'               { $$ = $2; $$.close = @3.begin; reader->parameters = (lang_span){0}; } ;
+params_open: brace                            { reader->parameters = @1; } ;
 parlist: %empty { $$ = (lang_params){0}; } | pars | pars ',' ;
 pars
   : par                                       { $$ = (lang_params){0}; LANG_PUSH(reader->arena, &$$, $1); }

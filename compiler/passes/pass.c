@@ -50,6 +50,13 @@ static weir_status unknown_flag(const char *flag, size_t length) {
                           flag, known);
 }
 
+const char *pass_flags_print(weir_arena *arena) {
+  const char *text = "help                    this list\nverify                  check the graph after each pass\n";
+  for (int i = 0; i < PASS_COUNT; i++)
+    text = weir_arena_printf(arena, "%sskip-%-18s leave the pass out: %s\n", text, passes[i].name, passes[i].meaning);
+  return text;
+}
+
 weir_status pass_options_init(pass_options *options, const char *dump, const char *debug) {
   *options = (pass_options){.dump_dir = dump && *dump ? dump : NULL};
   for (const char *flag = debug; flag && *flag;) {

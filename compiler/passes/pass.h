@@ -30,6 +30,8 @@ typedef struct {
 // From the values of WEIR_DUMP (a folder) and WEIR_DEBUG ("verify", "skip-NAME", separated by commas); each may be
 // null. INVALID_ARGUMENT names an unknown flag and lists the known ones.
 weir_status pass_options_init(pass_options *options, const char *dump, const char *debug);
+// All flags of WEIR_DEBUG, one a line with its meaning; "help" is the driver's.
+const char *pass_flags_print(weir_arena *arena);
 // Sets one flag of |length| bytes; false if it is none of ours.
 bool pass_options_set(pass_options *options, const char *flag, size_t length);
 

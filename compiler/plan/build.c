@@ -216,9 +216,9 @@ static weir_status prepare(building *b, const char *const *targets, int target_c
                            plan_result *result) {
   weir_arena *arena = b->unit.arena;
   char hex[WEIR_HASH_HEX_BYTES];
-  if (!target_count && b->unit.request->plan) {
+  if (b->unit.request->plan) {  // for its targets and for its warnings, which a package of the cache does not repeat
     WEIR_TRY(plan_front(&b->unit));
-    WEIR_TRY(plan_line_targets(&b->unit, &b->targets, &b->target_count));
+    if (!target_count) WEIR_TRY(plan_line_targets(&b->unit, &b->targets, &b->target_count));
   }
   if (!b->target_count) {
     while (!target_count && defaults[b->target_count]) b->target_count++;

@@ -32,6 +32,11 @@ typedef struct {
   void *user;
 } plan_request;
 
+// A weight that the plan's `store` could not bring into the format it asks for.
+typedef struct {
+  const char *path, *asked, *stored, *reason;
+} plan_kept;
+
 typedef struct {
   weir_arena *arena;
   const plan_request *request;
@@ -49,6 +54,8 @@ typedef struct {
   const char *bind_name;                     // null: equal names
   const char *passes;                        // one line a pass
   cg_module *code;
+  plan_kept *kept;  // each is also named in a warning
+  int kept_count, kept_capacity;
 } plan_unit;
 
 // Reads the text and opens the checkpoint. |unit| is to be closed in any case; |arena| and |diags| must outlive it.

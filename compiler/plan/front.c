@@ -301,5 +301,7 @@ weir_status plan_front(plan_unit *unit) {
   unit->passes = pass_print_records(unit->arena, &context);
   WEIR_TRY(plan_check_cancel(unit->request));
   cg_lower_options lower = {storage_of, unit};
-  return cg_lower(unit->arena, unit->graph->module, &lower, &unit->code);
+  WEIR_TRY(cg_lower(unit->arena, unit->graph->module, &lower, &unit->code));
+  plan_check_stores(unit);
+  return WEIR_OK;
 }

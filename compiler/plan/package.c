@@ -27,7 +27,7 @@ static weir_status compile(plan_unit *unit, const char *const *targets, int targ
   out->isas = WEIR_NEW_ARRAY(arena, cg_cpu_isa, target_count);
   out->objects = WEIR_NEW_ARRAY(arena, cg_cpu_object, target_count);
   for (int i = 0; i < target_count; i++) WEIR_TRY(cg_cpu_isa_find(arena, targets[i], &out->isas[i]));
-  cg_cpu_options options = {0};
+  cg_cpu_options options = {.cancel = unit->request->cancel};
   WEIR_TRY(plan_home_folder(arena, "objects", &options.cache_dir));
   plan_tell(unit->request, "compiling kernels", -1);
   weir_status status = cg_cpu_compile(arena, (const ir_kernel *const *)code->kernels, code->kernel_count, out->isas,
@@ -85,6 +85,16 @@ static json_t *settings_json(const lang_graph *graph) {
   return settings;
 }
 
+static json_t *kept_json(const plan_unit *unit) {
+  json_t *list = json_array();
+  for (int i = 0; i < unit->kept_count; i++) {
+    const plan_kept *kept = &unit->kept[i];
+    json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s}", "path", kept->path, "asked", kept->asked, "stored",
+                                          kept->stored, "reason", kept->reason));
+  }
+  return list;
+}
+
 static json_t *manifest_json(const plan_unit *unit, const code_objects *code, const char *tokenizer_problem) {
   char hex[WEIR_HASH_HEX_BYTES];
   json_t *entries = json_array(), *objects = json_array();
@@ -102,6 +112,7 @@ static json_t *manifest_json(const plan_unit *unit, const code_objects *code, co
   if (unit->checkpoint) json_object_set_new(manifest, "checkpoint", json_string(hex));
   else if (unit->request->random)
     json_object_set_new(manifest, "random", json_integer((json_int_t)unit->request->seed));
+  if (unit->plan) json_object_set_new(manifest, "stored_otherwise", kept_json(unit));
   if (tokenizer_problem) json_object_set_new(manifest, "tokenizer_problem", json_string(tokenizer_problem));
   return manifest;
 }

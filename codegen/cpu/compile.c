@@ -233,8 +233,8 @@ static weir_status entry_write(const char *built, const char *path, int64_t *out
 }
 
 // ---- compiling and linking
-// Whether the compiler's complaint is about our text: it names a line of one of our files, or the linker misses a symbol. All else (a full
-// disk, a killed compiler, a folder that vanished) is the world's doing.
+// Whether the compiler's complaint is about our text: it names a line of one of our files, or the linker misses a
+// symbol. All else (a full disk, a killed compiler, a folder that vanished) is the world's doing.
 static bool names_our_source(const char *text) {
   if (strstr(text, "undefined reference")) return true;
   for (const char *at = text; (at = strstr(at, ".c:")); at += 3)

@@ -28,8 +28,8 @@ typedef struct {
 
 // |out_objects[i]| belongs to |isas[i]|. The kernels are verified and have different names; every kernel is an exported
 // symbol. No kernels give an object without symbols. UNSUPPORTED without a C compiler; INTERNAL with the compiler's
-// messages and the path of the kept source if it refuses ours; CANCELLED; IO for the rest. Nothing is left behind in the cache on
-// failure but that source.
+// messages and the path of the kept source if it refuses ours; CANCELLED; IO for the rest. Nothing is left behind in
+// the cache on failure but that source.
 weir_status cg_cpu_compile(weir_arena *arena, const ir_kernel *const *kernels, int kernel_count, const cg_cpu_isa *isas,
                            int isa_count, const cg_cpu_options *options, cg_cpu_object *out_objects) WEIR_MUST_USE;
 

@@ -1,7 +1,7 @@
 // posix_spawn and waitpid for each child by its own id: a library must not reap the children of others.
 //
-// A C compiler is a driver with children of its own. Each child leads a process group, so that cancelling reaches all of
-// them; a terminal's SIGINT then reaches the caller alone, who cancels.
+// A C compiler is a driver with children of its own. Each child leads a process group, so that cancelling reaches all
+// of them; a terminal's SIGINT then reaches the caller alone, who cancels.
 #include "codegen/cpu/process.h"
 
 #include <errno.h>

@@ -31,6 +31,7 @@ typedef struct {
   float *logits;    // batch * vocab
   samples prefill, decode, first, calls;
   cli_roof roof;
+  weir_memory memory;                // of the largest call
   int64_t peak_bytes;                // of the process, before the roof was measured
   double prefill_roof, decode_roof;  // percent
   json_t *document;
@@ -64,6 +65,13 @@ static int measure_roof(bench *b) {
   return code ? code : cli_fail(b->c, cli_roof_measure(weir_executor_threads(b->model.executor), &b->roof));
 }
 
+// Keeps what the largest call used.
+static void note_memory(bench *b) {
+  weir_memory memory;
+  weir_memory_measured(b->model.executor, &memory);
+  if (memory.total_bytes > b->memory.total_bytes) b->memory = memory;
+}
+
 // ---- language models
 
 static weir_status step(bench *b, weir_session **sessions, const int32_t *tokens, int64_t each) {
@@ -77,7 +85,9 @@ static weir_status step(bench *b, weir_session **sessions, const int32_t *tokens
     requests[i] = (weir_request){.session = sessions[i], .inputs = &inputs[i], .outputs = &outputs[i]};
   }
   weir_run_options options = {.cancel = b->c->cancel};
-  return weir_run(b->model.executor, b->lm.step, requests, (int)b->batch, &options);
+  WEIR_TRY(weir_run(b->model.executor, b->lm.step, requests, (int)b->batch, &options));
+  note_memory(b);
+  return WEIR_OK;
 }
 
 static int32_t largest(const float *logits, int32_t count) {
@@ -195,6 +205,7 @@ static weir_status call_entry(bench *b, weir_request *requests, weir_view *input
     weir_run_options options = {.cancel = b->c->cancel};
     double start = cli_now();
     WEIR_TRY(weir_run(b->model.executor, b->entry, requests, (int)b->batch, &options));
+    note_memory(b);
     if (run) add_sample(&b->calls, (double)b->batch / (cli_now() - start));
   }
   return WEIR_OK;
@@ -291,13 +302,12 @@ static int finish(bench *b) {
     int code = compare(b, baseline);
     if (code) return code;
   }
-  weir_memory memory;
-  weir_memory_measured(b->model.executor, &memory);
+  const weir_memory *memory = &b->memory;
   json_object_set_new(b->document, "peak_memory_bytes", json_integer(b->peak_bytes));
   json_object_set_new(b->document, "memory",
-                      json_pack("{s:I,s:I,s:I,s:I}", "weights_bytes", (json_int_t)memory.weights_bytes, "arena_bytes",
-                                (json_int_t)memory.arena_bytes, "state_bytes", (json_int_t)memory.state_bytes,
-                                "total_bytes", (json_int_t)memory.total_bytes));
+                      json_pack("{s:I,s:I,s:I,s:I}", "weights_bytes", (json_int_t)memory->weights_bytes, "arena_bytes",
+                                (json_int_t)memory->arena_bytes, "state_bytes", (json_int_t)memory->state_bytes,
+                                "total_bytes", (json_int_t)memory->total_bytes));
   json_object_set_new(b->document, "roof", cli_roof_json(&b->roof));
   json_t *machine = cli_machine_json();
   json_object_set_new(machine, "threads", json_integer(weir_executor_threads(b->model.executor)));

@@ -1,6 +1,7 @@
 // Finding, building and loading models.
 #include "compiler/driver/model.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -126,19 +127,31 @@ int cli_front_open(cli *c, const char *name, cli_front *out) {
   return CLI_DONE;
 }
 
-static int build_source(cli *c, const cli_source *source, plan_result *result) {
-  lang_diags diags;
-  lang_diags_init(&diags, &c->arena);
-  // Code of the level that is asked for, else what the plan says, else this machine's.
-  const char *level = cli_text(c, "isa");
-  const char *target = level ? weir_arena_printf(&c->arena, "cpu:%s", level) : NULL;
-  weir_status status =
-      plan_build(&c->arena, &source->request, &target, level != NULL, plan_targets_here(), &diags, result);
-  if (status) return cli_build_failed(c, &diags, status);
+static int report_build(cli *c, lang_diags *diags, weir_status status, const plan_result *result) {
+  if (status) return cli_build_failed(c, diags, status);
   cli_progress_end(c);
-  if (!c->json) cli_diagnostics(c, &diags);
+  if (!c->json) cli_diagnostics(c, diags);
   cli_detail(c, "%s %s in %.2f s", result->path, result->cached ? "found" : "built", result->seconds);
   return CLI_DONE;
+}
+
+// Works in memory of its own, which goes back to the system before the model runs: its peak must not add to the
+// weights.
+static int build_source(cli *c, const cli_source *source, plan_result *result) {
+  weir_arena arena;
+  lang_diags diags;
+  weir_arena_init(&arena);
+  lang_diags_init(&diags, &arena);
+  // Code of the level that is asked for, else what the plan says, else this machine's.
+  const char *level = cli_text(c, "isa");
+  const char *target = level ? weir_arena_printf(&arena, "cpu:%s", level) : NULL;
+  weir_status status =
+      plan_build(&arena, &source->request, &target, level != NULL, plan_targets_here(), &diags, result);
+  if (result->path) result->path = weir_arena_strdup(&c->arena, result->path);
+  int code = report_build(c, &diags, status, result);
+  weir_arena_deinit(&arena);
+  malloc_trim(0);
+  return code;
 }
 
 int cli_package_of(cli *c, const char *name, const char **out_path, plan_result *out_result) {

@@ -16,6 +16,7 @@ void lang_reader_too_deep(lang_reader *reader, lang_span span) {
 
 void lang_reader_resume(lang_reader *reader, int depth) {
   if (reader->depth > depth) reader->skip_depth = depth;
+  reader->parameters = (lang_span){0};
 }
 
 void lang_reader_brace_inline(lang_reader *reader) {
@@ -55,6 +56,7 @@ static bool pass_run(lang_reader *reader) {
   reader->at = reader->token = reader->before = start;
   reader->depth = 0;
   reader->skip_depth = -1;
+  reader->parameters = (lang_span){0};
   reader->stopped = reader->restart = false;
   reader->insert_next = 0;
   lang_scan_begin(reader);

@@ -96,7 +96,8 @@ static void reserved_note(lang_reader *reader, lang_diag *diag, const char *toke
 static void parameters_note(lang_reader *reader, lang_diag *diag) {
   if (!reader->parameters.file) return;
   lang_diag_note(&reader->diags, diag, reader->parameters,
-                 "these braces hold the parameters and stay when there are none: `model C {} { ... }`, `block B {} (...) { ... }`");
+                 "these braces hold the parameters and stay when there are none: `model C {} { ... }`, `block B {} "
+                 "(...) { ... }`");
   reader->parameters = (lang_span){0};
 }
 

@@ -1,11 +1,19 @@
-// What a plan's `store` could not do: formats of blocks hold rows of float matrices, and a row must be a whole number of
-// blocks. A tensor that does not fit stays in the format that lowering gives it, and the user is told.
+// What a plan's `store` could not do: formats of blocks hold rows of float matrices, and a row must be a whole number
+// of blocks. A tensor that does not fit stays in the format that lowering gives it, and the user is told.
 #include <string.h>
 
 #include "compiler/plan/internal.h"
 
 static bool asked_of(const lang_plan_line *line, weir_storage *out) {
   return line && line->value_count && line->values[0].text && weir_storage_from_name(line->values[0].text, out);
+}
+
+// As the language spells it.
+static const char *name_of(weir_arena *arena, weir_storage storage) {
+  char *name = weir_arena_strdup(arena, weir_storage_name(storage));
+  for (char *at = name; *at; at++)
+    if (*at >= 'A' && *at <= 'Z') *at = (char)(*at - 'A' + 'a');
+  return name;
 }
 
 static const char *reason_of(weir_arena *arena, const cg_weight *weight, weir_storage asked) {
@@ -38,14 +46,14 @@ static void check_line(plan_unit *unit, const lang_plan_line *line, weir_storage
   for (int i = 0; i < unit->code->weight_count; i++) {
     const cg_weight *weight = &unit->code->weights[i];
     if (weight->format.storage == asked || lang_plan_select(unit->plan, "store", weight->path) != line) continue;
-    plan_kept kept = {weight->path, weir_storage_name(asked), weir_storage_name(weight->format.storage),
+    plan_kept kept = {weight->path, name_of(unit->arena, asked), name_of(unit->arena, weight->format.storage),
                       reason_of(unit->arena, weight, asked)};
     WEIR_PUSH(unit->arena, unit->kept, unit->kept_count, unit->kept_capacity, kept);
   }
   int count = unit->kept_count - from;
   if (!count) return;
   lang_diag *diag = lang_diag_add(unit->diags, LANG_W_STORED_OTHERWISE, line->span, count, count == 1 ? "" : "s",
-                                  weir_storage_name(asked));
+                                  name_of(unit->arena, asked));
   add_notes(unit, diag, from);
 }
 

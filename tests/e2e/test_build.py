@@ -104,6 +104,42 @@ class Packages(Case):
         self.assertEqual((built["plan"], built["targets"]), ("small", ["cpu:portable"]))
         self.run_weir("build", "mlp.weir", "-w", "w.gguf", "--plan", "smal", "-o", "m.wpk", code=1)
 
+    def test_what_a_plan_cannot_store_is_said(self):
+        self.write("mlp.weir", common.MLP + "plan small for Mlp { store **: q8_0; }\n")
+        args = ("build", "mlp.weir", "--random", "1", "--set", "D=64", "--set", "H=40", "--plan", "small", "-o", "m.wpk")
+        for more in ((), (), ("--target", "cpu")):  # found in the cache it is said again
+            self.run_weir(*args, *more)
+            self.assertIn("warning[W0607]: 3 tensors of this line cannot be stored as q8_0", self.errors)
+            self.assertIn("not matrices: up.bias, down.bias", self.errors)
+        kept = {item["path"]: item for item in self.json(*args)["stored_otherwise"]}
+        self.assertEqual(set(kept), {"up.bias", "down.bias", "down.weight"})
+        self.assertEqual((kept["down.weight"]["asked"], kept["down.weight"]["stored"]), ("q8_0", "f32"))
+        self.assertIn("40 elements", kept["down.weight"]["reason"])
+
+    def test_the_level_that_is_asked_for_is_built(self):
+        self.run_weir(*RUN, "--isa", "portable", "-v", "-i", "x=[1,2,3,4]")
+        self.assertIn("(portable)", self.errors)
+        self.run_weir(*RUN, "--isa", "pentium", "-i", "x=[1,2,3,4]", code=1)
+        self.assertIn("x86-64-v3", self.errors)
+
+    def test_explain_tells_of_one_entry(self):
+        self.write("two.weir", common.MLP.rstrip()[:-1] + "  entry other(x: f32[D]) -> f32[D] { return exp(x) * 2.0; }\n}\n")
+        seen = {name: {d["function"] for d in self.json("explain", "two.weir", "--random", "1", *args)["fusion"]}
+                for name, args in (("all", ()), ("other", ("-e", "other")), ("forward", ("-e", "forward")))}
+        self.assertEqual(seen["other"], {"other"})
+        self.assertIn("forward", seen["forward"])
+        self.assertEqual(seen["all"], seen["other"] | seen["forward"])
+
+    def test_the_model_of_a_used_file(self):
+        self.write("one.weir", "use \"mlp.weir\";\n")
+        self.assertEqual(self.outputs("one.weir", "--random", "1", "-i", "x=[1,2,3,4]")["shape"], [3])
+        self.write("other.weir", common.MLP.replace("Mlp", "Other"))
+        self.write("two.weir", "use \"mlp.weir\";\nuse \"other.weir\";\n")
+        self.run_weir("run", "two.weir", "--random", "1", "-i", "x=[1,2,3,4]", code=1)
+        self.assertIn("this is Mlp", self.errors)
+        self.assertIn("this is Other", self.errors)
+        self.assertEqual(self.outputs("two.weir", "--model", "Other", "--random", "1", "-i", "x=[1,2,3,4]")["shape"], [3])
+
     def test_set_changes_the_model(self):
         self.assertEqual(self.outputs("mlp.weir", "--random", "1", "--set", "O=5", "-i", "x=[1,2,3,4]")["shape"], [5])
         self.run_weir("run", "mlp.weir", "--random", "1", "--set", "Q=5", "-i", "x=[1,2,3,4]", code=1)
@@ -198,6 +234,34 @@ class Trouble(Case):
         self.run_weir("build", "big.weir", "--random", "1", "--target", "cpu", "-o", "again.wpk")
         with open(self.path("whole.wpk"), "rb") as a, open(self.path("again.wpk"), "rb") as b:
             self.assertEqual(a.read(), b.read())
+
+    def test_interruption_ends_the_compilers(self):
+        """Also one that does not want to, and what it has started itself."""
+        stubborn = self.write("cc", "#!/bin/sh\n[ \"$1\" = --version ] && exec echo slow 1\ntrap '' TERM\nsleep 100 &\n"
+                                    f"echo $$ $! >> {self.path('pids')}\nwait\n")
+        os.chmod(stubborn, 0o755)
+        os.environ["CC"] = stubborn
+        self.addCleanup(os.environ.pop, "CC")
+        process = self.popen("build", "big.weir", "--random", "1", "--target", "cpu", "-o", "m.wpk")
+        while not os.path.exists(self.path("pids")) and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=common.TIMEOUT)[1].decode()
+        self.assertEqual(process.returncode, 130, errors)
+        self.assertLess(time.monotonic() - start, 1)
+        with open(self.path("pids"), encoding="ascii") as file:
+            pids = file.read().split()
+        self.assertTrue(pids)
+        for pid in pids:
+            try:
+                with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+                    self.assertEqual(file.read().split()[2], "Z")
+            except FileNotFoundError:
+                pass
+        self.assertEqual(os.listdir(os.path.join(self.home, "objects")), [])
+        self.assert_no_leftovers()
 
     def test_full_disk(self):
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (6 << 20, 6 << 20))

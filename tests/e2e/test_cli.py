@@ -34,6 +34,17 @@ class Help(Case):
         self.assertEqual(done.stdout.strip(), "--temperature", done.stderr)
         self.assertIn("#compdef weir", self.run_weir("help", "--completions", "zsh"))
         self.run_weir("help", "--completions", "fish", code=2)
+        self.run_weir("help", "--markdown", "--json", code=2)
+
+    def test_debug_flags_are_listed(self):
+        done = subprocess.run([WEIR, "list"], capture_output=True, text=True, env={**common.environment(self.home), "WEIR_DEBUG": "help"})
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("skip-cse ", done.stdout)
+        self.write("m.weir", common.MLP)
+        done = subprocess.run([WEIR, "show", "m.weir"], capture_output=True, text=True, cwd=self.folder,
+                              env={**common.environment(self.home), "WEIR_DEBUG": "nope"})
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("verify", done.stderr)
 
     def test_version(self):
         self.assertRegex(self.run_weir("--version"), r"^weir \d+\.\d+\.\d+\n$")
@@ -121,6 +132,29 @@ class Texts(Case):
     def test_check_of_good_files_says_nothing(self):
         self.assertEqual(self.run_weir("check", os.path.join(common.MODELS, "smollm2.weir"), os.path.join(common.MODELS, "minilm.weir")), "")
         self.assertEqual(self.json("check", os.path.join(common.MODELS, "smollm2.weir")), [])
+
+    def test_a_fn_that_contains_itself_is_found_unused(self):
+        self.write("m.weir", "fn a(x: f32[...]) -> f32[...] { return b(x); }\nfn b(x: f32[...]) -> f32[...] { return a(x); }\n"
+                             "block B {n: int} { b: B{n - 1}; }\n" + common.MLP.replace("use std.nn;", "use std.nn;\n"))
+        found = self.json("check", "m.weir", code=1)
+        self.assertEqual([(item["line"], item["code"]) for item in found], [(2, "W0223"), (3, "W0223")])
+
+    def test_forgotten_parameter_braces(self):
+        for text in ("model C { entry e(x: f32[4]) -> f32[4] { return x; } }", "block C { param w: f[4]; }"):
+            self.write("m.weir", text)
+            found = self.json("check", "m.weir", code=1)
+            self.assertIn("braces hold the parameters", json.dumps(found[0]["notes"]))
+            self.assertNotIn("braces hold the parameters", json.dumps(found[1:]))
+
+    def test_a_plan_without_its_model(self):
+        self.write("p.weir", "plan p for Mlp { float = f32; }\n")
+        (found,) = self.json("check", "p.weir", code=1)
+        self.assertIn("use \"model.weir\";", found["notes"][0]["message"])
+
+    def test_the_models_are_laid_out(self):
+        for folder in (common.MODELS, os.path.join(common.MODELS, "std"), os.path.join(ROOT, "examples")):
+            texts = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".weir")]
+            self.assertEqual(self.run_weir("fmt", "--check", *texts), "")
 
     def test_fmt(self):
         path = self.write("m.weir", common.MLP.replace("  up:", "      up :").replace("relu(up", "relu( up"))

@@ -161,8 +161,9 @@ static bool direct_op(ir_op op, ir_kop *out) {
     SAME(neg)
     SAME(abs)
     SAME(exp)
-    SAME(log) SAME(sqrt) SAME(rsqrt) SAME(sin) SAME(cos) SAME(tanh) SAME(erf) SAME(floor) SAME(ceil) SAME(round)
-        SAME(not ) SAME(add) SAME(sub) SAME(mul) SAME(div) SAME(pow) SAME(max) SAME(min) SAME(and) SAME(or)
+    SAME(log)
+    SAME(sqrt) SAME(rsqrt) SAME(sin) SAME(cos) SAME(tanh) SAME(erf) SAME(floor) SAME(ceil) SAME(round) SAME(not )
+        SAME(add) SAME(sub) SAME(mul) SAME(div) SAME(pow) SAME(max) SAME(min) SAME(and) SAME(or)
 #undef SAME
             default : return false;
   }

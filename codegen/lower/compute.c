@@ -151,28 +151,20 @@ static const ir_kexpr *cast_to(emitter *e, const ir_kexpr *x, ir_dtype dtype) {
   return ir_kb_cast(&e->b, cg_compute_type(dtype), ir_kb_cast(&e->b, (ir_ktype)dtype, x));
 }
 
-// The kernel op of elementwise graph ops that have one of their own.
-static bool direct_op(ir_op op, ir_kop *out) {
-  switch (op) {
-#define SAME(name)      \
-  case IR_OP_##name:    \
-    *out = IR_K_##name; \
-    return true;
-    SAME(neg)
-    SAME(abs)
-    SAME(exp)
-    SAME(log)
-    SAME(sqrt) SAME(rsqrt) SAME(sin) SAME(cos) SAME(tanh) SAME(erf) SAME(floor) SAME(ceil) SAME(round) SAME(not )
-        SAME(add) SAME(sub) SAME(mul) SAME(div) SAME(pow) SAME(max) SAME(min) SAME(and) SAME(or)
-#undef SAME
-            default : return false;
-  }
-}
+// Elementwise graph ops that are one kernel op; 0 (a constant) for the others.
+static const ir_kop direct_ops[IR_OP_COUNT] = {
+    [IR_OP_neg] = IR_K_neg,     [IR_OP_abs] = IR_K_abs,     [IR_OP_exp] = IR_K_exp,     [IR_OP_log] = IR_K_log,
+    [IR_OP_sqrt] = IR_K_sqrt,   [IR_OP_rsqrt] = IR_K_rsqrt, [IR_OP_sin] = IR_K_sin,     [IR_OP_cos] = IR_K_cos,
+    [IR_OP_tanh] = IR_K_tanh,   [IR_OP_erf] = IR_K_erf,     [IR_OP_floor] = IR_K_floor, [IR_OP_ceil] = IR_K_ceil,
+    [IR_OP_round] = IR_K_round, [IR_OP_not] = IR_K_not,     [IR_OP_add] = IR_K_add,     [IR_OP_sub] = IR_K_sub,
+    [IR_OP_mul] = IR_K_mul,     [IR_OP_div] = IR_K_div,     [IR_OP_pow] = IR_K_pow,     [IR_OP_max] = IR_K_max,
+    [IR_OP_min] = IR_K_min,     [IR_OP_and] = IR_K_and,     [IR_OP_or] = IR_K_or,
+};
 
 static const ir_kexpr *elementwise(emitter *e, const ir_node *node, const ir_kexpr *const *x) {
   ir_kbuilder *b = &e->b;
-  ir_kop op;
-  if (direct_op(node->op, &op)) return ir_kb_op(b, op, x[0]->type, x[0], node->operand_count > 1 ? x[1] : NULL, NULL);
+  ir_kop op = direct_ops[node->op];
+  if (op) return ir_kb_op(b, op, x[0]->type, x[0], node->operand_count > 1 ? x[1] : NULL, NULL);
   switch (node->op) {
     case IR_OP_eq:
       return compare(e, IR_K_eq, x[0], x[1]);

@@ -234,9 +234,11 @@ static weir_status checkpoint_float(const plan_unit *unit, ir_dtype *out) {
   return WEIR_OK;
 }
 
+// q8_0, "q8_0" and q8_0() name the same format.
 static bool value_storage(const lang_setting_value *value, weir_storage *out) {
-  return (value->kind == LANG_SETTING_NAME || value->kind == LANG_SETTING_STRING) &&
-         weir_storage_from_name(value->text, out);
+  bool word = value->kind == LANG_SETTING_NAME || value->kind == LANG_SETTING_STRING ||
+              (value->kind == LANG_SETTING_CALL && value->item_count == 0);
+  return word && weir_storage_from_name(value->text, out);
 }
 
 weir_storage plan_storage_of(const plan_unit *unit, const char *path) {

@@ -36,6 +36,7 @@ typedef struct {
   rt_team *team;
   pthread_t handle;
   int index;
+  int cpu;  // pinned to it; -1: runs anywhere
 } member;
 
 struct rt_team {
@@ -43,7 +44,8 @@ struct rt_team {
   size_t bytes;
   int thread_count;
   bool crowded;
-  rt_team_fn fn;  // null: end
+  int caller_cpu;  // of pinned teams: the processor that no member is pinned to
+  rt_team_fn fn;   // null: end
   void *context;
   event start;
   event barrier;
@@ -115,11 +117,33 @@ static void *member_main(void *argument) {
   }
 }
 
+static void member_pin(member *self, int cpu) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(cpu, &one);
+  self->cpu = pthread_setaffinity_np(self->handle, sizeof one, &one) ? -1 : cpu;  // refused: the thread runs anywhere
+}
+
+// The caller is not pinned. Where it has come to run on a member's processor, the two would share it and halve the
+// team's speed until the system moves one of them, which takes a tenth of a second: so the member goes to the processor
+// that is free.
+static void make_room(rt_team *team) {
+  int cpu = sched_getcpu();
+  if (team->caller_cpu < 0 || cpu == team->caller_cpu) return;
+  for (int i = 1; i < team->thread_count; i++) {
+    if (team->members[i].cpu != cpu) continue;
+    member_pin(&team->members[i], team->caller_cpu);
+    team->caller_cpu = cpu;
+    return;
+  }
+}
+
 void rt_team_run(rt_team *team, rt_team_fn fn, void *context) {
   if (team->thread_count == 1) {
     fn(context, 0, 1);
     return;
   }
+  make_room(team);
   unsigned done = atomic_load_explicit(&team->done.word, memory_order_relaxed);
   team->fn = fn;
   team->context = context;
@@ -138,18 +162,6 @@ static void team_end(rt_team *team, int created) {
   weir_free(team->allocator, team, team->bytes);
 }
 
-static void member_pin(member *self, const cpu_set_t *allowed) {
-  int skip = self->index;
-  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-    if (!CPU_ISSET(cpu, allowed) || skip--) continue;
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    (void)pthread_setaffinity_np(self->handle, sizeof one, &one);  // refused: the thread runs anywhere
-    return;
-  }
-}
-
 // Created threads take no signals: handlers run on the program's own threads.
 static int member_start(member *self) {
   sigset_t all, before;
@@ -158,6 +170,17 @@ static int member_start(member *self) {
   int error = pthread_create(&self->handle, NULL, member_main, self);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return error;
+}
+
+// One processor a member; one is left for the caller.
+static void pin_all(rt_team *team, const cpu_set_t *allowed) {
+  int next = 0;
+  for (int cpu = 0; cpu < CPU_SETSIZE && next < team->thread_count; cpu++) {
+    if (!CPU_ISSET(cpu, allowed)) continue;
+    if (next == 0) team->caller_cpu = cpu;
+    else member_pin(&team->members[next], cpu);
+    next++;
+  }
 }
 
 weir_status rt_team_create(int threads, bool pin, const weir_allocator *allocator, rt_team **out_team) {
@@ -175,17 +198,19 @@ weir_status rt_team_create(int threads, bool pin, const weir_allocator *allocato
   CPU_ZERO(&allowed);
   int processors = sched_getaffinity(0, sizeof allowed, &allowed) ? 0 : CPU_COUNT(&allowed);
   team->crowded = processors && threads > processors;
+  team->caller_cpu = -1;
   for (int i = 1; i < threads; i++) {
     member *self = &team->members[i];
     self->team = team;
     self->index = i;
+    self->cpu = -1;
     int error = member_start(self);
     if (error) {
       team_end(team, i - 1);
       return weir_status_errno(error, "cannot create thread %d of %d", i + 1, threads);
     }
-    if (pin && threads == processors) member_pin(self, &allowed);
   }
+  if (pin && threads == processors) pin_all(team, &allowed);
   *out_team = team;
   return WEIR_OK;
 }

@@ -264,5 +264,8 @@ const char *ir_ktype_name(ir_ktype type);
 int ir_ktype_bytes(ir_ktype type);
 bool ir_ktype_is_float(ir_ktype type);
 const char *ir_kop_name(ir_kop op);
+// The result of an integer or bool op on |a| and |b| (ignored by ops of one operand) of |operand_type|; comparisons
+// give 0 or 1. False for ops that are none.
+bool ir_k_int_op(ir_kop op, ir_ktype operand_type, int64_t a, int64_t b, int64_t *out);
 
 #endif

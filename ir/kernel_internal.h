@@ -61,8 +61,6 @@ int64_t ir_ktype_saturate(ir_ktype type, double value);
 
 int64_t ir_k_floor_div(int64_t a, int64_t b);  // 0 where b is 0
 int64_t ir_k_floor_mod(int64_t a, int64_t b);
-// The value of an integer or bool operation; false if |op| is none.
-bool ir_k_int_op(ir_kop op, ir_ktype operand_type, int64_t a, int64_t b, int64_t *out);
 
 static inline bool ir_kx_is_const(const ir_kexpr *e, int64_t *out) {
   if (e->op != IR_K_const || ir_ktype_is_float(e->type)) return false;

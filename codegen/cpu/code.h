@@ -28,6 +28,8 @@ enum {
   CG_OF_BITS = CG_BITS_OF + IR_KT_COUNT,  // + small float type: the value of bits in a u32
 };
 
+static inline bool cg_is_compare(int op) { return op >= IR_K_eq && op <= IR_K_ge; }
+
 typedef struct cg_scope cg_scope;
 typedef struct cg_node cg_node;
 typedef struct cg_stmt cg_stmt;

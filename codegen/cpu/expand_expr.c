@@ -210,8 +210,6 @@ static cg_node *index_bits(cg_code *c, ir_kop op, cg_node *x, cg_node *y) {
   return NULL;
 }
 
-static bool is_compare(ir_kop op) { return op >= IR_K_eq && op <= IR_K_ge; }
-
 static bool may_leave_type(ir_kop op) {
   return op == IR_K_add || op == IR_K_sub || op == IR_K_mul || op == IR_K_div || op == IR_K_neg || op == IR_K_abs ||
          op == IR_K_shl || op == IR_K_not;
@@ -227,7 +225,7 @@ static cg_node *operation(cg_code *c, const ir_kexpr *e) {
     cg_node *folded = index_bits(c, e->op, args[0], args[1]);
     if (folded) return folded;
   }
-  if (from == IR_KT_bool && is_compare(e->op) && e->op != IR_K_eq && e->op != IR_K_ne)
+  if (from == IR_KT_bool && cg_is_compare(e->op) && e->op != IR_K_eq && e->op != IR_K_ne)
     for (int i = 0; i < 2; i++) args[i] = cg_op(c, IR_K_cast, IR_KT_u32, args[i], NULL, NULL);
   cg_node *r = cg_op(c, e->op, cg_base_type(e->type), args[0], args[1], args[2]);
   return !is_float(e->type) && may_leave_type(e->op) ? narrow(c, e->type, r) : r;

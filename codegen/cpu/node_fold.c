@@ -119,31 +119,6 @@ static cg_node *fold_division(cg_code *c, bool remainder, cg_node *x, int64_t d)
 }
 
 // ---- constants
-static bool fold_compare(int op, int64_t a, int64_t b, int64_t *out) {
-  switch (op) {
-    case IR_K_eq:
-      *out = a == b;
-      return true;
-    case IR_K_ne:
-      *out = a != b;
-      return true;
-    case IR_K_lt:
-      *out = a < b;
-      return true;
-    case IR_K_le:
-      *out = a <= b;
-      return true;
-    case IR_K_gt:
-      *out = a > b;
-      return true;
-    case IR_K_ge:
-      *out = a >= b;
-      return true;
-    default:
-      return false;
-  }
-}
-
 static cg_node *fold_logic(cg_code *c, int op, cg_node *x, cg_node *y) {
   int64_t a, b;
   bool xc = cg_is_int(x, &a), yc = y && cg_is_int(y, &b);
@@ -185,7 +160,8 @@ cg_node *cg_fold(cg_code *c, int op, ir_ktype type, cg_node *x, cg_node *y, cg_n
     if (type == IR_KT_i64) return cg_const_int(c, type, a);
     return type == IR_KT_i32 && a >= INT32_MIN && a <= INT32_MAX ? cg_const_int(c, type, a) : NULL;
   }
-  if (y && cg_is_int(x, &a) && cg_is_int(y, &b) && fold_compare(op, a, b, &r)) return cg_const_int(c, IR_KT_bool, r);
+  if (y && cg_is_int(x, &a) && cg_is_int(y, &b) && cg_is_compare(op) && ir_k_int_op((ir_kop)op, x->type, a, b, &r))
+    return cg_const_int(c, IR_KT_bool, r);
   if (x->type == IR_KT_bool) return fold_logic(c, op, x, y);
   return x->type == IR_KT_i64 && type == IR_KT_i64 ? fold_i64(c, op, x, y) : NULL;
 }

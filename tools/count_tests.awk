@@ -1,6 +1,6 @@
 # Adds up the cases of a ctest log: those of Criterion ("Synthesis: Tested: 3 | Passing: 3 | ..."), those of scripts that end with
 # "N passed, N failed, N skipped", and every other test as one. Fails if any failed, or none passed. Several logs are added up; what was
-# not even run comes from outside: -v broken=N counts as failed, -v skipped=N as skipped.
+# not even run comes from outside: -v broken=N counts as failed, -v skipped=N as skipped. The reason of each skip is printed first.
 
 function number_after(word, parts) { return match($0, word ": +[0-9]+") ? substr($0, RSTART + length(word) + 1, RLENGTH - length(word) - 1) + 0 : 0 }
 
@@ -10,7 +10,8 @@ function number_after(word, parts) { return match($0, word ": +[0-9]+") ? substr
   p += number_after("Passing")
   f += number_after("Failing") + number_after("Crashing")
 }
-/^\[SKIP\]/ { s++ }
+/^\[SKIP\]/ { s++; print }
+/^skipped / { print }
 /^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ { counted = 1; p += $1; f += $3; s += $5 }
 /^Test (Passed|Failed|Skipped|time =)|^Test timed out|^Unable to/ {
   if ($2 == "time") next

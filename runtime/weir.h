@@ -1,10 +1,13 @@
 // Weir's runtime: load a package, run its entries. The one public header; it needs neither the compiler nor a C
 // compiler.
 //
-//   weir_model     a loaded package: entries, weights, code. Immutable; any number of threads may use it.
-//   weir_executor  threads and memory to run a model's entries. One call at a time; several executors of one model run
-//   side by side. weir_session   what a model remembers of one sequence between steps. One call at a time; any executor
-//   of its model may step it.
+// weir_model is a loaded package: entries, weights, code. Immutable; any number of threads may use it.
+//
+// weir_executor has the threads and the memory to run a model's entries. One call at a time; several executors of one
+// model run side by side.
+//
+// weir_session is what a model remembers of one sequence between steps. One call at a time; any executor of its model
+// may step it.
 //
 // Failures are statuses (runtime/base/status.h), owned by the caller. INVALID_ARGUMENT names the input, the request and
 // the element that is wrong; a call that fails has changed nothing. Nothing here prints, exits, raises signals or keeps
@@ -183,8 +186,7 @@ weir_status weir_session_import(weir_session *session, const void *data, size_t 
 typedef struct {
   int threads;     // 0: one for each core that this process may use
   bool no_pin;     // never bind threads to cores
-  bool no_growth;  // a call that needs more than was reserved fails with OUT_OF_RANGE instead of growing the executor
-                   // first
+  bool no_growth;  // a call that needs more than was reserved fails with OUT_OF_RANGE; else the executor grows first
 } weir_executor_options;
 
 // |options| may be null.
@@ -213,10 +215,11 @@ typedef struct {
 typedef struct {
   const int *cancel;  // null, or a flag that another thread or a signal handler sets to non-zero (__atomic_store_n):
                       // the call ends with CANCELLED within one launch; sessions stay as they were
-  weir_launch_time *times;  // null, or room for |time_capacity| launches in order (weir_entry_launch_count is enough);
-                            // threads then wait for each
-  int time_capacity;        // other after every launch
-  int time_count;           // out: filled in
+  // Null, or room for |time_capacity| launches in order (weir_entry_launch_count is enough); threads then wait for each
+  // other after every launch.
+  weir_launch_time *times;
+  int time_capacity;
+  int time_count;  // out: filled in
 } weir_run_options;
 
 // Checks the inputs and fills in type and shape of every output, without touching output data: for callers that must

@@ -10,7 +10,9 @@
 #include "tests/common/random_module.h"
 
 enum { PROGRAMS = 200 };
-static const double tolerance = 1e-3;  // see random_module.h
+// Values stay below 64 (random_module.h), so a stored float32 is off by at most 4e-6; the programs amplify that by no
+// more than some tens.
+static const double tolerance = 1e-4;
 
 static ir_function *make_program(weir_arena *arena, uint64_t seed) {
   return random_module_create(ir_module_create(arena, "Random"), seed, 6 + (int)(seed % 30));

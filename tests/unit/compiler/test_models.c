@@ -57,11 +57,11 @@ static void check_model(const char *file, const char *const *overrides, int over
       lowered_case c;
       ok(lowered_case_make(&arena, module->functions[i], (uint64_t)(11 * i + fresh), 3, fresh, &c),
          module->functions[i]->name);
-      const char *wrong = lowered_case_check_interpreted(&c, 1e-3);
+      const char *wrong = lowered_case_check_interpreted(&c, 1e-5);
       cr_expect(!wrong, "%s, %s, kernel interpreter: %s", file, c.function->name, wrong);
       if (!library) library = compile(&arena, c.code);
       rt_kernel_provider provider = {.context = library, .lookup = find_symbol};
-      wrong = fresh ? lowered_case_check_run(&c, provider, 2, 1e-3) : NULL;
+      wrong = fresh ? lowered_case_check_run(&c, provider, 2, 1e-5) : NULL;
       cr_expect(!wrong, "%s, %s, compiled: %s", file, c.function->name, wrong);
     }
   }

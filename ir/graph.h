@@ -38,8 +38,20 @@ typedef enum {
   IR_ATTR_INTS,
   IR_ATTR_DIM,
   IR_ATTR_DIMS,
-  IR_ATTR_DTYPE
+  IR_ATTR_DTYPE,
+  IR_ATTR_COMBINE
 } ir_attr_kind;
+
+// How fold and scatter combine; the texts are the names in lower case.
+#define IR_COMBINES(X) X(sum) X(prod) X(max) X(min) X(any) X(all) X(mean) X(logsumexp) X(argmax) X(argmin)
+typedef enum {
+#define X(name) IR_COMBINE_##name,
+  IR_COMBINES(X)
+#undef X
+      IR_COMBINE_COUNT
+} ir_combine;
+const char *ir_combine_name(ir_combine combine);
+bool ir_combine_find(const char *name, ir_combine *out);
 
 // One attribute. Which member counts follows from the name's kind in attrs.def.
 typedef struct {
@@ -47,6 +59,7 @@ typedef struct {
   int count;  // of ints and dims
   union {
     int64_t i;  // INT, BOOL
+    ir_combine combine;
     double f;
     ir_dtype dtype;
     ir_dim dim;
@@ -108,7 +121,8 @@ struct ir_node {
   ir_value **operands;
   ir_value **results;
   ir_attr *attrs;
-  ir_function *callee;  // of call
+  ir_function *callee;  // of call and route; first region of map, fold, scan, cond (docs/design/regions.md)
+  ir_function *second;  // second region of scan (while) and cond (else); may be null
   ir_function *parent;
   ir_node *prev, *next;
   ir_loc loc;
@@ -137,7 +151,8 @@ typedef struct {
   int state;  // index of the state parameter that this is the new value of; -1 for an output
 } ir_result;
 
-typedef enum { IR_FUNCTION_BLOCK, IR_FUNCTION_ENTRY, IR_FUNCTION_STEP } ir_function_kind;
+// A region belongs to one node; its dims are its owner's. All its parameters are inputs, its results have no names.
+typedef enum { IR_FUNCTION_BLOCK, IR_FUNCTION_ENTRY, IR_FUNCTION_STEP, IR_FUNCTION_REGION } ir_function_kind;
 
 struct ir_function {
   ir_function_kind kind;
@@ -176,6 +191,14 @@ ir_value *ir_build(ir_function *function, ir_op op, ir_value *const *operands, i
 // A call; results in node->results, as many as the callee has.
 ir_node *ir_build_call(ir_function *function, ir_function *callee, ir_value *const *operands, int operand_count,
                        ir_loc loc, const char **out_error);
+// A node with regions: map, fold, scan, cond, route. |first| and |second| (may be null) become its own; results in
+// node->results.
+ir_node *ir_build_region(ir_function *function, ir_op op, ir_function *first, ir_function *second,
+                         ir_value *const *operands, int operand_count, const ir_attr *attrs, int attr_count, ir_loc loc,
+                         const char **out_error);
+// A copy of |region| (and of the regions in it) under a new name, dims replaced by |map| (as ir_dim_substitute; null:
+// the same dims).
+ir_function *ir_region_clone(ir_module *module, const ir_function *region, const ir_dim *map);
 // Shorthands that return null where ir_build does.
 ir_value *ir_build1(ir_function *function, ir_op op, ir_value *x, ir_loc loc, const char **out_error);
 ir_value *ir_build2(ir_function *function, ir_op op, ir_value *x, ir_value *y, ir_loc loc, const char **out_error);
@@ -187,6 +210,7 @@ ir_attr ir_attr_ints(ir_attr_name name, const int64_t *values, int count);
 ir_attr ir_attr_dim(ir_attr_name name, ir_dim dim);
 ir_attr ir_attr_dims(ir_attr_name name, const ir_dim *dims, int count);
 ir_attr ir_attr_dtype(ir_attr_name name, ir_dtype dtype);
+ir_attr ir_attr_combine(ir_attr_name name, ir_combine combine);
 // Null if the node has none of this name.
 const ir_attr *ir_node_attr(const ir_node *node, ir_attr_name name);
 

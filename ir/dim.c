@@ -19,7 +19,13 @@ struct ir_dim_table {
   ir_dim_atom *quotients[1024];  // DIV and MOD atoms, by hash
   ir_dim *slots;                 // open addressing, a power of two
   size_t slot_count, used;
+  struct ir_prover *prover;  // made by the first question (prove.c)
 };
+
+weir_arena *ir_dim_table_arena(const ir_dim_table *table) { return table->arena; }
+struct ir_prover **ir_dim_table_prover(ir_dim_table *table) {
+  return &table->prover;
+}
 
 // ---- symbols
 
@@ -63,6 +69,24 @@ ir_symbol *ir_symbol_past(ir_dim_table *table, ir_symbol *symbol) {
   past->hi = symbol->hi;
   symbol->past = past;
   return past;
+}
+
+ir_symbol *ir_symbol_before(const ir_dim_table *table, const ir_symbol *past) {
+  for (int i = 0; i < table->symbol_count; i++) {
+    if (table->symbols[i]->past == past) return table->symbols[i];
+  }
+  return NULL;
+}
+
+ir_symbol *ir_symbol_keep(ir_dim_table *table, ir_symbol *symbol, int64_t window) {
+  int64_t most = window > 1 ? window - 1 : 0;
+  ir_symbol_past(table, symbol);
+  ir_symbol *keep = ir_symbol_get(table, weir_arena_printf(table->arena, "%s.keep%lld", symbol->name, (long long)most));
+  keep->role = IR_ROLE_SEQ;
+  keep->lo = 0;
+  keep->hi = most;
+  keep->kept_of = symbol;
+  return keep;
 }
 
 int ir_symbol_count(const ir_dim_table *table) { return table->symbol_count; }
@@ -208,6 +232,47 @@ static bool cancel_quotients(ir_dim_table *table, ir_poly *poly) {
   return true;
 }
 
+// Where b divides a, the only term of |atom|'s dividend, a is b * (a / b): |index| has the quotient as a factor, and
+// the term with a in its place is the same unknown. Both become one, of a if it is whole, else of the quotient.
+static bool join_exact(ir_dim_table *table, ir_poly *poly, int index, const ir_dim_atom *atom, bool *out_joined) {
+  int64_t by = atom->b->terms[0].coefficient, total;
+  ir_dim_term quotient = {.coefficient = 1, .count = 1, .factors = {{atom, 1}}}, rest, whole;
+  ir_dim remainder = ir_dim_mod(table, atom->a, atom->b);
+  if (!remainder || remainder->count) return remainder != NULL;
+  if (!ir_term_quotient(&poly->terms[index], &quotient, &rest) || !ir_term_mul(&rest, &atom->a->terms[0], &whole))
+    return true;
+  for (int i = 0; i < poly->count; i++) {
+    if (compare_terms(&poly->terms[i], &whole)) continue;
+    if (!weir_mul_i64(poly->terms[i].coefficient, by, &total) ||
+        !weir_add_i64(total, poly->terms[index].coefficient, &total))
+      return false;
+    bool is_whole = total % by == 0;
+    int keep = is_whole ? i : index, drop = is_whole ? index : i;
+    poly->terms[keep].coefficient = is_whole ? total / by : total;
+    poly->terms[drop] = poly->terms[--poly->count];
+    *out_joined = true;
+    return true;
+  }
+  return true;
+}
+
+static bool join_quotients(ir_dim_table *table, ir_poly *poly) {
+  for (int i = 0; i < poly->count; i++) {
+    bool joined = false;
+    for (int j = 0; j < poly->terms[i].count && !joined; j++) {
+      const ir_dim_atom *atom = poly->terms[i].factors[j].atom;
+      bool simple = atom->kind == IR_ATOM_DIV && atom->b->count == 1 && !atom->b->terms[0].count &&
+                    atom->a->count == 1 && atom->a->terms[0].coefficient == 1;
+      if (simple && !join_exact(table, poly, i, atom, &joined)) return false;
+    }
+    if (joined) i = -1;  // fewer terms than before
+  }
+  for (int i = 0; i < poly->count; i++) {
+    if (poly->terms[i].coefficient == 0) poly->terms[i--] = poly->terms[--poly->count];
+  }
+  return true;
+}
+
 static uint64_t hash_terms(const ir_poly *poly) {
   uint64_t hash = 1469598103934665603u;
   for (int i = 0; i < poly->count; i++) {
@@ -244,7 +309,7 @@ static void grow_slots(ir_dim_table *table) {
 }
 
 ir_dim ir_poly_finish(ir_dim_table *table, ir_poly *poly) {
-  if (!cancel_quotients(table, poly)) return NULL;
+  if (!cancel_quotients(table, poly) || !join_quotients(table, poly)) return NULL;
   qsort(poly->terms, (size_t)poly->count, sizeof poly->terms[0], compare_for_sort);
   uint64_t hash = hash_terms(poly);
   size_t at = hash & (table->slot_count - 1);

@@ -30,7 +30,10 @@ typedef struct ir_symbol {
   int64_t lo, hi;                // inclusive bounds; hi is INT64_MAX where none is declared
   int64_t divisor;               // known divisor, 1 if none
   const struct ir_symbol *past;  // of a seq that grows in a step: the symbol of the rows before this call, else null
-  int index;                     // position in the table
+  // Of the rows that a window keeps between calls ("T.keep3"): the seq T whose last |hi| earlier rows they are, else
+  // null. Its value is always min(T.past, hi).
+  const struct ir_symbol *kept_of;
+  int index;  // position in the table
 } ir_symbol;
 
 ir_dim_table *ir_dim_table_create(weir_arena *arena);
@@ -40,6 +43,10 @@ ir_symbol *ir_symbol_get(ir_dim_table *table, const char *name);
 ir_symbol *ir_symbol_find(const ir_dim_table *table, const char *name);  // null if absent
 // The symbol "NAME.past" (seq, from 0 to |symbol|'s upper bound), made on first use and linked from |symbol|->past.
 ir_symbol *ir_symbol_past(ir_dim_table *table, ir_symbol *symbol);
+// The symbol "NAME.keepN", N = |window| - 1 (seq, in 0..=N), made on first use with |symbol|'s past, linked by kept_of.
+ir_symbol *ir_symbol_keep(ir_dim_table *table, ir_symbol *symbol, int64_t window);
+// The seq that |past| stands before; null if none.
+ir_symbol *ir_symbol_before(const ir_dim_table *table, const ir_symbol *past);
 int ir_symbol_count(const ir_dim_table *table);
 ir_symbol *ir_symbol_at(const ir_dim_table *table, int index);
 
@@ -62,6 +69,8 @@ void ir_dim_bounds(ir_dim dim, int64_t *out_lo, int64_t *out_hi);
 bool ir_dim_eval(ir_dim dim, const int64_t *values, int64_t *out);
 // The dim with map[symbol->index] in place of each symbol; null entries stay. Null where a builder gives null.
 ir_dim ir_dim_substitute(ir_dim_table *table, ir_dim dim, const ir_dim *map);
+// Where counting along |dim| begins: T.past for a T that grows, T.past - T.keepN for T + T.keepN, else 0.
+ir_dim ir_dim_first_position(ir_dim_table *table, ir_dim dim);
 // Calls |visit| for each symbol in it.
 void ir_dim_visit(ir_dim dim, void (*visit)(void *user, const ir_symbol *symbol), void *user);
 // "2*T + 1", "(T - 1)/2 + 1": readable, parses back with ir_dim_parse.

@@ -15,6 +15,19 @@ const ir_symbol *ir_dim_as_symbol(ir_dim dim) {
   return factor->power == 1 && factor->atom->kind == IR_ATOM_SYMBOL ? factor->atom->symbol : NULL;
 }
 
+ir_dim ir_dim_first_position(ir_dim_table *table, ir_dim dim) {
+  const ir_symbol *whole = ir_dim_as_symbol(dim);
+  if (whole && whole->past) return ir_dim_symbol(table, whole->past);
+  for (int i = 0; i < ir_symbol_count(table); i++) {
+    const ir_symbol *keep = ir_symbol_at(table, i);
+    if (!keep->kept_of || !keep->kept_of->past || !ir_dim_mentions(dim, keep)) continue;
+    ir_dim kept = ir_dim_symbol(table, keep);
+    if (dim != ir_dim_add(table, ir_dim_symbol(table, keep->kept_of), kept)) continue;
+    return ir_dim_sub(table, ir_dim_symbol(table, keep->kept_of->past), kept);
+  }
+  return ir_dim_const(table, 0);
+}
+
 void ir_dim_visit(ir_dim dim, void (*visit)(void *user, const ir_symbol *symbol), void *user) {
   for (int i = 0; i < dim->count; i++) {
     for (int j = 0; j < dim->terms[i].count; j++) {

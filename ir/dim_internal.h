@@ -44,8 +44,10 @@ typedef struct {
   ir_dim_term terms[IR_DIM_MAX_TERMS];
 } ir_poly;
 
-int64_t ir_floor_div(int64_t a, int64_t b);  // b > 0
-int64_t ir_floor_mod(int64_t a, int64_t b);  // b > 0
+weir_arena *ir_dim_table_arena(const ir_dim_table *table);
+struct ir_prover **ir_dim_table_prover(ir_dim_table *table);  // where the table keeps its prover
+int64_t ir_floor_div(int64_t a, int64_t b);                   // b > 0
+int64_t ir_floor_mod(int64_t a, int64_t b);                   // b > 0
 // Product of the factors of two terms, coefficients included. False past a limit or on overflow.
 bool ir_term_mul(const ir_dim_term *a, const ir_dim_term *b, ir_dim_term *out);
 // |a| / |b| where b's atoms divide a's; coefficients are left out (set to 1). False where they do not.

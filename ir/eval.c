@@ -9,7 +9,7 @@ ir_eval_fn ir_op_eval(ir_op op) {
 #include "ir/ops.def"
 #undef OP
   };
-  return op == IR_OP_call ? NULL : functions[op];
+  return ir_op_takes_function(op) ? NULL : functions[op];
 }
 
 int64_t ir_tensor_elements(const ir_tensor *tensor) {
@@ -91,9 +91,16 @@ double ir_wrap_to(ir_dtype dtype, int64_t value) {
   }
 }
 
-// No node is evaluated through this: a call runs its callee (interpret.c).
-void ir_eval_call(const ir_node *node, const ir_tensor *operands, ir_tensor *result) {
-  (void)node;
-  (void)operands;
-  (void)result;
-}
+// No node is evaluated through these: they run functions (interpret.c, interpret_region.c).
+#define RUNS_FUNCTIONS(name)                                                               \
+  void ir_eval_##name(const ir_node *node, const ir_tensor *operands, ir_tensor *result) { \
+    (void)node;                                                                            \
+    (void)operands;                                                                        \
+    (void)result;                                                                          \
+  }
+RUNS_FUNCTIONS(call)
+RUNS_FUNCTIONS(map)
+RUNS_FUNCTIONS(fold)
+RUNS_FUNCTIONS(scan)
+RUNS_FUNCTIONS(cond)
+RUNS_FUNCTIONS(route)

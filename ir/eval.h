@@ -14,6 +14,17 @@
 #include "ir/ops.def"
 #undef OP
 
+// Values put together one after another: start, add each with its place, finish. |dtype| is that of the values.
+typedef struct {
+  ir_combine combine;
+  ir_dtype dtype;
+  double value, sum;
+  int64_t count, index;
+} ir_combiner;
+void ir_combiner_start(ir_combiner *c, ir_combine combine, ir_dtype dtype);
+void ir_combiner_add(ir_combiner *c, double x, int64_t index);
+double ir_combiner_finish(const ir_combiner *c);
+
 // |value| as the nearest value of |dtype| (ties to even): what `cast` does. Floats beyond the largest become infinite
 // (NaN in f8e4m3, which has no infinity); integers truncate and saturate, NaN gives 0; bool is value != 0.
 double ir_round_to(ir_dtype dtype, double value);

@@ -64,33 +64,66 @@ static void visible(const ir_node *node, int64_t t, int64_t rows, int64_t histor
   if (window && *stop > window) *first = *stop - window;
 }
 
+// One image of attention: what one row of one head reads.
+typedef struct {
+  const ir_node *node;
+  const ir_tensor *bias;  // may be null
+  int64_t rows, heads, size, history, groups, width;
+  double scale;
+} attention;
+
+// The score of row |t| and row |s| of the history; false where the pair does not count.
+static bool score_of(const attention *a, int64_t h, int64_t t, int64_t s, const double *query, const double *key,
+                     double *out) {
+  *out = a->scale * dot(query, key, a->size);
+  if (!a->bias) return true;
+  int64_t plane = a->bias->rank == 3 ? h * a->rows * a->history : 0;
+  double bias = a->bias->data[plane + t * a->history + s];
+  if (a->bias->dtype == IR_bool) return bias != 0;
+  *out += bias;
+  return bias != -INFINITY;
+}
+
+static void attend_row(const attention *a, int64_t t, int64_t h, const double *q, const double *k, const double *v,
+                       double *y) {
+  int64_t first, stop, g = h / (a->heads / a->groups), width = a->width;
+  const double *query = q + (t * a->heads + h) * a->size;
+  double *out = y + (t * a->heads + h) * width, largest = -INFINITY, sum = 0, score;
+  visible(a->node, t, a->rows, a->history, &first, &stop);
+  if (width) memset(out, 0, (size_t)width * sizeof(double));
+  for (int64_t s = first; s < stop; s++) {
+    if (!score_of(a, h, t, s, query, k + (s * a->groups + g) * a->size, &score)) continue;
+    if (!(score <= largest)) {  // a new maximum: what was summed so far shrinks
+      double shrink = exp(largest - score);
+      for (int64_t e = 0; e < width; e++) out[e] *= shrink;
+      sum *= shrink;
+      largest = score;
+    }
+    double weight = exp(score - largest);
+    sum += weight;
+    for (int64_t e = 0; e < width; e++) out[e] += weight * v[(s * a->groups + g) * width + e];
+  }
+  for (int64_t e = 0; e < width && sum != 0; e++) out[e] /= sum;
+}
+
 void ir_eval_attend(const ir_node *node, const ir_tensor *operands, ir_tensor *result) {
   const ir_tensor *q = &operands[0], *k = &operands[1], *v = &operands[2];
-  int64_t rows = q->dims[0], heads = q->dims[1], size = q->dims[2];
-  int64_t history = k->dims[0], groups = k->dims[1], width = v->dims[2];
-  double scale = ir_node_attr(node, IR_ATTR_scale)->f;
-  for (int64_t t = 0; t < rows; t++) {
-    int64_t first, stop;
-    visible(node, t, rows, history, &first, &stop);
-    for (int64_t h = 0; h < heads; h++) {
-      int64_t g = h / (heads / groups);
-      const double *query = q->data + (t * heads + h) * size;
-      double *out = result->data + (t * heads + h) * width, largest = -INFINITY, sum = 0;
-      memset(out, 0, (size_t)width * sizeof(double));
-      for (int64_t s = first; s < stop; s++) {
-        double score = scale * dot(query, k->data + (s * groups + g) * size, size);
-        if (!(score <= largest)) {  // a new maximum: what was summed so far shrinks
-          double shrink = exp(largest - score);
-          for (int64_t e = 0; e < width; e++) out[e] *= shrink;
-          sum *= shrink;
-          largest = score;
-        }
-        double weight = exp(score - largest);
-        sum += weight;
-        for (int64_t e = 0; e < width; e++) out[e] += weight * v->data[(s * groups + g) * width + e];
-      }
-      for (int64_t e = 0; e < width && stop > first; e++) out[e] /= sum;
-    }
+  const int64_t *queries = q->dims + q->rank - 3, *keys = k->dims + k->rank - 3;
+  attention a = {.node = node,
+                 .bias = node->operand_count == 4 ? &operands[3] : NULL,
+                 .rows = queries[0],
+                 .heads = queries[1],
+                 .size = queries[2],
+                 .history = keys[0],
+                 .groups = keys[1],
+                 .width = v->dims[v->rank - 1],
+                 .scale = ir_node_attr(node, IR_ATTR_scale)->f};
+  int64_t part = a.rows * a.heads * a.width, images = part ? ir_tensor_elements(result) / part : 0;
+  for (int64_t image = 0; image < images; image++) {
+    for (int64_t at = 0; at < a.rows * a.heads; at++)
+      attend_row(&a, at / a.heads, at % a.heads, q->data + image * a.rows * a.heads * a.size,
+                 k->data + image * a.history * a.groups * a.size, v->data + image * a.history * a.groups * a.width,
+                 result->data + image * part);
   }
 }
 

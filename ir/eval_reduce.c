@@ -118,18 +118,44 @@ void ir_eval_logsumexp(const ir_node *node, const ir_tensor *operands, ir_tensor
   }
 }
 
-void ir_eval_argmax(const ir_node *node, const ir_tensor *operands, ir_tensor *result) {
+static double step_any(double a, double x, ir_dtype dtype) {
+  (void)dtype;
+  return a != 0 || x != 0;
+}
+static double step_all(double a, double x, ir_dtype dtype) {
+  (void)dtype;
+  return a != 0 && x != 0;
+}
+
+void ir_eval_any(const ir_node *node, const ir_tensor *operands, ir_tensor *result) {
+  fold(node, operands, result, 0, step_any);
+}
+
+void ir_eval_all(const ir_node *node, const ir_tensor *operands, ir_tensor *result) {
+  fold(node, operands, result, 1, step_all);
+}
+
+// |sign| -1 looks for the smallest.
+static void find_extreme(const ir_node *node, const ir_tensor *operands, ir_tensor *result, int sign) {
   reduction r = make_reduction(node, operands);
   int64_t count = ir_tensor_elements(result);
   for (int64_t i = 0; i < count; i++) {
     const double *from = operands->data + ir_offset_of(i, r.kept_rank, r.kept_dims, r.kept_strides);
     int64_t best = 0;
     for (int64_t j = 1; j < r.count; j++) {
-      double x = from[j * r.gone_strides[0]], top = from[best * r.gone_strides[0]];
+      double x = sign * from[j * r.gone_strides[0]], top = sign * from[best * r.gone_strides[0]];
       if (x > top || (isnan(x) && !isnan(top))) best = j;
     }
     result->data[i] = (double)best;
   }
+}
+
+void ir_eval_argmax(const ir_node *node, const ir_tensor *operands, ir_tensor *result) {
+  find_extreme(node, operands, result, 1);
+}
+
+void ir_eval_argmin(const ir_node *node, const ir_tensor *operands, ir_tensor *result) {
+  find_extreme(node, operands, result, -1);
 }
 
 void ir_eval_softmax(const ir_node *node, const ir_tensor *operands, ir_tensor *result) {

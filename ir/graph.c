@@ -98,30 +98,69 @@ static ir_attr *order_attrs(ir_function *function, ir_op op, const ir_attr *attr
   return ordered;
 }
 
-static ir_node *insert_node(ir_function *function, ir_node *position, ir_op op, ir_value *const *operands,
-                            int operand_count, const ir_attr *attrs, int attr_count, ir_loc loc,
-                            const char **out_error) {
-  for (int i = 0; i < operand_count; i++) {
-    if (operands[i]) continue;
-    *out_error = weir_arena_printf(function->module->arena, "%s: operand %d is missing", ir_op_get_info(op)->name, i);
+static int function_index(const ir_module *module, const ir_function *function) {
+  int i = 0;
+  while (i < module->function_count && module->functions[i] != function) i++;
+  return i;
+}
+
+// Moves a region, and those in it, in front of its owner.
+static void move_before(ir_function *region, const ir_function *owner) {
+  ir_module *module = owner->module;
+  int from = function_index(module, region), to = function_index(module, owner);
+  if (region->kind != IR_FUNCTION_REGION || from < to || from == module->function_count) return;
+  memmove(module->functions + to + 1, module->functions + to, (size_t)(from - to) * sizeof *module->functions);
+  module->functions[to] = region;
+  for (const ir_node *node = region->first; node; node = node->next) {
+    if (node->callee) move_before(node->callee, region);
+    if (node->second) move_before(node->second, region);
+  }
+}
+
+// What a new node is made from.
+typedef struct {
+  ir_op op;
+  ir_function *callee, *second;
+  ir_value *const *operands;
+  int operand_count;
+  const ir_attr *attrs;
+  int attr_count;
+  ir_loc loc;
+} node_parts;
+
+static ir_node *insert_node(ir_function *function, ir_node *position, const node_parts *parts, const char **out_error) {
+  weir_arena *arena = function->module->arena;
+  for (int i = 0; i < parts->operand_count; i++) {
+    if (parts->operands[i]) continue;
+    *out_error = weir_arena_printf(arena, "%s: operand %d is missing", ir_op_get_info(parts->op)->name, i);
     return NULL;
   }
-  ir_attr *ordered = order_attrs(function, op, attrs, attr_count, out_error);
+  ir_attr *ordered = order_attrs(function, parts->op, parts->attrs, parts->attr_count, out_error);
   if (!ordered) return NULL;
-  ir_inference inference = {
-      .module = function->module, .op = op, .operands = operands, .operand_count = operand_count, .attrs = ordered};
+  ir_inference inference = {.module = function->module,
+                            .op = parts->op,
+                            .operands = parts->operands,
+                            .operand_count = parts->operand_count,
+                            .attrs = ordered,
+                            .callee = parts->callee,
+                            .second = parts->second};
   if (!ir_infer(&inference)) {
     *out_error = inference.error;
     return NULL;
   }
-  ir_node *node = new_node(function, op, operands, operand_count, loc);
+  ir_node *node = new_node(function, parts->op, parts->operands, parts->operand_count, parts->loc);
   node->attrs = ordered;
-  node->attr_count = attr_count;
-  node->results = WEIR_NEW_ARRAY(function->module->arena, ir_value *, 1);
-  node->result_count = 1;
-  node->results[0] = new_value(function, &inference.type, node, 0);
-  node->results[0]->lo = inference.lo;
-  node->results[0]->hi = inference.hi;
+  node->attr_count = parts->attr_count;
+  node->callee = parts->callee;
+  node->second = parts->second;
+  node->results = WEIR_NEW_ARRAY(arena, ir_value *, inference.result_count);
+  node->result_count = inference.result_count;
+  for (int i = 0; i < node->result_count; i++) {
+    const ir_inferred *result = &inference.results[i];
+    node->results[i] = new_value(function, &result->type, node, i);
+    node->results[i]->lo = result->lo;
+    node->results[i]->hi = result->hi;
+  }
   link_node(function, node, position);
   return node;
 }
@@ -129,8 +168,27 @@ static ir_node *insert_node(ir_function *function, ir_node *position, ir_op op, 
 ir_node *ir_insert(ir_function *function, ir_node *position, ir_op op, ir_value *const *operands, int operand_count,
                    const ir_attr *attrs, int attr_count, ir_loc loc, const char **out_error) {
   const char *ignored;
-  return insert_node(function, position, op, operands, operand_count, attrs, attr_count, loc,
-                     out_error ? out_error : &ignored);
+  node_parts parts = {op, NULL, NULL, operands, operand_count, attrs, attr_count, loc};
+  return insert_node(function, position, &parts, out_error ? out_error : &ignored);
+}
+
+ir_node *ir_insert_region(ir_function *function, ir_node *position, ir_op op, ir_function *first, ir_function *second,
+                          ir_value *const *operands, int operand_count, const ir_attr *attrs, int attr_count,
+                          ir_loc loc, const char **out_error) {
+  const char *ignored;
+  node_parts parts = {op, first, second, operands, operand_count, attrs, attr_count, loc};
+  ir_node *node = insert_node(function, position, &parts, out_error ? out_error : &ignored);
+  if (!node) return NULL;
+  if (first) move_before(first, function);
+  if (second) move_before(second, function);
+  return node;
+}
+
+ir_node *ir_build_region(ir_function *function, ir_op op, ir_function *first, ir_function *second,
+                         ir_value *const *operands, int operand_count, const ir_attr *attrs, int attr_count, ir_loc loc,
+                         const char **out_error) {
+  return ir_insert_region(function, NULL, op, first, second, operands, operand_count, attrs, attr_count, loc,
+                          out_error);
 }
 
 ir_value *ir_build(ir_function *function, ir_op op, ir_value *const *operands, int operand_count, const ir_attr *attrs,

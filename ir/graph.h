@@ -78,14 +78,17 @@ enum {
   IR_FLAG_STATE = 64,
   IR_FLAG_FLOAT = 128,
   IR_FLAG_BOOLS = 256,
+  IR_FLAG_REGION = 512,
+  IR_FLAG_INTS = 1024,
 };
-enum { IR_COST_MATMUL = -1, IR_COST_ATTEND = -2 };
+enum { IR_COST_MATMUL = -1, IR_COST_ATTEND = -2, IR_COST_CONV = -3, IR_COST_WINDOW = -4, IR_COST_FOURIER = -5 };
+#define IR_MAX_ATTRS 8
 
 typedef struct {
   const char *name;
   int operands;  // -1: any
   int attr_count;
-  ir_attr_name attrs[4];
+  ir_attr_name attrs[IR_MAX_ATTRS];
   unsigned flags;  // IR_FLAG_*
   int cost;
   const char *meaning;
@@ -113,6 +116,7 @@ typedef struct {
   int id;            // printed as %id; renumbered by ir_function_renumber
   const char *name;  // from the model text, for readers; may be null
   int64_t lo, hi;    // of integers: known inclusive range; lo > hi where none is known
+  ir_dim below;      // of integers with a range from 0 or more: a size of the request that all are less than; or null
 } ir_value;
 
 struct ir_node {
@@ -174,6 +178,8 @@ struct ir_module {
   const char *name;         // the model's
   ir_function **functions;  // callees before callers
   int function_count, function_capacity;
+  int clone_count;         // numbers the names of cloned regions
+  struct ir_rules *rules;  // what the pass of rules applies (ir/rewrite.h); null: none
 };
 
 ir_module *ir_module_create(weir_arena *arena, const char *name);
@@ -191,13 +197,14 @@ ir_value *ir_build(ir_function *function, ir_op op, ir_value *const *operands, i
 // A call; results in node->results, as many as the callee has.
 ir_node *ir_build_call(ir_function *function, ir_function *callee, ir_value *const *operands, int operand_count,
                        ir_loc loc, const char **out_error);
-// A node with regions: map, fold, scan, cond, route. |first| and |second| (may be null) become its own; results in
-// node->results.
+// A node with regions: map, fold, scan, cond; or route with its callee as |first|. The regions |first| and |second|
+// (may be null) become its own and move in front of |function|; results in node->results. Its results' types (of all
+// ops) come from operands, attributes and regions: a region is complete when its owner is built.
 ir_node *ir_build_region(ir_function *function, ir_op op, ir_function *first, ir_function *second,
                          ir_value *const *operands, int operand_count, const ir_attr *attrs, int attr_count, ir_loc loc,
                          const char **out_error);
 // A copy of |region| (and of the regions in it) under a new name, dims replaced by |map| (as ir_dim_substitute; null:
-// the same dims).
+// the same dims). It has no owner yet. Null where a rule refuses a node under the new dims.
 ir_function *ir_region_clone(ir_module *module, const ir_function *region, const ir_dim *map);
 // Shorthands that return null where ir_build does.
 ir_value *ir_build1(ir_function *function, ir_op op, ir_value *x, ir_loc loc, const char **out_error);
@@ -211,6 +218,10 @@ ir_attr ir_attr_dim(ir_attr_name name, ir_dim dim);
 ir_attr ir_attr_dims(ir_attr_name name, const ir_dim *dims, int count);
 ir_attr ir_attr_dtype(ir_attr_name name, ir_dtype dtype);
 ir_attr ir_attr_combine(ir_attr_name name, ir_combine combine);
+// True of ops that name a function: call, route and those with regions.
+bool ir_op_takes_function(ir_op op);
+// How many regions the op may own, and must.
+int ir_op_region_count(ir_op op, int *out_least);
 // Null if the node has none of this name.
 const ir_attr *ir_node_attr(const ir_node *node, ir_attr_name name);
 
@@ -220,6 +231,19 @@ ir_node *ir_insert(ir_function *function, ir_node *position, ir_op op, ir_value 
                    const ir_attr *attrs, int attr_count, ir_loc loc, const char **out_error);
 ir_node *ir_insert_call(ir_function *function, ir_node *position, ir_function *callee, ir_value *const *operands,
                         int operand_count, ir_loc loc, const char **out_error);
+ir_node *ir_insert_region(ir_function *function, ir_node *position, ir_op op, ir_function *first, ir_function *second,
+                          ir_value *const *operands, int operand_count, const ir_attr *attrs, int attr_count,
+                          ir_loc loc, const char **out_error);
+// A copy of |node| before |position|, its regions cloned, dims replaced by |map| (null: the same). |values| maps the
+// ids of values (of |node|'s function) to their stand-ins; the results are entered. Null where a rule refuses it.
+ir_node *ir_node_clone(ir_function *function, ir_node *position, const ir_node *node, const ir_dim *map,
+                       ir_value **values);
+// |name| with a number behind it that no function has yet.
+const char *ir_module_fresh_name(ir_module *module, const char *name);
+// |attr| with dims replaced by |map|.
+ir_attr ir_attr_substitute(ir_dim_table *dims, const ir_attr *attr, const ir_dim *map);
+// Drops the functions that are regions without an owner, as removed nodes leave them behind. True if there were any.
+bool ir_module_drop_regions(ir_module *module);
 void ir_node_remove(ir_node *node);  // from its list; its results must be unused
 void ir_value_replace(ir_function *function, ir_value *old, ir_value *with);  // in all operands and results
 int ir_value_use_count(const ir_function *function, const ir_value *value);   // operands and results
@@ -248,10 +272,22 @@ int64_t ir_tensor_elements(const ir_tensor *tensor);
 // against bounds and integer ranges: INVALID_ARGUMENT names the one that fails. Casts round to their type; everything
 // else is float64.
 weir_status ir_interpret(weir_arena *arena, const ir_function *function, const ir_tensor *args, ir_tensor *results);
+// The same with sizes that no argument binds, such as T.past where the states have fixed shapes.
+typedef struct {
+  const ir_symbol *symbol;
+  int64_t value;
+} ir_symbol_value;
+typedef struct {
+  const ir_symbol_value *symbols;
+  int symbol_count;
+} ir_interpret_options;
+weir_status ir_interpret_with(weir_arena *arena, const ir_function *function, const ir_interpret_options *options,
+                              const ir_tensor *args, ir_tensor *results);
 // The reference of single ops (ir_eval_<name>), used by ir_interpret and by constant folding: all operands known,
 // result dims known.
+// |result| is the first of as many as the node has.
 typedef void (*ir_eval_fn)(const ir_node *node, const ir_tensor *operands, ir_tensor *result);
-ir_eval_fn ir_op_eval(ir_op op);  // null for call
+ir_eval_fn ir_op_eval(ir_op op);  // null for call and what owns regions
 
 // Floating point operations and bytes moved by one node for the given symbol values.
 void ir_node_cost(const ir_node *node, const int64_t *values, double *out_flops, double *out_bytes);

@@ -11,6 +11,12 @@
   2, { IR_ATTR_##a, IR_ATTR_##b }
 #define A3(a, b, c) \
   3, { IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_##c }
+#define A4(a, b, c, d) \
+  4, { IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_##c, IR_ATTR_##d }
+#define A5(a, b, c, d, e) \
+  5, { IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_##c, IR_ATTR_##d, IR_ATTR_##e }
+#define A6(a, b, c, d, e, f) \
+  6, { IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_##c, IR_ATTR_##d, IR_ATTR_##e, IR_ATTR_##f }
 #define PURE IR_FLAG_PURE
 #define EW IR_FLAG_EW
 #define COMM IR_FLAG_COMM
@@ -20,8 +26,13 @@
 #define STATE IR_FLAG_STATE
 #define FLOAT IR_FLAG_FLOAT
 #define BOOLS IR_FLAG_BOOLS
+#define REGION IR_FLAG_REGION
+#define INTS IR_FLAG_INTS
 #define MATMUL IR_COST_MATMUL
 #define ATTEND IR_COST_ATTEND
+#define CONV IR_COST_CONV
+#define WINDOW IR_COST_WINDOW
+#define FOURIER IR_COST_FOURIER
 
 static const ir_op_info ops[] = {
 #define OP(name, operands, attrs, type, flags, cost, meaning) {#name, operands, attrs, flags, cost, meaning},
@@ -51,10 +62,48 @@ bool ir_op_find(const char *name, ir_op *out) {
   return false;
 }
 
+bool ir_op_takes_function(ir_op op) {
+  return op == IR_OP_call || op == IR_OP_route || (ops[op].flags & IR_FLAG_REGION);
+}
+
+int ir_op_region_count(ir_op op, int *out_least) {
+  bool owns = ops[op].flags & IR_FLAG_REGION;
+  *out_least = op == IR_OP_cond ? 2 : owns;
+  return op == IR_OP_cond || op == IR_OP_scan ? 2 : owns;
+}
+
+static const char *const combine_names[] = {
+#define X(name) #name,
+    IR_COMBINES(X)
+#undef X
+};
+
+const char *ir_combine_name(ir_combine combine) { return combine_names[combine]; }
+
+bool ir_combine_find(const char *name, ir_combine *out) {
+  for (int i = 0; i < IR_COMBINE_COUNT; i++) {
+    if (strcmp(combine_names[i], name)) continue;
+    *out = (ir_combine)i;
+    return true;
+  }
+  return false;
+}
+
 ir_attr ir_attr_int(ir_attr_name name, int64_t value) { return (ir_attr){.name = name, .i = value}; }
 ir_attr ir_attr_float(ir_attr_name name, double value) { return (ir_attr){.name = name, .f = value}; }
 ir_attr ir_attr_dim(ir_attr_name name, ir_dim dim) { return (ir_attr){.name = name, .dim = dim}; }
 ir_attr ir_attr_dtype(ir_attr_name name, ir_dtype dtype) { return (ir_attr){.name = name, .dtype = dtype}; }
+
+ir_attr ir_attr_combine(ir_attr_name name, ir_combine combine) { return (ir_attr){.name = name, .combine = combine}; }
+
+ir_attr ir_attr_substitute(ir_dim_table *dims, const ir_attr *attr, const ir_dim *map) {
+  ir_attr moved = *attr;
+  ir_attr_kind kind = ir_attr_get_kind(attr->name);
+  if (kind == IR_ATTR_DIM) moved.dim = ir_dim_substitute(dims, attr->dim, map);
+  for (int i = 0; kind == IR_ATTR_DIMS && i < attr->count; i++)
+    moved.dims[i] = ir_dim_substitute(dims, attr->dims[i], map);
+  return moved;
+}
 
 ir_attr ir_attr_ints(ir_attr_name name, const int64_t *values, int count) {
   ir_attr attr = {.name = name, .count = count};

@@ -225,6 +225,8 @@ void ir_kb_if(ir_kbuilder *b, const ir_kexpr *condition);
 void ir_kb_else(ir_kbuilder *b);
 void ir_kb_end(ir_kbuilder *b);
 const ir_kexpr *ir_kb_let(ir_kbuilder *b, const char *name, const ir_kexpr *expr);
+// The same for an index from a table that is known to hold |lo|..|hi|: sums with it do not overflow.
+const ir_kexpr *ir_kb_let_index(ir_kbuilder *b, const char *name, const ir_kexpr *expr, int64_t lo, int64_t hi);
 ir_kvar *ir_kb_reg(ir_kbuilder *b, const char *name, ir_ktype type, bool lanes, int rank, const int *dims,
                    const ir_kexpr *initial);
 void ir_kb_set(ir_kbuilder *b, ir_kvar *var, const ir_kexpr *expr, const ir_kexpr *i, const ir_kexpr *j,

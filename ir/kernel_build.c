@@ -261,6 +261,15 @@ const ir_kexpr *ir_kb_let_raw(ir_kbuilder *b, const char *name, const ir_kexpr *
   return var_read(b, stmt->var, &facts);
 }
 
+const ir_kexpr *ir_kb_let_index(ir_kbuilder *b, const char *name, const ir_kexpr *expr, int64_t lo, int64_t hi) {
+  ir_kstmt *stmt = ir_kb_stmt(b, IR_KS_LET);
+  stmt->var = var_new(b, IR_KVAR_VALUE, name, expr->type);
+  stmt->var->lanes = b->state->lanes_depth > 0;
+  stmt->expr = expr;
+  const ir_kfacts facts = {.lo = lo, .hi = hi, .depth = 1};
+  return var_read(b, stmt->var, &facts);
+}
+
 ir_kvar *ir_kb_reg(ir_kbuilder *b, const char *name, ir_ktype type, bool lanes, int rank, const int *dims,
                    const ir_kexpr *initial) {
   ir_kstmt *stmt = ir_kb_stmt(b, IR_KS_REG);

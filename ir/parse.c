@@ -19,6 +19,7 @@ typedef struct {
   slot *slots;  // values of the function by id, open addressing
   size_t slot_count, used;
   const char *befores[MAX_SYMBOLS];  // of symbol i: the name of the symbol that it stands before, or null
+  const char *keeps[MAX_SYMBOLS];    // of symbol i: the name of the symbol whose last earlier rows it counts, or null
 } parser;
 
 // ---- values
@@ -116,6 +117,10 @@ static bool read_attr(parser *p, ir_attr *attr) {
       return ir_scan_dims(&p->scan, &attr->count, attr->dims);
     case IR_ATTR_DTYPE:
       return ir_scan_dtype(&p->scan, &attr->dtype);
+    case IR_ATTR_COMBINE:
+      if (!ir_scan_name(&p->scan)) return false;
+      return ir_combine_find(p->scan.word, &attr->combine) ||
+             ir_scan_fail(&p->scan, "nothing combines by '%s'", p->scan.word);
   }
   return false;
 }
@@ -124,7 +129,7 @@ static bool read_attrs(parser *p, ir_attr *attrs, int *count) {
   *count = 0;
   if (!ir_scan_accept(&p->scan, '{')) return true;
   do {
-    if (*count == 4) return ir_scan_fail(&p->scan, "too many attributes");
+    if (*count == IR_MAX_ATTRS) return ir_scan_fail(&p->scan, "too many attributes");
     if (!read_attr(p, &attrs[(*count)++])) return false;
   } while (ir_scan_accept(&p->scan, ','));
   return ir_scan_expect(&p->scan, '}');
@@ -144,6 +149,11 @@ static bool read_param(parser *p, ir_param_kind kind) {
   ir_value *value = ir_function_add_param(p->function, kind, name, type);
   ir_param *param = &p->function->params[p->function->param_count - 1];
   if (ir_scan_word(&p->scan, "in") && !ir_scan_range(&p->scan, &value->lo, &value->hi)) return false;
+  if (ir_scan_word(&p->scan, "below") &&
+      (!ir_scan_expect(&p->scan, '[') || !ir_scan_dim(&p->scan, &value->below) || !ir_scan_expect(&p->scan, ']')))
+    return false;
+  if (value->below && (value->lo > value->hi || value->lo < 0))
+    return ir_scan_fail(&p->scan, "what is below a size has a range from 0 or more");
   param->rows = ir_scan_word(&p->scan, "rows");
   if (ir_scan_word(&p->scan, "window") && !ir_scan_integer(&p->scan, &param->window)) return false;
   if (ir_scan_word(&p->scan, "init")) {
@@ -227,8 +237,8 @@ static bool read_callee(parser *p, ir_function **out) {
 static bool read_node(parser *p) {
   node_text text = {0};
   ir_op op;
-  ir_function *callee = NULL;
-  ir_attr attrs[4];
+  ir_function *callee = NULL, *second = NULL;
+  ir_attr attrs[IR_MAX_ATTRS];
   int attr_count;
   const char *error = NULL;
   if (!read_node_results(p, &text)) return false;
@@ -239,13 +249,16 @@ static bool read_node(parser *p) {
     p->scan.at = start;
     return ir_scan_fail(&p->scan, "unknown op '%s'", p->scan.word);
   }
-  if (op == IR_OP_call && !read_callee(p, &callee)) return false;
+  if (ir_op_takes_function(op) && !read_callee(p, &callee)) return false;
+  if (callee && ir_scan_accept(&p->scan, ',') && !read_callee(p, &second)) return false;
   if (!read_operands(p, &text) || !read_attrs(p, attrs, &attr_count)) return false;
-  if (callee && attr_count) return ir_scan_fail(&p->scan, "a call has no attributes");
+  if (op == IR_OP_call && (attr_count || second))
+    return ir_scan_fail(&p->scan, "a call has one callee and no attributes");
   ir_loc nowhere = {0};
-  ir_node *node =
-      callee ? ir_build_call(p->function, callee, text.operands, text.operand_count, nowhere, &error)
-             : ir_insert(p->function, NULL, op, text.operands, text.operand_count, attrs, attr_count, nowhere, &error);
+  ir_node *node = op == IR_OP_call
+                      ? ir_build_call(p->function, callee, text.operands, text.operand_count, nowhere, &error)
+                      : ir_build_region(p->function, op, callee, second, text.operands, text.operand_count, attrs,
+                                        attr_count, nowhere, &error);
   if (!node || node->result_count != text.result_count) {
     p->scan.at = start;
     return ir_scan_fail(&p->scan, "%s", node ? "the number of results is not the op's" : error);
@@ -274,9 +287,25 @@ static bool read_symbol(parser *p) {
   if (symbol->lo < 0) return ir_scan_fail(&p->scan, "a dim is not negative");
   if (ir_scan_word(&p->scan, "by") && !ir_scan_integer(&p->scan, &symbol->divisor)) return false;
   if (symbol->divisor < 1) return ir_scan_fail(&p->scan, "a divisor is at least 1");
+  if (ir_scan_word(&p->scan, "kept")) {
+    p->keeps[symbol->index] = ir_scan_label(&p->scan);
+    return p->keeps[symbol->index] != NULL;
+  }
   if (!ir_scan_word(&p->scan, "before")) return true;
   p->befores[symbol->index] = ir_scan_label(&p->scan);
   return p->befores[symbol->index] != NULL;
+}
+
+// The symbol that |p->keeps| names must grow, and the name and facts be those that ir_symbol_keep gives.
+static bool link_keep(parser *p, ir_symbol *keep) {
+  ir_dim_table *dims = p->scan.module->dims;
+  ir_symbol *whole = ir_symbol_find(dims, p->keeps[keep->index]);
+  if (!whole || !whole->past)
+    return ir_scan_fail(&p->scan, "dim '%s' has no rows before it that could be kept", p->keeps[keep->index]);
+  bool named = keep->hi < INT64_MAX && keep->lo == 0 && keep->divisor == 1 && keep->role == IR_ROLE_SEQ &&
+               ir_symbol_keep(dims, whole, keep->hi + 1) == keep;
+  return named ||
+         ir_scan_fail(&p->scan, "the kept rows of '%s' are '%s.keepN: seq in 0..=N'", whole->name, whole->name);
 }
 
 static bool link_symbols(parser *p) {
@@ -286,6 +315,9 @@ static bool link_symbols(parser *p) {
     if (!symbol || symbol->index == i || symbol->past)
       return ir_scan_fail(&p->scan, "dim '%s' cannot have rows before it", p->befores[i]);
     symbol->past = ir_symbol_at(p->scan.module->dims, i);
+  }
+  for (int i = 0, count = ir_symbol_count(p->scan.module->dims); i < count; i++) {
+    if (p->keeps[i] && !link_keep(p, ir_symbol_at(p->scan.module->dims, i))) return false;
   }
   return true;
 }
@@ -312,7 +344,8 @@ static bool read_function(parser *p, const char *doc) {
   if (ir_scan_word(&p->scan, "block")) kind = IR_FUNCTION_BLOCK;
   else if (ir_scan_word(&p->scan, "entry")) kind = IR_FUNCTION_ENTRY;
   else if (ir_scan_word(&p->scan, "step")) kind = IR_FUNCTION_STEP;
-  else return ir_scan_fail(&p->scan, "expected block, entry or step");
+  else if (ir_scan_word(&p->scan, "region")) kind = IR_FUNCTION_REGION;
+  else return ir_scan_fail(&p->scan, "expected block, entry, step or region");
   const char *name = ir_scan_label(&p->scan);
   if (!name) return false;
   if (ir_function_find(p->scan.module, name)) return ir_scan_fail(&p->scan, "function '%s' is defined twice", name);

@@ -6,7 +6,7 @@
 
 static const char *const role_names[] = {"plain", "batch", "seq"};
 static const char *const param_names[] = {"input", "weight", "state"};
-static const char *const kind_names[] = {"block", "entry", "step"};
+static const char *const kind_names[] = {"block", "entry", "step", "region"};
 
 static void print_name(ir_text *text, const char *name) {
   if (ir_text_is_name(name)) {
@@ -63,6 +63,9 @@ static void print_attr(ir_text *text, const ir_node *node, const ir_attr *attr) 
     case IR_ATTR_DTYPE:
       ir_text_puts(text, ir_dtype_name(attr->dtype));
       break;
+    case IR_ATTR_COMBINE:
+      ir_text_puts(text, ir_combine_name(attr->combine));
+      break;
     case IR_ATTR_DIM:
       ir_text_puts(text, ir_dim_print(text->arena, attr->dim));
       break;
@@ -97,6 +100,7 @@ static void print_param(ir_text *text, const ir_param *param) {
   ir_text_printf(text, ": %s ", ir_type_print(text->arena, &param->value->type));
   ir_text_quoted(text, param->name);
   if (param->value->lo <= param->value->hi) print_range(text, param->value->lo, param->value->hi);
+  if (param->value->below) ir_text_printf(text, " below [%s]", ir_dim_print(text->arena, param->value->below));
   if (param->rows) ir_text_puts(text, " rows");
   if (param->window) ir_text_printf(text, " window %lld", (long long)param->window);
   if (param->init) {
@@ -113,6 +117,10 @@ static void print_node(ir_text *text, const ir_node *node) {
   if (node->callee) {
     ir_text_puts(text, " ");
     print_name(text, node->callee->name);
+  }
+  if (node->second) {
+    ir_text_puts(text, ", ");
+    print_name(text, node->second->name);
   }
   if (node->operand_count) ir_text_puts(text, " ");
   print_values(text, node->operands, node->operand_count);
@@ -180,11 +188,10 @@ static void print_symbol(ir_text *text, const ir_dim_table *dims, const ir_symbo
   ir_text_printf(text, ": %s", role_names[symbol->role]);
   print_range(text, symbol->lo, symbol->hi);
   if (symbol->divisor != 1) ir_text_printf(text, " by %lld", (long long)symbol->divisor);
-  for (int i = 0; i < ir_symbol_count(dims); i++) {
-    if (ir_symbol_at(dims, i)->past != symbol) continue;
-    ir_text_puts(text, " before ");
-    print_name(text, ir_symbol_at(dims, i)->name);
-    break;
+  const ir_symbol *whole = symbol->kept_of ? symbol->kept_of : ir_symbol_before(dims, symbol);
+  if (whole) {
+    ir_text_puts(text, symbol->kept_of ? " kept " : " before ");
+    print_name(text, whole->name);
   }
   ir_text_puts(text, "\n");
 }

@@ -17,17 +17,37 @@ static const char *const type_names[] = {
 #undef OP
 };
 
-static const char *group_of(const ir_op_info *info) {
-  if (info->operands == 0) return "Sources";
-  if (info->flags & IR_FLAG_EW) return "Elementwise";
-  if (info->flags & (IR_FLAG_REDUCE | IR_FLAG_ROW)) return "Reductions and softmax";
-  if (info->cost < 0) return "Products";
-  if (info->flags & IR_FLAG_PURE) return "Movement and positions";
-  return "States and functions";
+// The sections of ops.def, each with its first op.
+static const struct {
+  ir_op first;
+  const char *title;
+} groups[] = {
+    {IR_OP_constant, "Sources"},
+    {IR_OP_neg, "Elementwise, one operand"},
+    {IR_OP_add, "Elementwise, two and three operands"},
+    {IR_OP_sum, "Reductions and softmax"},
+    {IR_OP_linear, "Products and attention"},
+    {IR_OP_cumsum, "Along one axis"},
+    {IR_OP_conv, "Windows"},
+    {IR_OP_gather, "Movement and positions"},
+    {IR_OP_dft, "Signals and storage"},
+    {IR_OP_map, "Regions"},
+    {IR_OP_append, "States and functions"},
+};
+
+static const char *group_of(ir_op op) {
+  int at = 0;
+  for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+    if (op >= groups[i].first) at = (int)i;
+  }
+  return groups[at].title;
 }
 
 static void print_operands(ir_text *text, const ir_op_info *info) {
-  const char *kind = info->flags & IR_FLAG_FLOAT ? " float" : info->flags & IR_FLAG_BOOLS ? " bool" : "";
+  const char *kind = info->flags & IR_FLAG_FLOAT   ? " float"
+                     : info->flags & IR_FLAG_BOOLS ? " bool"
+                     : info->flags & IR_FLAG_INTS  ? " integer"
+                                                   : "";
   if (info->operands < 0) ir_text_puts(text, "any");
   else ir_text_printf(text, "%d%s", info->operands, info->operands ? kind : "");
 }
@@ -35,6 +55,9 @@ static void print_operands(ir_text *text, const ir_op_info *info) {
 static void print_cost(ir_text *text, const ir_op_info *info) {
   if (info->cost == IR_COST_MATMUL) ir_text_puts(text, "2 K per element");
   else if (info->cost == IR_COST_ATTEND) ir_text_puts(text, "2 (D + E) + 10 per pair of rows and head");
+  else if (info->cost == IR_COST_CONV) ir_text_puts(text, "2 C K / groups per element");
+  else if (info->cost == IR_COST_WINDOW) ir_text_puts(text, "the window per element");
+  else if (info->cost == IR_COST_FOURIER) ir_text_puts(text, "5 log2(N) per element");
   else if (info->cost && (info->flags & IR_FLAG_REDUCE)) ir_text_printf(text, "%d per element reduced", info->cost);
   else if (info->cost) ir_text_printf(text, "%d per element", info->cost);
   else ir_text_puts(text, "-");
@@ -72,7 +95,7 @@ const char *ir_print_ops_markdown(weir_arena *arena) {
                "a scalar.\n");
   const char *group = "";
   for (int op = 0; op < IR_OP_COUNT; op++) {
-    const char *mine = group_of(ir_op_get_info((ir_op)op));
+    const char *mine = group_of((ir_op)op);
     if (mine != group) {
       ir_text_printf(&text,
                      "\n## %s\n\n| op | operands | attributes | type | meaning | cost |\n|---|---|---|---|---|---|\n",

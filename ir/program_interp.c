@@ -12,7 +12,7 @@
 
 enum { POISON = 0xff };
 
-// Tables of one symbol, as launches see them.
+// Tables of one symbol or volume, as launches see them.
 typedef struct {
   int32_t *starts, *requests, *positions, *past;
   int64_t rows;
@@ -53,12 +53,41 @@ static weir_status symbol_sizes(const rt_program *p, const ir_program_call *call
   return WEIR_OK;
 }
 
+// A request's symbols, then their rows before the call.
+static const int64_t *values_of(weir_arena *arena, const rt_program *p, const ir_program_call *call, int64_t r) {
+  int64_t *values = WEIR_NEW_ARRAY(arena, int64_t, 2 * p->symbol_count + 1);
+  for (int i = 0; i < p->symbol_count; i++) {
+    values[i] = value_of(p, call->values, r, i);
+    values[p->symbol_count + i] = p->symbols[i].grows ? value_of(p, call->past, r, i) : 0;
+  }
+  return values;
+}
+
+static weir_status volume_sizes(const rt_program *p, const ir_program_call *call, const rt_volume *v, int64_t *sizes) {
+  weir_arena arena;
+  weir_arena_init(&arena);
+  int64_t sum = 0, most = 0, count = 0;
+  bool ok = true;
+  for (int64_t r = 0; r < call->requests && ok; r++) {
+    ok = rt_expr_eval(v->count, values_of(&arena, p, call, r), &count) && count >= 0 && weir_add_i64(sum, count, &sum);
+    most = count > most ? count : most;
+  }
+  weir_arena_deinit(&arena);
+  if (!ok || sum > INT32_MAX) return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "volume %s is too large", v->name);
+  sizes[v->size] = sum;
+  sizes[v->size_max] = most;
+  return WEIR_OK;
+}
+
 weir_status ir_program_sizes(const rt_program *program, const ir_program_call *call, int64_t *out_sizes) {
   if (call->requests < 1 || call->requests > INT32_MAX) BAD("%" PRId64 " requests", call->requests);
   if (program->symbol_count && !call->values) BAD("the symbols' values are missing");
   for (int i = 0; i < program->size_count; i++)
     if (!strcmp(program->sizes[i], "R")) out_sizes[i] = call->requests;
+  for (int i = 0; i < program->loop_count; i++) out_sizes[program->loops[i].size] = 0;
   for (int i = 0; i < program->symbol_count; i++) WEIR_TRY(symbol_sizes(program, call, i, out_sizes));
+  for (int i = 0; i < program->volume_count; i++)
+    WEIR_TRY(volume_sizes(program, call, &program->volumes[i], out_sizes));
   return WEIR_OK;
 }
 
@@ -89,6 +118,22 @@ static weir_status make_tables(run_state *s, int symbol) {
   return WEIR_OK;
 }
 
+static void make_volume_tables(run_state *s, int volume) {
+  const rt_program *p = s->program;
+  const rt_volume *v = &p->volumes[volume];
+  symbol_tables *t = &s->symbols[p->symbol_count + volume];
+  int64_t requests = s->call->requests, row = 0, count = 0;
+  t->rows = s->sizes[v->size];
+  t->starts = WEIR_NEW_ARRAY(&s->arena, int32_t, requests + 1);
+  t->requests = WEIR_NEW_ARRAY(&s->arena, int32_t, t->rows + 1);
+  for (int64_t r = 0; r < requests; r++) {
+    (void)rt_expr_eval(v->count, values_of(&s->arena, p, s->call, r), &count);  // did not fail for the sizes
+    t->starts[r] = (int32_t)row;
+    for (int64_t i = 0; i < count; i++, row++) t->requests[row] = (int32_t)r;
+  }
+  t->starts[requests] = (int32_t)row;
+}
+
 static weir_status check_tensors(run_state *s, const rt_tensor *tensors, int count, const size_t *bytes) {
   for (int i = 0; i < count; i++) {
     int64_t needed;
@@ -103,9 +148,10 @@ static weir_status prepare(run_state *s) {
   const rt_program *p = s->program;
   WEIR_TRY(rt_program_verify(p));
   s->sizes = WEIR_NEW_ARRAY(&s->arena, int64_t, p->size_count + 1);
-  s->symbols = WEIR_NEW_ARRAY(&s->arena, symbol_tables, p->symbol_count + 1);
+  s->symbols = WEIR_NEW_ARRAY(&s->arena, symbol_tables, p->symbol_count + p->volume_count + 1);
   WEIR_TRY(ir_program_sizes(p, s->call, s->sizes));
   for (int i = 0; i < p->symbol_count; i++) WEIR_TRY(make_tables(s, i));
+  for (int i = 0; i < p->volume_count; i++) make_volume_tables(s, i);
   WEIR_TRY(check_tensors(s, p->inputs, p->input_count, s->call->input_bytes));
   WEIR_TRY(check_tensors(s, p->outputs, p->output_count, s->call->output_bytes));
   for (int i = 0; i < p->output_count; i++) memset(s->call->outputs[i], POISON, s->call->output_bytes[i]);
@@ -200,13 +246,58 @@ static weir_status run_launch(run_state *s, const rt_launch *l) {
   return ir_kernel_interpret_options(kernel, args, bytes, dims, 0, grid, s->options);
 }
 
-static weir_status run(run_state *s) {
-  WEIR_TRY(prepare(s));
-  for (int i = 0; i < s->program->launch_count; i++) {
-    const rt_launch *l = &s->program->launches[i];
-    WEIR_TRY_CTX(run_launch(s, l), "launch %d%s%s", i, l->note && *l->note ? " " : "", l->note ? l->note : "");
+static weir_status run_range(run_state *s, int first, int last, int loop);
+
+static weir_status any_flag(run_state *s, const rt_loop *loop, bool *out) {
+  void *flags;
+  size_t bytes;
+  *out = loop->flags < 0;
+  if (*out) return WEIR_OK;
+  WEIR_TRY(bind_buffer(s, loop->flags, &flags, &bytes));
+  if (bytes < (size_t)s->call->requests) BAD("flags of %zu bytes", bytes);
+  for (int64_t r = 0; r < s->call->requests && !*out; r++) {
+    unsigned char flag = ((unsigned char *)flags)[r];
+    if (flag > 1) BAD("flag %" PRId64 " is neither true nor false", r);
+    *out = flag;
   }
   return WEIR_OK;
+}
+
+static weir_status run_loop(run_state *s, int index) {
+  const rt_loop *loop = &s->program->loops[index];
+  int64_t trips;
+  bool goes;
+  if (!rt_expr_eval(loop->trips, s->sizes, &trips) || trips > INT32_MAX) BAD("trips of loop %d overflow", index);
+  for (int64_t t = 0; t < trips; t++) {
+    s->sizes[loop->size] = t;
+    WEIR_TRY(any_flag(s, loop, &goes));
+    if (!goes) break;
+    WEIR_TRY_CTX(run_range(s, loop->first, loop->last, index + 1), "iteration %" PRId64, t);
+  }
+  s->sizes[loop->size] = 0;
+  return WEIR_OK;
+}
+
+// Launches |first|..|last|; the loops among them are those from |loop| on.
+static weir_status run_range(run_state *s, int first, int last, int loop) {
+  const rt_program *p = s->program;
+  for (int i = first; i <= last;) {
+    while (loop < p->loop_count && p->loops[loop].first < i) loop++;
+    if (loop < p->loop_count && p->loops[loop].first == i) {
+      WEIR_TRY(run_loop(s, loop));
+      i = p->loops[loop].last + 1;
+    } else {
+      const rt_launch *l = &p->launches[i];
+      WEIR_TRY_CTX(run_launch(s, l), "launch %d%s%s", i, l->note && *l->note ? " " : "", l->note ? l->note : "");
+      i++;
+    }
+  }
+  return WEIR_OK;
+}
+
+static weir_status run(run_state *s) {
+  WEIR_TRY(prepare(s));
+  return run_range(s, 0, s->program->launch_count - 1, 0);
 }
 
 weir_status ir_program_interpret(const rt_program *program, const ir_kernel *const *kernels,

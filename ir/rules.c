@@ -24,6 +24,9 @@ static bool check_dtypes(ir_inference *in) {
     if ((in->info->flags & IR_FLAG_FLOAT) && !(in->op == IR_OP_rope && i == 1) && !ir_dtype_is_float(dtype)) {
       return ir_refuse(in, "operand %d is %s; it must be a float", i, show(in, i));
     }
+    if ((in->info->flags & IR_FLAG_INTS) && !ir_dtype_is_int(dtype)) {
+      return ir_refuse(in, "operand %d is %s; it must be integers", i, show(in, i));
+    }
     if ((in->info->flags & IR_FLAG_BOOLS) && dtype != IR_bool) {
       return ir_refuse(in, "operand %d is %s; it must be bool", i, show(in, i));
     }
@@ -49,9 +52,19 @@ bool ir_infer(ir_inference *in) {
     for (int j = 0; kind == IR_ATTR_DIMS && j < in->attrs[i].count; j++) missing |= !in->attrs[i].dims[j];
     if (missing) return ir_refuse(in, "a dim of '%s' is missing or overflowed", ir_attr_get_name(in->info->attrs[i]));
   }
+  in->results = NULL;
   if (!check_dtypes(in) || !rules[in->op](in)) return false;
+  if (in->results) return true;
   ir_infer_range(in);
+  ir_infer_results(in, 1);
+  in->results[0] = (ir_inferred){in->type, in->lo, in->hi};
   return true;
+}
+
+void ir_infer_results(ir_inference *in, int count) {
+  in->result_count = count;
+  in->results = WEIR_NEW_ARRAY(in->module->arena, ir_inferred, count);
+  for (int i = 0; i < count; i++) in->results[i] = (ir_inferred){.lo = 1, .hi = 0};
 }
 
 // ---- sources
@@ -146,6 +159,41 @@ bool ir_rule_cast(ir_inference *in) {
   return true;
 }
 
+bool ir_rule_test(ir_inference *in) {
+  in->type = in->operands[0]->type;
+  in->type.dtype = IR_bool;
+  return true;
+}
+
+bool ir_rule_to_int(ir_inference *in) {
+  if (in->operands[0]->type.dtype == IR_bool) return ir_refuse(in, "the operand is bool; cast it");
+  if (!ir_dtype_is_int(in->attrs[0].dtype)) return ir_refuse(in, "'dtype' must be an integer type");
+  in->type = in->operands[0]->type;
+  in->type.dtype = in->op == IR_OP_fits ? IR_bool : in->attrs[0].dtype;
+  return true;
+}
+
+static bool has_words(ir_dtype dtype) {
+  return dtype != IR_f64 && dtype != IR_i64 && dtype != IR_f8e4m3 && dtype != IR_f8e5m2 && dtype != IR_bool;
+}
+
+bool ir_rule_bitcast(ir_inference *in) {
+  ir_dtype from = in->operands[0]->type.dtype, to = in->attrs[0].dtype;
+  if (!has_words(from) || !has_words(to) || ir_dtype_bytes(from) != ir_dtype_bytes(to))
+    return ir_refuse(in, "%s has not the bits of %s", show(in, 0), ir_dtype_name(to));
+  in->type = in->operands[0]->type;
+  in->type.dtype = to;
+  return true;
+}
+
+bool ir_rule_random(ir_inference *in) {
+  for (int i = 0; i < 2; i++) {
+    if (in->operands[i]->type.dtype != IR_i32) return ir_refuse(in, "operand %d is %s, not i32", i, show(in, i));
+  }
+  in->type.dtype = IR_f32;
+  return broadcast_shape(in);
+}
+
 bool ir_rule_compare(ir_inference *in) {
   bool ordered = in->op != IR_OP_eq && in->op != IR_OP_ne;
   if (!same_dtype(in, 0, 1)) return false;
@@ -167,7 +215,7 @@ bool ir_rule_reduce(ir_inference *in) {
   const ir_type *x = &in->operands[0]->type;
   const ir_attr *over = &in->attrs[0];
   bool gone[IR_MAX_RANK] = {false};
-  if (x->dtype == IR_bool) return ir_refuse(in, "the operand is bool; cast it");
+  if (x->dtype == IR_bool && !(in->info->flags & IR_FLAG_BOOLS)) return ir_refuse(in, "the operand is bool; cast it");
   if (over->count == 0) return ir_refuse(in, "'over' is empty");
   for (int i = 0; i < over->count; i++) {
     int64_t axis = over->ints[i];

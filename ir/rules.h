@@ -8,16 +8,25 @@
 
 #include "ir/graph.h"
 
+// One result of a node.
+typedef struct {
+  ir_type type;
+  int64_t lo, hi;  // lo > hi where no range is known
+} ir_inferred;
+
 typedef struct {
   ir_module *module;
   ir_op op;
   const ir_op_info *info;
   ir_value *const *operands;
   int operand_count;
-  const ir_attr *attrs;  // as many as the table says, in its order
-  ir_type type;          // out
-  int64_t lo, hi;        // out; lo > hi where no range is known
-  const char *error;     // out
+  const ir_attr *attrs;                // as many as the table says, in its order
+  const ir_function *callee, *second;  // of ops that take functions
+  ir_type type;                        // out of a rule with one result
+  int64_t lo, hi;                      // likewise; lo > hi where no range is known
+  int result_count;                    // out
+  ir_inferred *results;                // out; a rule with more results than one makes them, with their ranges
+  const char *error;                   // out
 } ir_inference;
 
 typedef bool (*ir_rule_fn)(ir_inference *inference);
@@ -27,6 +36,10 @@ typedef bool (*ir_rule_fn)(ir_inference *inference);
 
 // Checks operand count and dtypes by the flags, then applies the op's rule.
 bool ir_infer(ir_inference *inference);
+// Room for |count| results without known ranges.
+void ir_infer_results(ir_inference *inference, int count);
+// The dtype that |combine| makes of elements of |dtype|; false with a reason.
+bool ir_combine_type(ir_inference *inference, ir_combine combine, ir_dtype dtype, ir_dtype *out);
 // Sets |error| and returns false.
 bool ir_refuse(ir_inference *inference, const char *fmt, ...) WEIR_PRINTF(2, 3);
 // The known range of the result, after its type is set.
@@ -45,5 +58,9 @@ bool ir_rule_product_dims(ir_module *module, const ir_dim *dims, int count, ir_d
 // dtypes, dims, bounds, roles and ranges; false with a reason in |*out_error|.
 bool ir_call_bind(const ir_function *callee, ir_value *const *operands, int operand_count, ir_dim *map,
                   const char **out_error);
+// The same for `route`: the callee on one row, each operand without its leading dim; operand 0 is the index. The
+// weights' leading dim goes to |*out_experts|.
+bool ir_route_bind(ir_module *module, const ir_function *callee, ir_value *const *operands, int operand_count,
+                   ir_dim *map, ir_dim *out_experts, const char **out_error);
 
 #endif

@@ -63,14 +63,29 @@ static bool bind_param(binder *b, int operand, const ir_value *value) {
   return true;
 }
 
-// The rows before this call follow their symbol where no parameter names them: T := S gives T.past := S.past, any other
-// dim 0.
+// The rows of |of|'s window of |most|, else null.
+static const ir_symbol *find_keep(const ir_dim_table *dims, const ir_symbol *of, int64_t most) {
+  for (int i = 0; i < ir_symbol_count(dims); i++) {
+    const ir_symbol *keep = ir_symbol_at(dims, i);
+    if (keep->kept_of == of && keep->hi == most) return keep;
+  }
+  return NULL;
+}
+
+// The rows before this call follow their symbol where no parameter names them: T := S gives T.past := S.past (and
+// T.keepN := S.keepN), any other dim 0.
 static void bind_pasts(binder *b) {
+  ir_dim zero = ir_dim_const(b->dims, 0);
   for (int i = 0; i < ir_symbol_count(b->dims); i++) {
     const ir_symbol *symbol = ir_symbol_at(b->dims, i);
+    if (symbol->kept_of && b->map[symbol->kept_of->index] && !b->map[i]) {
+      const ir_symbol *is = ir_dim_as_symbol(b->map[symbol->kept_of->index]);
+      const ir_symbol *keep = is && is->past ? find_keep(b->dims, is, symbol->hi) : NULL;
+      if (keep || !is || !is->past) b->map[i] = keep ? ir_dim_symbol(b->dims, keep) : zero;
+    }
     if (!symbol->past || !b->map[i] || b->map[symbol->past->index]) continue;
     const ir_symbol *is = ir_dim_as_symbol(b->map[i]);
-    b->map[symbol->past->index] = is && is->past ? ir_dim_symbol(b->dims, is->past) : ir_dim_const(b->dims, 0);
+    b->map[symbol->past->index] = is && is->past ? ir_dim_symbol(b->dims, is->past) : zero;
   }
 }
 
@@ -87,6 +102,11 @@ static bool check_param(binder *b, int operand, const ir_value *value) {
                   weir_arena_printf(b->arena, "is in %lld..=%lld, not proved to be in %lld..=%lld", (long long)lo,
                                     (long long)hi, (long long)param->lo, (long long)param->hi));
   }
+  ir_dim below = param->below ? ir_dim_substitute(b->dims, param->below, b->map) : NULL;
+  if (param->below && !(below && ir_value_below(value, below)))
+    return refuse(b, operand,
+                  weir_arena_printf(b->arena, "is not proved to be below %s",
+                                    ir_dim_print(b->arena, below ? below : param->below)));
   return true;
 }
 

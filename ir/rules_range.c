@@ -1,5 +1,6 @@
 // Known ranges of integer values: what makes `gather` safe. A range is inclusive; where nothing is known beyond the
 // dtype none is stored.
+#include "ir/prove.h"
 #include "ir/rules.h"
 
 #include "runtime/base/checked.h"
@@ -37,14 +38,46 @@ static const ir_value *through_moves(const ir_value *value) {
   return value;
 }
 
-bool ir_value_below(const ir_value *value, ir_dim size) {
+static bool fits(const ir_node *def, ir_prove_relation relation, ir_dim a, ir_dim b) {
+  return a == b ? relation == IR_PROVE_LE : ir_dim_decide(def->parent->module->dims, relation, a, b) == 1;
+}
+
+// Whether every element is below |size|, from how it is made: clamp(i, 0, T - 1) is below T whatever i is.
+static bool under(const ir_value *value, ir_dim size, int depth) {
   int64_t lo, hi, size_lo, size_hi;
-  if (!ir_value_range(value, &lo, &hi)) return false;
+  value = through_moves(value);
+  if (depth > 12 || !ir_value_range(value, &lo, &hi)) return false;
   ir_dim_bounds(size, &size_lo, &size_hi);
-  if (lo >= 0 && hi < size_lo) return true;
-  const ir_node *def = through_moves(value)->def;
-  if (def && def->op == IR_OP_iota) return def->attrs[0].dim == size;
-  return def && def->op == IR_OP_argmax && def->operands[0]->type.dims[def->attrs[0].ints[0]] == size;
+  const ir_node *def = value->def;
+  if (hi < size_lo || (value->below && value->below == size)) return true;
+  if (!def) return false;
+  switch (def->op) {
+    case IR_OP_iota:
+      return fits(def, IR_PROVE_LE, def->attrs[0].dim, size);
+    case IR_OP_size:
+      return fits(def, IR_PROVE_LT, def->attrs[0].dim, size);
+    case IR_OP_argmax:
+    case IR_OP_argmin:
+      return fits(def, IR_PROVE_LE, def->operands[0]->type.dims[def->attrs[0].ints[0]], size);
+    case IR_OP_min:
+      return under(def->operands[0], size, depth + 1) || under(def->operands[1], size, depth + 1);
+    case IR_OP_max:
+      return under(def->operands[0], size, depth + 1) && under(def->operands[1], size, depth + 1);
+    case IR_OP_select:
+      return under(def->operands[1], size, depth + 1) && under(def->operands[2], size, depth + 1);
+    case IR_OP_gather:
+    case IR_OP_element:
+      return under(def->operands[0], size, depth + 1);
+    case IR_OP_cast:
+      return ir_dtype_is_int(def->operands[0]->type.dtype) && under(def->operands[0], size, depth + 1);
+    default:
+      return false;
+  }
+}
+
+bool ir_value_below(const ir_value *value, ir_dim size) {
+  int64_t lo, hi;
+  return ir_value_range(value, &lo, &hi) && lo >= 0 && under(value, size, 0);
 }
 
 // ---- one function per kind of op; each gives false where nothing is known
@@ -115,16 +148,17 @@ static range join_all(const ir_inference *in) {
 }
 
 // 0 .. dim - 1. Positions count the rows before this call too, so that the bound is the whole sequence's: a history P +
-// T counts as T.
+// T, all of it or a window's, counts as T.
 static bool count_range(const ir_inference *in, range *out) {
   ir_dim dim = in->attrs[0].dim;
   ir_dim_bounds(dim, &out->lo, &out->hi);
   for (int i = 0; in->op == IR_OP_pos && i < ir_symbol_count(in->module->dims); i++) {
-    const ir_symbol *symbol = ir_symbol_at(in->module->dims, i);
-    if (!symbol->past || !ir_dim_mentions(dim, symbol->past)) continue;
-    ir_dim whole = ir_dim_add(in->module->dims, ir_dim_symbol(in->module->dims, symbol),
-                              ir_dim_symbol(in->module->dims, symbol->past));
-    if (dim == whole) out->hi = symbol->hi;
+    const ir_symbol *before = ir_symbol_at(in->module->dims, i);
+    const ir_symbol *whole = before->kept_of ? before->kept_of : ir_symbol_before(in->module->dims, before);
+    if (!whole || !ir_dim_mentions(dim, before)) continue;
+    ir_dim history =
+        ir_dim_add(in->module->dims, ir_dim_symbol(in->module->dims, whole), ir_dim_symbol(in->module->dims, before));
+    if (dim == history) out->hi = whole->hi;
   }
   out->hi = larger(out->hi - (out->hi != INT64_MAX), 0);
   out->lo = 0;
@@ -148,12 +182,45 @@ static bool argmax_range(const ir_inference *in, range *out) {
   return true;
 }
 
+static bool saturate_range(const ir_inference *in, range *out) {
+  range all, r;
+  if (!ir_dtype_is_int(in->operands[0]->type.dtype)) return false;
+  r = of(in, 0);
+  ir_dtype_range(in->type.dtype, &all.lo, &all.hi);
+  *out = (range){smaller(larger(r.lo, all.lo), all.hi), larger(smaller(r.hi, all.hi), all.lo)};
+  return true;
+}
+
+// With a side that is never negative the result has no bits beyond it.
+static bool bit_and_range(range a, range b, range *out) {
+  if (a.lo < 0 && b.lo < 0) return false;
+  *out = (range){0, a.lo < 0 ? b.hi : b.lo < 0 ? a.hi : smaller(a.hi, b.hi)};
+  return true;
+}
+
 static bool is_never_empty(const ir_inference *in) {
   for (int i = 0; i < in->attrs[0].count; i++) {
     int64_t lo, hi;
     ir_dim_bounds(in->operands[0]->type.dims[in->attrs[0].ints[i]], &lo, &hi);
     if (lo < 1) return false;
   }
+  return true;
+}
+
+// An index of the fold's row-major order; of the rows that a scatter combines.
+static bool combine_range(const ir_inference *in, range *out) {
+  range count = {1, 1};
+  ir_combine combine = in->attrs[1].combine;
+  if (combine != IR_COMBINE_argmax && combine != IR_COMBINE_argmin) return false;
+  if (in->op == IR_OP_scatter) {
+    ir_dim_bounds(in->operands[0]->type.dims[0], &count.lo, &count.hi);
+  }
+  for (int i = 0; in->op == IR_OP_fold && i < in->attrs[0].count; i++) {
+    range size;
+    ir_dim_bounds(in->attrs[0].dims[i], &size.lo, &size.hi);
+    if (size.hi == INT64_MAX || !mul_range(count, size, &count)) return false;
+  }
+  *out = (range){0, count.hi > INT32_MAX ? INT32_MAX : larger(count.hi - 1, 0)};
   return true;
 }
 
@@ -202,18 +269,50 @@ static bool op_range(const ir_inference *in, range *out) {
     case IR_OP_amin:
       *out = of(in, 0);
       return is_never_empty(in);
+    case IR_OP_argsort:
+      ir_dim_bounds(in->type.dims[in->attrs[0].i], &out->lo, &out->hi);
+      *out = (range){0, out->hi > INT32_MAX ? INT32_MAX : larger(out->hi - 1, 0)};
+      return true;
+    case IR_OP_one_hot:
+      *out = (range){0, 1};
+      return true;
+    case IR_OP_sign:
+      *out = (range){-1, 1};
+      return true;
+    case IR_OP_saturate:
+      return saturate_range(in, out);
+    case IR_OP_bit_and:
+      return bit_and_range(of(in, 0), of(in, 1), out);
+    case IR_OP_pad:
+      *out = join(of(in, 0), (range){(int64_t)in->attrs[2].f, (int64_t)in->attrs[2].f});
+      return true;
     case IR_OP_argmax:
+    case IR_OP_argmin:
       return argmax_range(in, out);
+    case IR_OP_fold:
+    case IR_OP_scatter:
+      return combine_range(in, out);
     case IR_OP_gather:
     case IR_OP_reshape:
     case IR_OP_permute:
     case IR_OP_slice:
     case IR_OP_broadcast:
     case IR_OP_last:
+    case IR_OP_element:
+    case IR_OP_sort:
+    case IR_OP_reverse:
+    case IR_OP_roll:
+    case IR_OP_tile:
+    case IR_OP_repeat:
+    case IR_OP_pad_edge:
+    case IR_OP_pad_reflect:
+    case IR_OP_resize_nearest:
+    case IR_OP_with_grad:
       *out = of(in, 0);
       return true;
     case IR_OP_concat:
     case IR_OP_append:
+    case IR_OP_stack:
       *out = join_all(in);
       return true;
     default:
@@ -227,7 +326,8 @@ void ir_infer_range(ir_inference *in) {
   in->hi = 0;
   if (!ir_dtype_is_int(in->type.dtype) || !op_range(in, &r)) return;
   ir_dtype_range(in->type.dtype, &all.lo, &all.hi);
-  bool counted = in->op == IR_OP_pos || in->op == IR_OP_iota || in->op == IR_OP_size || in->op == IR_OP_argmax;
+  bool counted = in->op == IR_OP_pos || in->op == IR_OP_iota || in->op == IR_OP_size || in->op == IR_OP_argmax ||
+                 in->op == IR_OP_argmin;
   if (counted) r = (range){smaller(r.lo, all.hi), smaller(r.hi, all.hi)};
   if (r.lo < all.lo || r.hi > all.hi || (r.lo == all.lo && r.hi == all.hi)) return;
   in->lo = r.lo;

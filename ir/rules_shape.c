@@ -1,4 +1,5 @@
 // Type rules: products, movement, states.
+#include "ir/prove.h"
 #include "ir/rules.h"
 
 static const char *show(ir_inference *in, int operand) {
@@ -45,22 +46,55 @@ bool ir_rule_matmul(ir_inference *in) {
   return true;
 }
 
+// The fourth operand of attend: [T, S] or [Hq, T, S], numbers of q's dtype or bool.
+static bool check_bias(ir_inference *in, ir_dim rows, ir_dim heads, ir_dim history) {
+  const ir_type *bias = &in->operands[3]->type;
+  bool fits = bias->rank == 2 || (bias->rank == 3 && bias->dims[0] == heads);
+  fits = fits && bias->dims[bias->rank - 2] == rows && bias->dims[bias->rank - 1] == history;
+  if (!fits)
+    return ir_refuse(in, "the bias %s is neither [%s, %s] nor [%s, %s, %s]", show(in, 3), show_dim(in, rows),
+                     show_dim(in, history), show_dim(in, heads), show_dim(in, rows), show_dim(in, history));
+  if (bias->dtype == IR_bool || bias->dtype == in->operands[0]->type.dtype) return true;
+  return ir_refuse(in, "the bias %s is neither bool nor of the queries' dtype", show(in, 3));
+}
+
+// Ranks, dtypes and leading dims.
+static bool check_attend_types(ir_inference *in) {
+  if (in->operand_count < 3 || in->operand_count > 4)
+    return ir_refuse(in, "takes 3 or 4 operands, not %d", in->operand_count);
+  const ir_type *q = &in->operands[0]->type;
+  if (!ir_dtype_is_float(q->dtype)) return ir_refuse(in, "operand 0 is %s; it must be a float", show(in, 0));
+  for (int i = 0; i < 3; i++) {
+    const ir_type *x = &in->operands[i]->type;
+    if (x->rank < 3) return ir_refuse(in, "operands must be [rows, heads, size]");
+    if (x->dtype != q->dtype) return ir_refuse(in, "operands must have one dtype");
+    bool same = x->rank == q->rank;
+    for (int d = 0; same && d < x->rank - 3; d++) same = x->dims[d] == q->dims[d];
+    if (!same) return ir_refuse(in, "%s and %s differ in front of rows, heads and size", show(in, 0), show(in, i));
+  }
+  return true;
+}
+
 bool ir_rule_attend(ir_inference *in) {
+  if (!check_attend_types(in)) return false;
   const ir_type *q = &in->operands[0]->type, *k = &in->operands[1]->type, *v = &in->operands[2]->type;
-  if (q->rank != 3 || k->rank != 3 || v->rank != 3) return ir_refuse(in, "operands must be [rows, heads, size]");
-  if (q->dtype != k->dtype || q->dtype != v->dtype) return ir_refuse(in, "operands must have one dtype");
-  if (k->dims[0] != v->dims[0]) return ir_refuse(in, "keys %s and values %s differ in rows", show(in, 1), show(in, 2));
-  if (k->dims[1] != v->dims[1]) return ir_refuse(in, "keys %s and values %s differ in heads", show(in, 1), show(in, 2));
-  if (q->dims[2] != k->dims[2]) return ir_refuse(in, "queries %s and keys %s differ in size", show(in, 0), show(in, 1));
-  ir_dim rest = ir_dim_mod(in->module->dims, q->dims[1], k->dims[1]);
+  int lead = q->rank - 3;
+  if (k->dims[lead] != v->dims[lead])
+    return ir_refuse(in, "keys %s and values %s differ in rows", show(in, 1), show(in, 2));
+  if (k->dims[lead + 1] != v->dims[lead + 1])
+    return ir_refuse(in, "keys %s and values %s differ in heads", show(in, 1), show(in, 2));
+  if (q->dims[lead + 2] != k->dims[lead + 2])
+    return ir_refuse(in, "queries %s and keys %s differ in size", show(in, 0), show(in, 1));
+  ir_dim rest = ir_dim_mod(in->module->dims, q->dims[lead + 1], k->dims[lead + 1]);
   int64_t left;
   if (!rest || !ir_dim_is_const(rest, &left) || left != 0) {
     return ir_refuse(in, "heads of queries %s are no multiple of heads of keys %s", show(in, 0), show(in, 1));
   }
   if (in->attrs[1].i < 0) return ir_refuse(in, "the window is negative");
   if (in->attrs[1].i > 0 && !in->attrs[0].i) return ir_refuse(in, "a window needs causal = true");
+  if (in->operand_count == 4 && !check_bias(in, q->dims[lead], q->dims[lead + 1], k->dims[lead])) return false;
   in->type = *q;
-  in->type.dims[2] = v->dims[2];
+  in->type.dims[lead + 2] = v->dims[lead + 2];
   return true;
 }
 
@@ -149,8 +183,8 @@ bool ir_rule_slice(ir_inference *in) {
   ir_dim_table *dims = in->module->dims;
   in->type = in->operands[0]->type;
   dim = &in->type.dims[in->attrs[0].i];
-  if (!never_negative(start) || !never_negative(ir_dim_sub(dims, stop, start)) ||
-      !never_negative(ir_dim_sub(dims, *dim, stop))) {
+  if (!never_negative(start) || ir_dim_decide(dims, IR_PROVE_LE, start, stop) != 1 ||
+      ir_dim_decide(dims, IR_PROVE_LE, stop, *dim) != 1) {
     return ir_refuse(in, "0 <= %s <= %s <= %s is not proved", show_dim(in, start), show_dim(in, stop),
                      show_dim(in, *dim));
   }

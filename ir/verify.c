@@ -23,7 +23,12 @@ typedef struct {
   const ir_value **ids;  // open addressing by id
   size_t slots;
   ir_dim *map;
+  // By function: its owner, where it is a region, and how deep regions are nested in it.
+  const ir_node **owners;
+  int *depths;
 } verifier;
+
+enum { MAX_REGION_DEPTH = 32 };
 
 static weir_status complain(verifier *v, const void *marked, const char *fmt, ...) WEIR_PRINTF(3, 4);
 static weir_status complain(verifier *v, const void *marked, const char *fmt, ...) {
@@ -96,7 +101,8 @@ static weir_status check_call(verifier *v, const ir_node *node) {
   if (callee_index < 0 || callee_index >= function_index(v->module, v->function)) {
     return complain(v, node, "callee '%s' does not stand before its caller", callee->name);
   }
-  if (node->attr_count) return complain(v, node, "a call has no attributes");
+  if (node->attr_count || node->second) return complain(v, node, "a call has one callee and no attributes");
+  if (callee->kind == IR_FUNCTION_REGION) return complain(v, node, "region '%s' is no callee", callee->name);
   if (!ir_call_bind(callee, node->operands, node->operand_count, v->map, &error)) return complain(v, node, "%s", error);
   if (node->result_count != callee->result_count)
     return complain(v, node, "call has %d results, '%s' has %d", node->result_count, callee->name,
@@ -109,9 +115,26 @@ static weir_status check_call(verifier *v, const ir_node *node) {
   return WEIR_OK;
 }
 
+// A region or callee stands before its user; a region has one user.
+static weir_status check_function_use(verifier *v, const ir_node *node, const ir_function *used) {
+  int mine = function_index(v->module, v->function), index = function_index(v->module, used);
+  if (index < 0 || index >= mine)
+    return complain(v, node, "'%s' does not stand before the function that uses it", used->name);
+  if (used->kind != IR_FUNCTION_REGION) return WEIR_OK;
+  if (v->owners[index]) return complain(v, node, "region '%s' has two owners", used->name);
+  v->owners[index] = node;
+  if (v->depths[mine] < v->depths[index] + 1) v->depths[mine] = v->depths[index] + 1;
+  if (v->depths[mine] > MAX_REGION_DEPTH)
+    return complain(v, node, "regions are nested more than %d deep", MAX_REGION_DEPTH);
+  return WEIR_OK;
+}
+
 static weir_status check_op(verifier *v, const ir_node *node) {
   const ir_op_info *info = ir_op_get_info(node->op);
-  if (node->callee) return complain(v, node, "'%s' has no callee", info->name);
+  if (node->callee && !ir_op_takes_function(node->op)) return complain(v, node, "'%s' has no callee", info->name);
+  if (node->second && !node->callee) return complain(v, node, "the first region is missing");
+  if (node->callee) WEIR_TRY(check_function_use(v, node, node->callee));
+  if (node->second) WEIR_TRY(check_function_use(v, node, node->second));
   if (node->attr_count != info->attr_count)
     return complain(v, node, "'%s' has %d attributes, not %d", info->name, info->attr_count, node->attr_count);
   for (int i = 0; i < node->attr_count; i++) {
@@ -120,14 +143,18 @@ static weir_status check_op(verifier *v, const ir_node *node) {
     if (node->attrs[i].count < 0 || node->attrs[i].count > IR_MAX_RANK)
       return complain(v, node, "attribute %d has %d entries", i, node->attrs[i].count);
   }
-  if (node->result_count != 1) return complain(v, node, "'%s' has one result, not %d", info->name, node->result_count);
   ir_inference inference = {.module = v->function->module,
                             .op = node->op,
                             .operands = node->operands,
                             .operand_count = node->operand_count,
-                            .attrs = node->attrs};
+                            .attrs = node->attrs,
+                            .callee = node->callee,
+                            .second = node->second};
   if (!ir_infer(&inference)) return complain(v, node, "%s", inference.error);
-  return check_result_types(v, node, &inference.type, 0);
+  if (node->result_count != inference.result_count)
+    return complain(v, node, "'%s' has %d results, not %d", info->name, inference.result_count, node->result_count);
+  for (int i = 0; i < node->result_count; i++) WEIR_TRY(check_result_types(v, node, &inference.results[i].type, i));
+  return WEIR_OK;
 }
 
 static bool is_linear(const verifier *v, const ir_value *value) {
@@ -136,7 +163,7 @@ static bool is_linear(const verifier *v, const ir_value *value) {
 }
 
 static bool takes_state(const ir_node *node, int operand) {
-  if (node->callee) return node->callee->params[operand].kind == IR_PARAM_STATE;
+  if (node->op == IR_OP_call) return node->callee->params[operand].kind == IR_PARAM_STATE;
   return node->op == IR_OP_append && operand == 0;
 }
 
@@ -176,6 +203,8 @@ static weir_status check_node(verifier *v, const ir_node *node, const ir_node *b
 static weir_status check_param(verifier *v, int index) {
   const ir_param *param = &v->function->params[index];
   WEIR_TRY(define(v, param, param->value, NULL, index));
+  if (v->function->kind == IR_FUNCTION_REGION && param->kind != IR_PARAM_INPUT)
+    return complain(v, param, "a region is closed: its parameters are inputs");
   if (param->rows && param->kind != IR_PARAM_STATE) return complain(v, param, "only a state has rows");
   if (param->rows && param->value->type.rank < 1) return complain(v, param, "a state over rows has a dim of rows");
   if (param->window < 0 || (param->window && !param->rows))
@@ -230,6 +259,8 @@ static weir_status check_function(verifier *v, const ir_function *function) {
 static weir_status check_module(verifier *v) {
   const ir_module *module = v->module;
   v->map = WEIR_NEW_ARRAY(v->arena, ir_dim, ir_symbol_count(module->dims));
+  v->owners = WEIR_NEW_ARRAY(v->arena, const ir_node *, module->function_count + 1);
+  v->depths = WEIR_NEW_ARRAY(v->arena, int, module->function_count + 1);
   for (int i = 0; i < module->function_count; i++) {
     v->function = module->functions[i];
     for (int j = 0; j < i; j++) {
@@ -237,6 +268,11 @@ static weir_status check_module(verifier *v) {
         return complain(v, v->function, "the name is taken by another function");
     }
     WEIR_TRY(check_function(v, module->functions[i]));
+  }
+  for (int i = 0; i < module->function_count; i++) {
+    v->function = module->functions[i];
+    if (v->function->kind == IR_FUNCTION_REGION && !v->owners[i])
+      return complain(v, v->function, "the region has no owner");
   }
   return WEIR_OK;
 }

@@ -8,11 +8,11 @@
 #define INF INFINITY
 
 typedef struct {
-  const char *op;      // text of the node's right side; operands are %0, %1, %2
-  const char *result;  // its type
-  const char *types[3];
-  double data[3][16];
-  double expected[16];
+  const char *op;      // text of the node's right side; operands are %0, %1, %2, %3
+  const char *result;  // its type, or its types
+  const char *types[4];
+  double data[4][16];
+  double expected[16];  // of all results
 } op_case;
 
 static const op_case cases[] = {
@@ -135,17 +135,26 @@ static const op_case cases[] = {
      {"f32[1, 1, 2]", "i32[1]"},
      {{1, 0}, {1}},
      {0.54030230586813976, 0.84147098480789651}},
+    {"stack %0, %1", "f32[2, 2]", {"f32[2]", "f32[2]"}, {{1, 2}, {3, 4}}, {1, 2, 3, 4}},
+    {"scatter %0, %1 {dim=2, combine=sum}", "f32[2]", {"i32[4]", "f32[4]"}, {{1, 1, 5, -1}, {1, 2, 3, 4}}, {0, 3}},
+    {"scatter %0, %1 {dim=2, combine=max}", "i8[2]", {"i32[2]", "i8[2]"}, {{1, 1}, {1, 2}}, {-128, 2}},
+    {"scatter %0, %1 {dim=2, combine=any}", "bool[2]", {"i32[2]", "bool[2]"}, {{1, 1}, {0, 1}}, {0, 1}},
+    {"element %0, %1, %2", "f32[]", {"f32[2, 2]", "i32[]", "i32[]"}, {{1, 2, 3, 4}, {1}, {0}}, {3}},
     {"append %0, %1", "f32[3, 1]", {"f32[2, 1]", "f32[1, 1]"}, {{1, 2}, {3}}, {1, 2, 3}},
 };
+
+#include "tests/unit/ir/op_cases_more.h"
 
 // A module of one node; |text| is allocated in |arena|.
 static ir_function *make_function(weir_arena *arena, const op_case *c) {
   const char *text = "module M\nentry main {\n";
-  for (int i = 0; i < 3 && c->types[i]; i++) {
+  bool two = strstr(c->result, "], ");
+  for (int i = 0; i < 4 && c->types[i]; i++) {
     bool index = !strncmp(c->op, "gather", 6) && i == 1;
     text = weir_arena_printf(arena, "%sinput %%%d: %s \"x%d\"%s\n", text, i, c->types[i], i, index ? " in 0..=2" : "");
   }
-  text = weir_arena_printf(arena, "%s%%9 = %s : %s\nresult %%9 \"y\"\n}\n", text, c->op, c->result);
+  text = weir_arena_printf(arena, "%s%%9%s = %s : %s\nresult %%9 \"y\"\n%s}\n", text, two ? ", %10" : "", c->op,
+                           c->result, two ? "result %10 \"z\"\n" : "");
   ir_module *module;
   weir_status status = ir_parse_module(arena, text, strlen(text), &module);
   cr_assert(!status, "%s\n%s", weir_status_message(status), text);
@@ -162,32 +171,44 @@ static void check_case(const op_case *c) {
   weir_arena arena;
   weir_arena_init(&arena);
   const ir_function *function = make_function(&arena, c);
-  ir_tensor args[3], result;
+  ir_tensor args[4], results[2];
+  int at = 0;
   for (int i = 0; i < function->param_count; i++) args[i] = make_tensor(&function->params[i].value->type, c->data[i]);
-  weir_status status = ir_interpret(&arena, function, args, &result);
+  weir_status status = ir_interpret(&arena, function, args, results);
   cr_assert(!status, "%s: %s", c->op, weir_status_message(status));
-  for (int64_t i = 0; i < ir_tensor_elements(&result); i++) {
-    double got = result.data[i], expected = c->expected[i];
-    bool same = isnan(expected) ? isnan(got) : got == expected || fabs(got - expected) <= 1e-14 * (1 + fabs(expected));
-    cr_expect(same, "%s: element %d is %.17g, not %.17g", c->op, (int)i, got, expected);
+  for (int r = 0; r < function->result_count; r++) {
+    for (int64_t i = 0; i < ir_tensor_elements(&results[r]); i++, at++) {
+      double got = results[r].data[i], expected = c->expected[at];
+      double most = 1e-14 * (fabs(expected) < 1e-10 ? 1e-30 + fabs(expected) : 1 + fabs(expected));
+      if (expected == 0) most = 1e-14;
+      bool same = isnan(expected) ? isnan(got) : got == expected || fabs(got - expected) <= most;
+      cr_expect(same, "%s: element %d is %.17g, not %.17g", c->op, at, got, expected);
+    }
   }
   weir_arena_deinit(&arena);
 }
 
 Test(ops, known_values) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_case(&cases[i]);
+  for (size_t i = 0; i < sizeof more_cases / sizeof *more_cases; i++) check_case(&more_cases[i]);
+}
+
+static bool has_case(const char *name, const op_case *all, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    size_t length = strcspn(all[i].op, " ");
+    if (strlen(name) == length && !strncmp(all[i].op, name, length)) return true;
+  }
+  return false;
 }
 
 Test(ops, every_op_has_a_case) {
   for (int op = 0; op < IR_OP_COUNT; op++) {
+    if (ir_op_get_info((ir_op)op)->flags & IR_FLAG_REGION || op == IR_OP_route) continue;  // test_graph_region.c
     const char *name = ir_op_get_info((ir_op)op)->name;
-    bool found = op == IR_OP_call;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases && !found; i++) {
-      size_t length = strcspn(cases[i].op, " ");
-      found = strlen(name) == length && !strncmp(cases[i].op, name, length);
-    }
+    bool found = op == IR_OP_call || has_case(name, cases, sizeof cases / sizeof *cases) ||
+                 has_case(name, more_cases, sizeof more_cases / sizeof *more_cases);
     cr_expect(found, "'%s' has no case", name);
-    cr_expect_eq(ir_op_eval((ir_op)op) == NULL, op == IR_OP_call);
+    cr_expect_eq(ir_op_eval((ir_op)op) == NULL, ir_op_takes_function((ir_op)op));
   }
 }
 

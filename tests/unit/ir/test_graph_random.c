@@ -52,7 +52,7 @@ Test(random, modules_are_sound) {
     weir_arena_deinit(&arena);
   }
   for (int op = 0; op < IR_OP_COUNT; op++)
-    cr_expect_gt(seen[op], 0, "no module uses '%s'", ir_op_get_info((ir_op)op)->name);
+    cr_expect(seen[op] > 0 || !random_module_makes((ir_op)op), "no module uses '%s'", ir_op_get_info((ir_op)op)->name);
   cr_assert(steps > 40 && steps < 200);
 }
 

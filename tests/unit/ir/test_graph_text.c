@@ -133,7 +133,7 @@ Test(text, verifier_finds_broken_structure) {
 
   function = simple_function(&module);
   function->first->result_count = 0;
-  expect_complaint(module, "'exp' has one result, not 0");
+  expect_complaint(module, "'exp' has 1 results, not 0");
 
   function = simple_function(&module);
   function->last->prev = NULL;

@@ -96,8 +96,8 @@ typedef struct {
 typedef struct {
   const char *path;  // "model.layers[0].self_attn.keys"
   weir_dtype dtype;
-  bool rows;           // a row for each position of |symbol|; else one block
-  const char *symbol;  // null if not rows
+  bool rows;           // a row for each position of |symbol|, or as many as a step has written; else one block
+  const char *symbol;  // null if not rows of a symbol
   int64_t row_bytes;   // of one row, or of the block
 } weir_state_info;
 
@@ -169,8 +169,9 @@ int64_t weir_session_capacity(const weir_session *session, const char *symbol);
 // Makes room for |rows| in all; never shrinks.
 weir_status weir_session_grow(weir_session *session, const char *symbol, int64_t rows) WEIR_MUST_USE;
 // Forgets all rows after the first |rows|, of every growing symbol if |symbol| is null. OUT_OF_RANGE if there are
-// fewer. States that are not rows cannot go back: UNSUPPORTED when there are any, unless |symbol| is null and |rows| is
-// 0, which starts anew.
+// fewer, or if a state that keeps the last rows only has lost those before: the message says how far back is possible.
+// States that are not rows but follow them cannot go back: UNSUPPORTED when there are any. A null |symbol| with 0 rows
+// always works: it starts anew, states that a step has assigned as a whole included.
 weir_status weir_session_truncate(weir_session *session, const char *symbol, int64_t rows) WEIR_MUST_USE;
 // An equal session that goes on by itself, with the same capacity.
 weir_status weir_session_fork(const weir_session *session, weir_session **out_session) WEIR_MUST_USE;

@@ -5,8 +5,8 @@
 // for seq dims `T.max` (most rows of one request). For a seq that grows in a step, `T.all.max` is the most rows of one
 // request, earlier calls included. Buffers are temporaries in one arena, at offsets that are polynomials in the sizes,
 // planned so that buffers alive together do not overlap; |arena_bytes| is the exact peak. Instructions launch kernels
-// on them, in order; `sync` means that everything launched before must be finished first. Nothing here knows the graph
-// or the kernel IR.
+// on them, in order, and loops over ranges of them; `sync` means that everything launched before must be finished
+// first. Nothing here knows the graph or the kernel IR.
 //
 // Text form (print/parse, a fixed point) is what stands in a package; parse checks everything before it is trusted. The
 // same form serves the compiler (built in an arena) and the runtime (parsed into one, read-only afterwards).
@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { RT_MAX_RANK = 8, RT_MAX_ARGS = 16, RT_MAX_DIMS = 16 };
+enum { RT_MAX_RANK = 8, RT_MAX_ARGS = 16, RT_MAX_DIMS = 16, RT_MAX_LOOP_DEPTH = 8 };
 
 typedef enum {
   RT_DTYPE_f16,
@@ -74,31 +74,51 @@ typedef struct {
   int64_t lo, hi;    // bounds on one request (for a growing seq: on the whole sequence)
   int64_t divisor;   // each request's value must be a multiple
   bool grows;        // rows add up over the calls of a session
+  bool stored;       // no input says it: it follows from the rows of whole states in the session
   int size;          // index of the size |name|
   int size_max;      // of NAME.max; -1 for plain
   int size_all_max;  // of NAME.all.max; -1 if it does not grow
 } rt_symbol;
 
-// A dim of an interface tensor, for one request: a constant or an expression over symbols (index into |symbols|, not
-// sizes).
+// Elements that each request has of something counted neither by a symbol nor alike for all: rows of a ragged dim that
+// is computed from others, or the product of several ragged dims. Bound as a symbol is: first element of each request,
+// request of each element, the sum and the most. OUT_OF_RANGE where a count is negative or the sum passes 2^31 - 1.
+typedef struct {
+  const char *name;  // a name as sizes have it, for texts
+  rt_expr count;     // of one request, over symbols: value i < symbol_count is symbol i, symbol_count + i its rows
+                     // before this call (0 if it does not grow)
+  int size;          // index of the size |name|: of all requests
+  int size_max;      // of NAME.max: the most of one request
+} rt_volume;
+
+// A dim of an interface tensor, for one request: a constant or an expression over symbols (numbered as in rt_volume).
 typedef struct {
   const char *name;
   rt_dtype dtype;
   int rank;
   rt_expr dims[RT_MAX_RANK];  // over symbols
-  int ragged;                 // symbol of the leading packed dim, or -1: one [dims] block per request, stacked
-  rt_expr bytes;              // of all requests together, over sizes
-  int64_t lo, hi;             // integers: inclusive range that each element must have; lo > hi: unchecked
+  int ragged;      // symbol, or symbol_count + volume, of which each request has another number of equal parts;
+                   // -1: one [dims] block per request, stacked
+  rt_expr bytes;   // of all requests together, over sizes
+  int64_t lo, hi;  // integers: inclusive range that each element must have; lo > hi: unchecked
+  bool limited;    // integers with a range: each element is also less than |below|,
+  rt_expr below;   // over symbols
 } rt_tensor;
 
+// Four kinds: one block of |row_bytes| of a fixed shape; rows that grow with |symbol|; of those the last |window| - 1
+// kept between calls; rows of another number in each session, which a step replaces as a whole.
 typedef struct {
   const char *path;
   rt_dtype dtype;
   bool rows;   // one row per position of symbol |symbol|; else one block of |row_bytes|
-  int symbol;  // -1 if not rows
+  int symbol;  // -1 if not rows; where |whole|, also symbol_count + volume
   int64_t row_bytes;
   int64_t window;  // 0: keeps all rows
   double initial;  // of fixed states
+  bool whole;      // rows that do not grow: |symbol| of them, which the session says unless the program |writes|
+  bool unset;      // fixed: there is no initial value; the first step to use it must write it
+  bool reads;      // unset or whole: the program reads what an earlier step has left
+  bool writes;     // fixed or whole: the program gives it a new value
 } rt_state;
 
 typedef struct {
@@ -117,8 +137,8 @@ typedef enum {
   RT_ARG_INPUT,
   RT_ARG_OUTPUT,
   RT_ARG_STATE,      // table of R pointers to the sessions' storage of state |index|
-  RT_ARG_STARTS,     // i32[R + 1]: first packed row of each request, of symbol |index|
-  RT_ARG_REQUESTS,   // i32[T]: request of each packed row
+  RT_ARG_STARTS,     // i32[R + 1]: first packed row of each request, of symbol |index| or volume |index| - symbol_count
+  RT_ARG_REQUESTS,   // i32[T]: request of each packed row, likewise
   RT_ARG_POSITIONS,  // i32[T]: position of each packed row in its whole sequence
   RT_ARG_PAST,       // i32[R]: rows before this call
 } rt_arg_kind;
@@ -141,6 +161,15 @@ typedef struct {
   int64_t flops_per_item, bytes_per_item;  // for traces
 } rt_launch;
 
+// Launches |first|..|last| (both included), run |trips| times. Loops are nested or apart; an outer one stands before
+// those inside it.
+typedef struct {
+  int first, last;
+  rt_expr trips;  // over sizes; below 1: not at all; past 2^31 - 1 the run is refused
+  int size;       // index of a size that only loops have, nested ones different: the iteration, from 0; 0 outside
+  int flags;      // buffer of R bools, read before each iteration: with none set the loop ends; -1: only |trips| counts
+} rt_loop;
+
 typedef struct {
   const char *symbol;        // exported name in the code object
   int64_t scratch_bytes;     // per thread
@@ -154,6 +183,8 @@ typedef struct {
   const char **sizes;
   int symbol_count;
   rt_symbol *symbols;
+  int volume_count;
+  rt_volume *volumes;
   int input_count;
   rt_tensor *inputs;
   int output_count;
@@ -168,6 +199,8 @@ typedef struct {
   rt_kernel *kernels;
   int launch_count;
   rt_launch *launches;
+  int loop_count;
+  rt_loop *loops;
   rt_expr arena_bytes;  // over sizes: the peak
 } rt_program;
 

@@ -14,7 +14,7 @@
 // and once when it is kept. A launch (30 characters at least) costs less.
 enum { BYTES_PER_CHARACTER = 5 * sizeof(rt_size_op), SPARE_BYTES = 1 << 16 };
 _Static_assert(4 * sizeof(rt_launch) / 30 <= BYTES_PER_CHARACTER, "launches are dearer than expressions");
-enum { MAX_TEXT_BYTES = 1 << 24, MAX_NEST = 64, MAX_SIZES = 256, MAX_STRING = 4096 };
+enum { MAX_TEXT_BYTES = 1 << 24, MAX_NEST = 64, MAX_SIZES = 512, MAX_STRING = 4096 };
 
 typedef struct {
   rt_size_op *ops;
@@ -27,7 +27,9 @@ typedef struct {
   int line, nest;
   rt_program *program;
   int size_capacity, symbol_capacity, input_capacity, output_capacity, state_capacity, weight_capacity, buffer_capacity,
-      kernel_capacity, launch_capacity;
+      kernel_capacity, launch_capacity, volume_capacity, loop_capacity;
+  int open[RT_MAX_LOOP_DEPTH];  // loops without their end so far
+  int depth;
   bool failed;
   char message[200];
 } parser;
@@ -165,12 +167,25 @@ static void push_op(parser *p, op_list *list, rt_size_code code, int64_t value) 
 
 static void parse_sum(parser *p, op_list *list, bool symbols);
 
+// The symbol whose rows before this call |name| is; -1 if none.
+static int find_past(const rt_program *g, const char *name) {
+  for (int i = 0; i < g->symbol_count; i++) {
+    size_t length = strlen(g->symbols[i].name);
+    if (!strncmp(g->symbols[i].name, name, length) && !strcmp(name + length, ".past")) return i;
+  }
+  return -1;
+}
+
 static void parse_size_name(parser *p, op_list *list, bool symbols) {
   const char *name = parse_name(p);
   const rt_program *g = p->program;
   int count = symbols ? g->symbol_count : g->size_count, i = 0;
   while (i < count && strcmp(symbols ? g->symbols[i].name : g->sizes[i], name)) i++;
-  if (i == count) fail(p, "no %s '%s'", symbols ? "symbol" : "size", name);
+  if (i == count) {
+    int past = symbols ? find_past(g, name) : -1;
+    if (past < 0) fail(p, "no %s '%s'", symbols ? "symbol" : "size", name);
+    i = count + past;
+  }
   push_op(p, list, RT_SIZE_VAR, i);
 }
 
@@ -236,6 +251,19 @@ static int parse_symbol_name(parser *p) {
   return -1;
 }
 
+// A symbol, or symbol_count + a volume.
+static int parse_rows_name(parser *p) {
+  skip_space(p);
+  const rt_program *g = p->program;
+  size_t length = name_extent(p);
+  for (int i = 0; i < g->volume_count; i++) {
+    if (strlen(g->volumes[i].name) != length || memcmp(g->volumes[i].name, p->at, length)) continue;
+    p->at += length;
+    return g->symbol_count + i;
+  }
+  return parse_symbol_name(p);
+}
+
 static rt_dtype parse_dtype(parser *p) {
   const char *name = parse_name(p);
   for (int d = 0; d < RT_DTYPE_COUNT; d++)
@@ -272,11 +300,23 @@ static void parse_symbol(parser *p) {
   s.hi = parse_int(p, 0, INT64_MAX);
   if (accept_word(p, "by")) s.divisor = parse_int(p, 1, INT64_MAX);
   s.grows = accept_word(p, "grows");
+  s.stored = accept_word(p, "stored");
   s.size = find_size(g, s.name, "");
   if (s.role != RT_ROLE_PLAIN) s.size_max = find_size(g, s.name, ".max");
   if (s.grows) s.size_all_max = find_size(g, s.name, ".all.max");
   if (g->symbol_count == MAX_SIZES) fail(p, "too many symbols");
   if (!p->failed) WEIR_PUSH(p->arena, g->symbols, g->symbol_count, p->symbol_capacity, s);
+}
+
+static void parse_volume(parser *p) {
+  rt_program *g = p->program;
+  rt_volume v = {.name = parse_name(p)};
+  expect_word(p, "count");
+  v.count = parse_expr(p, true);
+  v.size = find_size(g, v.name, "");
+  v.size_max = find_size(g, v.name, ".max");
+  if (g->volume_count == MAX_SIZES) fail(p, "too many volumes");
+  if (!p->failed) WEIR_PUSH(p->arena, g->volumes, g->volume_count, p->volume_capacity, v);
 }
 
 static rt_tensor parse_tensor(parser *p) {
@@ -291,13 +331,15 @@ static rt_tensor parse_tensor(parser *p) {
     } while (accept(p, ","));
     expect(p, "]");
   }
-  if (accept_word(p, "ragged")) t.ragged = parse_symbol_name(p);
+  if (accept_word(p, "ragged")) t.ragged = parse_rows_name(p);
   expect_word(p, "bytes");
   t.bytes = parse_expr(p, false);
   if (accept_word(p, "in")) {
     t.lo = parse_int(p, INT64_MIN, INT64_MAX);
     expect(p, "..");
     t.hi = parse_int(p, t.lo, INT64_MAX);
+    t.limited = accept_word(p, "below");
+    if (t.limited) t.below = parse_expr(p, true);
   }
   return t;
 }
@@ -307,10 +349,14 @@ static void parse_state(parser *p) {
   s.dtype = parse_dtype(p);
   expect_word(p, "bytes");
   s.row_bytes = parse_int(p, 1, INT64_MAX);
-  s.rows = accept_word(p, "rows");
-  if (s.rows) s.symbol = parse_symbol_name(p);
+  s.whole = accept_word(p, "whole");
+  s.rows = s.whole || accept_word(p, "rows");
+  if (s.rows) s.symbol = parse_rows_name(p);
   if (accept_word(p, "window")) s.window = parse_int(p, 1, INT64_MAX);
   if (accept_word(p, "initial")) s.initial = parse_double(p);
+  s.unset = accept_word(p, "unset");
+  s.reads = accept_word(p, "reads");
+  s.writes = accept_word(p, "writes");
   if (!p->failed) WEIR_PUSH(p->arena, p->program->states, p->program->state_count, p->state_capacity, s);
 }
 
@@ -354,7 +400,7 @@ static rt_arg parse_arg(parser *p) {
   for (int i = 0; i < 4; i++) {
     if (!accept_word(p, words[i])) continue;
     expect(p, "(");
-    int symbol = parse_symbol_name(p);
+    int symbol = i < 2 ? parse_rows_name(p) : parse_symbol_name(p);
     expect(p, ")");
     return (rt_arg){(rt_arg_kind)(RT_ARG_STARTS + i), symbol};
   }
@@ -404,6 +450,35 @@ static void parse_launch(parser *p) {
   if (!p->failed) WEIR_PUSH(p->arena, p->program->launches, p->program->launch_count, p->launch_capacity, l);
 }
 
+static void parse_loop(parser *p) {
+  rt_program *g = p->program;
+  const char *name = parse_name(p);
+  rt_loop l = {.first = g->launch_count, .last = g->launch_count - 1, .size = find_size(g, name, ""), .flags = -1};
+  if (l.size < 0) fail(p, "no size '%s'", name);
+  expect_word(p, "trips");
+  l.trips = parse_expr(p, false);
+  if (accept_word(p, "while")) {
+    rt_arg flags = parse_arg(p);
+    if (flags.kind != RT_ARG_BUFFER) fail(p, "flags are a buffer");
+    l.flags = flags.index;
+  }
+  if (p->depth == RT_MAX_LOOP_DEPTH) fail(p, "loops are nested too deeply");
+  if (p->failed) return;
+  p->open[p->depth++] = g->loop_count;
+  WEIR_PUSH(p->arena, g->loops, g->loop_count, p->loop_capacity, l);
+}
+
+static void parse_loop_end(parser *p) {
+  rt_program *g = p->program;
+  if (!p->depth) {
+    fail(p, "there is no loop to end");
+    return;
+  }
+  rt_loop *l = &g->loops[p->open[--p->depth]];
+  l->last = g->launch_count - 1;
+  if (l->last < l->first) fail(p, "an empty loop");
+}
+
 static void end_line(parser *p) {
   skip_space(p);
   if (p->failed) return;
@@ -419,6 +494,8 @@ static bool parse_table_line(parser *p) {
   rt_program *g = p->program;
   if (accept_word(p, "symbol")) {
     parse_symbol(p);
+  } else if (accept_word(p, "volume")) {
+    parse_volume(p);
   } else if (accept_word(p, "input")) {
     rt_tensor t = parse_tensor(p);
     if (!p->failed) WEIR_PUSH(p->arena, g->inputs, g->input_count, p->input_capacity, t);
@@ -435,6 +512,10 @@ static bool parse_table_line(parser *p) {
     parse_kernel(p);
   } else if (accept_word(p, "launch")) {
     parse_launch(p);
+  } else if (accept_word(p, "loop")) {
+    parse_loop(p);
+  } else if (accept_word(p, "end")) {
+    parse_loop_end(p);
   } else {
     return false;
   }
@@ -454,6 +535,7 @@ static void parse_program(parser *p) {
   }
   while (!p->failed && parse_table_line(p)) continue;
   if (p->failed) return;
+  if (p->depth) fail(p, "a loop has no end");
   expect_word(p, "arena");
   g->arena_bytes = parse_expr(p, false);
   end_line(p);

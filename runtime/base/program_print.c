@@ -96,6 +96,8 @@ static void put_expr(text *t, rt_expr expr, const char *const *names, int name_c
 static void put_size(text *t, const rt_program *p, rt_expr expr) { put_expr(t, expr, p->sizes, p->size_count); }
 
 static const char *symbol_name(const rt_program *p, int symbol) {
+  int volume = symbol - p->symbol_count;
+  if (volume >= 0 && volume < p->volume_count) return p->volumes[volume].name;
   return symbol >= 0 && symbol < p->symbol_count ? p->symbols[symbol].name : "?";
 }
 
@@ -106,6 +108,7 @@ static void put_symbol(text *t, const rt_symbol *s) {
       (long long)s->hi);
   if (s->divisor != 1) put(t, " by %lld", (long long)s->divisor);
   if (s->grows) put(t, " grows");
+  if (s->stored) put(t, " stored");
   put(t, "\n");
 }
 
@@ -115,13 +118,17 @@ static void put_tensor(text *t, const rt_program *p, const char *word, const rt_
   put(t, " %s[", rt_dtype_name(x->dtype));
   for (int d = 0; d < x->rank && d < RT_MAX_RANK; d++) {
     if (d) put(t, ", ");
-    put_expr(t, x->dims[d], symbols, p->symbol_count);
+    put_expr(t, x->dims[d], symbols, 2 * p->symbol_count);
   }
   put(t, "]");
   if (x->ragged >= 0) put(t, " ragged %s", symbol_name(p, x->ragged));
   put(t, " bytes ");
   put_size(t, p, x->bytes);
   if (x->lo <= x->hi) put(t, " in %lld..%lld", (long long)x->lo, (long long)x->hi);
+  if (x->limited) {
+    put(t, " below ");
+    put_expr(t, x->below, symbols, 2 * p->symbol_count);
+  }
   put(t, "\n");
 }
 
@@ -129,7 +136,7 @@ static void put_state(text *t, const rt_program *p, const rt_state *s) {
   put(t, "state ");
   put_quoted(t, s->path);
   put(t, " %s bytes %lld", rt_dtype_name(s->dtype), (long long)s->row_bytes);
-  if (s->rows) put(t, " rows %s", symbol_name(p, s->symbol));
+  if (s->rows) put(t, " %s %s", s->whole ? "whole" : "rows", symbol_name(p, s->symbol));
   if (s->window) put(t, " window %lld", (long long)s->window);
   if (s->initial != 0 || signbit(s->initial)) {
     int precision = 1;
@@ -138,6 +145,9 @@ static void put_state(text *t, const rt_program *p, const rt_state *s) {
     while (strtod(digits, NULL) != s->initial && ++precision <= 17);
     put(t, " initial %s", isnan(s->initial) ? "nan" : digits);
   }
+  if (s->unset) put(t, " unset");
+  if (s->reads) put(t, " reads");
+  if (s->writes) put(t, " writes");
   put(t, "\n");
 }
 
@@ -174,6 +184,23 @@ static void put_launch(text *t, const rt_program *p, const rt_launch *l) {
   put(t, "\n");
 }
 
+// Launches with the loops around them.
+static void put_launches(text *t, const rt_program *p) {
+  int open[RT_MAX_LOOP_DEPTH], depth = 0, next = 0;
+  for (int i = 0; i < p->launch_count; i++) {
+    for (; next < p->loop_count && p->loops[next].first == i && depth < RT_MAX_LOOP_DEPTH; next++) {
+      const rt_loop *l = &p->loops[next];
+      put(t, "loop %s trips ", l->size >= 0 && l->size < p->size_count ? p->sizes[l->size] : "?");
+      put_size(t, p, l->trips);
+      if (l->flags >= 0) put(t, " while b%d", l->flags);
+      put(t, "\n");
+      open[depth++] = next;
+    }
+    put_launch(t, p, &p->launches[i]);
+    for (; depth && p->loops[open[depth - 1]].last <= i; depth--) put(t, "end\n");
+  }
+}
+
 static void put_tables(text *t, const rt_program *p) {
   for (int i = 0; i < p->weight_count; i++) {
     put(t, "weight %d ", i);
@@ -206,14 +233,22 @@ const char *rt_program_print(weir_arena *arena, const rt_program *p) {
   put(&t, "%s\n", p->step ? " step" : "");
   for (int i = 0; i < p->size_count; i++) put(&t, "%s%s", i ? ", " : "sizes ", p->sizes[i]);
   if (p->size_count) put(&t, "\n");
-  const char **symbols = WEIR_NEW_ARRAY(arena, const char *, p->symbol_count + 1);
-  for (int i = 0; i < p->symbol_count; i++) symbols[i] = p->symbols[i].name;
+  const char **symbols = WEIR_NEW_ARRAY(arena, const char *, 2 * p->symbol_count + 1);
+  for (int i = 0; i < p->symbol_count; i++) {
+    symbols[i] = p->symbols[i].name;
+    symbols[p->symbol_count + i] = weir_arena_printf(arena, "%s.past", p->symbols[i].name);
+  }
   for (int i = 0; i < p->symbol_count; i++) put_symbol(&t, &p->symbols[i]);
+  for (int i = 0; i < p->volume_count; i++) {
+    put(&t, "volume %s count ", p->volumes[i].name);
+    put_expr(&t, p->volumes[i].count, symbols, 2 * p->symbol_count);
+    put(&t, "\n");
+  }
   for (int i = 0; i < p->input_count; i++) put_tensor(&t, p, "input", &p->inputs[i], symbols);
   for (int i = 0; i < p->output_count; i++) put_tensor(&t, p, "output", &p->outputs[i], symbols);
   for (int i = 0; i < p->state_count; i++) put_state(&t, p, &p->states[i]);
   put_tables(&t, p);
-  for (int i = 0; i < p->launch_count; i++) put_launch(&t, p, &p->launches[i]);
+  put_launches(&t, p);
   put(&t, "arena ");
   put_size(&t, p, p->arena_bytes);
   put(&t, "\n");

@@ -44,6 +44,7 @@ static weir_status check_unique(const char *what, int count, const char *(*name_
 
 static const char *size_at(const rt_program *p, int i) { return p->sizes[i]; }
 static const char *symbol_at(const rt_program *p, int i) { return p->symbols[i].name; }
+static const char *volume_at(const rt_program *p, int i) { return p->volumes[i].name; }
 static const char *input_at(const rt_program *p, int i) { return p->inputs[i].name; }
 static const char *output_at(const rt_program *p, int i) { return p->outputs[i].name; }
 static const char *state_at(const rt_program *p, int i) { return p->states[i].path; }
@@ -53,6 +54,7 @@ static const char *kernel_at(const rt_program *p, int i) { return p->kernels[i].
 static weir_status check_names(const rt_program *p) {
   WEIR_TRY(check_unique("size", p->size_count, size_at, p));
   WEIR_TRY(check_unique("symbol", p->symbol_count, symbol_at, p));
+  WEIR_TRY(check_unique("volume", p->volume_count, volume_at, p));
   WEIR_TRY(check_unique("input", p->input_count, input_at, p));
   WEIR_TRY(check_unique("output", p->output_count, output_at, p));
   WEIR_TRY(check_unique("state", p->state_count, state_at, p));
@@ -72,6 +74,7 @@ static weir_status check_symbol(const rt_program *p, const rt_symbol *s) {
   if (s->lo < 0 || s->lo > s->hi) BAD("symbol %s: bounds %" PRId64 "..%" PRId64, s->name, s->lo, s->hi);
   if (s->divisor < 1) BAD("symbol %s: divisor %" PRId64, s->name, s->divisor);
   if (s->grows && s->role != RT_ROLE_SEQ) BAD("symbol %s grows and is no seq", s->name);
+  if (s->stored && (s->role != RT_ROLE_SEQ || s->grows || !p->step)) BAD("symbol %s cannot be stored", s->name);
   if (!size_is(p, s->size, s->name, "")) BAD("symbol %s has no size", s->name);
   bool has_max = s->role != RT_ROLE_PLAIN;
   if (has_max ? !size_is(p, s->size_max, s->name, ".max") : s->size_max != -1)
@@ -81,7 +84,18 @@ static weir_status check_symbol(const rt_program *p, const rt_symbol *s) {
   return WEIR_OK;
 }
 
-// Every size is R or belongs to a symbol: the executor can compute it.
+// Every size is R or belongs to a symbol or a loop: the executor can compute it.
+// A loop's size counts nothing else.
+static weir_status mark_loop_sizes(const rt_program *p, bool *known) {
+  for (int i = 0; i < p->loop_count; i++) {
+    int size = p->loops[i].size;
+    if (size < 0 || size >= p->size_count) BAD("loop %d: no size %d", i, size);
+    if (known[size] || !strcmp(p->sizes[size], "R")) BAD("loop %d: size %s is taken", i, p->sizes[size]);
+  }
+  for (int i = 0; i < p->loop_count; i++) known[p->loops[i].size] = true;
+  return WEIR_OK;
+}
+
 static weir_status check_sizes(const rt_program *p) {
   bool *known = calloc((size_t)p->size_count + 1, sizeof *known);
   if (!known) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "sizes of a program");
@@ -91,7 +105,8 @@ static weir_status check_sizes(const rt_program *p) {
     if (s->size_max >= 0) known[s->size_max] = true;
     if (s->size_all_max >= 0) known[s->size_all_max] = true;
   }
-  weir_status status = WEIR_OK;
+  for (int i = 0; i < p->volume_count; i++) known[p->volumes[i].size] = known[p->volumes[i].size_max] = true;
+  weir_status status = mark_loop_sizes(p, known);
   bool requests = false;
   for (int i = 0; i < p->size_count && !status; i++) {
     bool is_requests = !strcmp(p->sizes[i], "R");
@@ -99,20 +114,34 @@ static weir_status check_sizes(const rt_program *p) {
     if (!rt_is_size_name(p->sizes[i]))
       status = weir_status_make(WEIR_CODE_INVALID_DATA, "size '%s' is no name", p->sizes[i]);
     else if (!known[i] && !is_requests)
-      status = weir_status_make(WEIR_CODE_INVALID_DATA, "size %s belongs to no symbol", p->sizes[i]);
+      status = weir_status_make(WEIR_CODE_INVALID_DATA, "size %s belongs to no symbol, volume or loop", p->sizes[i]);
   }
   if (!status && !requests) status = weir_status_make(WEIR_CODE_INVALID_DATA, "size R is missing");
   free(known);
   return status;
 }
 
+static weir_status check_volume(const rt_program *p, const rt_volume *v) {
+  if (!rt_is_size_name(v->name)) BAD("volume '%s' is no name", v->name);
+  if (!rt_expr_well_formed(v->count, 2 * p->symbol_count)) BAD("volume %s: malformed count", v->name);
+  if (!size_is(p, v->size, v->name, "") || !size_is(p, v->size_max, v->name, ".max"))
+    BAD("volume %s has no sizes", v->name);
+  for (int i = 0; i < p->symbol_count; i++)
+    if (p->symbols[i].size == v->size || !strcmp(p->symbols[i].name, v->name))
+      BAD("volume %s has the name of a symbol", v->name);
+  return WEIR_OK;
+}
+
 static weir_status check_tensor(const rt_program *p, const rt_tensor *t) {
   if (!is_dtype(t->dtype)) BAD("tensor '%s' has no element type", t->name);
   if (t->rank < 0 || t->rank > RT_MAX_RANK) BAD("tensor '%s': rank %d", t->name, t->rank);
   for (int d = 0; d < t->rank; d++)
-    if (!rt_expr_well_formed(t->dims[d], p->symbol_count)) BAD("tensor '%s': malformed dim %d", t->name, d);
-  if (t->ragged < -1 || t->ragged >= p->symbol_count) BAD("tensor '%s': no symbol %d", t->name, t->ragged);
-  if (t->ragged >= 0 && (t->rank == 0 || p->symbols[t->ragged].role == RT_ROLE_PLAIN))
+    if (!rt_expr_well_formed(t->dims[d], 2 * p->symbol_count)) BAD("tensor '%s': malformed dim %d", t->name, d);
+  if (t->limited && (t->lo > t->hi || !rt_expr_well_formed(t->below, 2 * p->symbol_count)))
+    BAD("tensor '%s': malformed bound", t->name);
+  if (t->ragged < -1 || t->ragged >= p->symbol_count + p->volume_count)
+    BAD("tensor '%s': no symbol %d", t->name, t->ragged);
+  if (t->ragged >= 0 && t->ragged < p->symbol_count && (t->rank == 0 || p->symbols[t->ragged].role == RT_ROLE_PLAIN))
     BAD("tensor '%s' cannot be packed by %s", t->name, p->symbols[t->ragged].name);
   if (!rt_expr_well_formed(t->bytes, p->size_count)) BAD("tensor '%s': malformed extent", t->name);
   return WEIR_OK;
@@ -123,11 +152,18 @@ static weir_status check_state(const rt_program *p, const rt_state *s) {
   if (s->row_bytes < 1) BAD("state '%s': %" PRId64 " bytes", s->path, s->row_bytes);
   if (s->window < 0) BAD("state '%s': window %" PRId64, s->path, s->window);
   if (!s->rows) {
-    if (s->symbol != -1 || s->window) BAD("state '%s' has no rows", s->path);
+    if (s->symbol != -1 || s->window || s->whole) BAD("state '%s' has no rows", s->path);
+    if (s->reads && !s->unset) BAD("state '%s' always has a value to read", s->path);
     return WEIR_OK;
   }
-  if (s->symbol < 0 || s->symbol >= p->symbol_count || p->symbols[s->symbol].role != RT_ROLE_SEQ)
+  int counts = p->symbol_count + (s->whole ? p->volume_count : 0);
+  if (s->symbol < 0 || s->symbol >= counts ||
+      (s->symbol < p->symbol_count && p->symbols[s->symbol].role != RT_ROLE_SEQ))
     BAD("state '%s' has rows of no seq", s->path);
+  if (s->unset || (s->whole ? s->window != 0 : s->reads || s->writes)) BAD("state '%s' is of two kinds", s->path);
+  if (s->whole && !p->step) BAD("state '%s' needs a session", s->path);
+  if (s->whole && s->symbol < p->symbol_count && p->symbols[s->symbol].grows)
+    BAD("state '%s' is replaced and grows", s->path);
   return WEIR_OK;
 }
 
@@ -153,14 +189,15 @@ static weir_status check_tables(const rt_program *p) {
 }
 
 static weir_status check_arg(const rt_program *p, int launch, int number, rt_arg arg) {
+  int ragged = p->symbol_count + p->volume_count;
   const int counts[] = {
-      [RT_ARG_BUFFER] = p->buffer_count,   [RT_ARG_WEIGHT] = p->weight_count,    [RT_ARG_INPUT] = p->input_count,
-      [RT_ARG_OUTPUT] = p->output_count,   [RT_ARG_STATE] = p->state_count,      [RT_ARG_STARTS] = p->symbol_count,
-      [RT_ARG_REQUESTS] = p->symbol_count, [RT_ARG_POSITIONS] = p->symbol_count, [RT_ARG_PAST] = p->symbol_count};
+      [RT_ARG_BUFFER] = p->buffer_count, [RT_ARG_WEIGHT] = p->weight_count,    [RT_ARG_INPUT] = p->input_count,
+      [RT_ARG_OUTPUT] = p->output_count, [RT_ARG_STATE] = p->state_count,      [RT_ARG_STARTS] = ragged,
+      [RT_ARG_REQUESTS] = ragged,        [RT_ARG_POSITIONS] = p->symbol_count, [RT_ARG_PAST] = p->symbol_count};
   if ((unsigned)arg.kind > RT_ARG_PAST) BAD("launch %d: argument %d is of no kind", launch, number);
   if (arg.index < 0 || arg.index >= counts[arg.kind])
     BAD("launch %d: argument %d names entry %d of %d", launch, number, arg.index, counts[arg.kind]);
-  if (arg.kind >= RT_ARG_STARTS && p->symbols[arg.index].role == RT_ROLE_PLAIN)
+  if (arg.kind >= RT_ARG_STARTS && arg.index < p->symbol_count && p->symbols[arg.index].role == RT_ROLE_PLAIN)
     BAD("launch %d: argument %d: %s has no rows", launch, number, p->symbols[arg.index].name);
   return WEIR_OK;
 }
@@ -182,20 +219,42 @@ static weir_status check_launch(const rt_program *p, int i) {
   return WEIR_OK;
 }
 
+static weir_status check_loops(const rt_program *p) {
+  int open[RT_MAX_LOOP_DEPTH], depth = 0;
+  for (int i = 0; i < p->loop_count; i++) {
+    const rt_loop *l = &p->loops[i];
+    if (l->first < 0 || l->last < l->first || l->last >= p->launch_count)
+      BAD("loop %d: launches %d to %d of %d", i, l->first, l->last, p->launch_count);
+    if (!rt_expr_well_formed(l->trips, p->size_count)) BAD("loop %d: malformed trips", i);
+    if (l->flags < -1 || l->flags >= p->buffer_count) BAD("loop %d: no buffer %d", i, l->flags);
+    if (i && l->first < p->loops[i - 1].first) BAD("loop %d begins before the one before it", i);
+    while (depth && p->loops[open[depth - 1]].last < l->first) depth--;
+    if (depth && p->loops[open[depth - 1]].last < l->last) BAD("loop %d crosses another one", i);
+    if (depth == RT_MAX_LOOP_DEPTH) BAD("loop %d is nested too deeply", i);
+    for (int k = 0; k < depth; k++)
+      if (p->loops[open[k]].size == l->size) BAD("loop %d counts in the size of the loop around it", i);
+    open[depth++] = i;
+  }
+  return WEIR_OK;
+}
+
 weir_status rt_program_verify(const rt_program *p) {
   if (!p->name) BAD("the program has no name");
-  const int counts[] = {p->size_count,   p->symbol_count, p->input_count,  p->output_count, p->state_count,
-                        p->weight_count, p->buffer_count, p->kernel_count, p->launch_count};
+  const int counts[] = {p->size_count,   p->symbol_count, p->input_count,  p->output_count,
+                        p->state_count,  p->weight_count, p->buffer_count, p->kernel_count,
+                        p->launch_count, p->loop_count,   p->volume_count};
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
     if (counts[i] < 0) BAD("a negative count");
   WEIR_TRY(check_names(p));
   for (int i = 0; i < p->symbol_count; i++) WEIR_TRY(check_symbol(p, &p->symbols[i]));
+  for (int i = 0; i < p->volume_count; i++) WEIR_TRY(check_volume(p, &p->volumes[i]));
   WEIR_TRY(check_sizes(p));
   for (int i = 0; i < p->input_count; i++) WEIR_TRY(check_tensor(p, &p->inputs[i]));
   for (int i = 0; i < p->output_count; i++) WEIR_TRY(check_tensor(p, &p->outputs[i]));
   for (int i = 0; i < p->state_count; i++) WEIR_TRY(check_state(p, &p->states[i]));
   WEIR_TRY(check_tables(p));
   for (int i = 0; i < p->launch_count; i++) WEIR_TRY(check_launch(p, i));
+  WEIR_TRY(check_loops(p));
   if (!rt_expr_well_formed(p->arena_bytes, p->size_count)) BAD("malformed arena extent");
   return WEIR_OK;
 }

@@ -30,11 +30,12 @@ static void *take(cursor *c, int64_t bytes) {
 static int64_t tables_place(weir_executor *x, const weir_entry *entry, const rt_totals *totals) {
   cursor c = {x->tables.data, 0};
   const rt_program *p = entry->program;
-  for (int i = 0; i < p->symbol_count; i++) {
+  for (int i = 0; i < p->symbol_count + p->volume_count; i++) {
     unsigned tables = entry->tables[i];
     int64_t requests = (int64_t)sizeof(int32_t) * totals->requests, rows = (int64_t)sizeof(int32_t) * totals->rows[i];
     x->starts[i] = tables & RT_TABLE_STARTS ? take(&c, requests + (int64_t)sizeof(int32_t)) : NULL;
     x->requests[i] = tables & RT_TABLE_REQUESTS ? take(&c, rows) : NULL;
+    if (i >= p->symbol_count) continue;
     x->positions[i] = tables & RT_TABLE_POSITIONS ? take(&c, rows) : NULL;
     x->past[i] = tables & RT_TABLE_PAST ? take(&c, requests) : NULL;
   }
@@ -42,11 +43,14 @@ static int64_t tables_place(weir_executor *x, const weir_entry *entry, const rt_
   return c.used;
 }
 
-// Rows of request |r| of symbol |i|, of which |begin| stand before.
-static void tables_fill(weir_executor *x, int i, int r, int64_t begin, int64_t rows, int64_t past) {
+// |rows| of request |r| of symbol or volume |i|, of which |begin| stand before.
+static void rows_fill(weir_executor *x, int i, int r, int64_t begin, int64_t rows) {
   if (x->starts[i]) x->starts[i][r] = (int32_t)begin, x->starts[i][r + 1] = (int32_t)(begin + rows);
-  if (x->past[i]) x->past[i][r] = (int32_t)past;
   for (int64_t k = 0; x->requests[i] && k < rows; k++) x->requests[i][begin + k] = (int32_t)r;
+}
+
+static void positions_fill(weir_executor *x, int i, int r, int64_t begin, int64_t rows, int64_t past) {
+  if (x->past[i]) x->past[i][r] = (int32_t)past;
   for (int64_t k = 0; x->positions[i] && k < rows; k++) x->positions[i][begin + k] = (int32_t)(past + k);
 }
 
@@ -75,7 +79,7 @@ static void states_point(weir_executor *x, const weir_entry *entry, const weir_s
   for (int i = 0; i < p->state_count; i++) {
     const rt_state *s = &p->states[i];
     if (session) {
-      x->state_tables[i][r] = rt_session_state(session, entry->states[i]);
+      x->state_tables[i][r] = rt_session_state(session, entry, i);
     } else if (s->rows) {
       x->state_tables[i][r] = (uint8_t *)x->state_tables[i][0] + begins[s->symbol] * s->row_bytes;
     }
@@ -170,22 +174,29 @@ void rt_unpack_outputs(weir_executor *x, const weir_entry *entry, const weir_req
 static weir_status requests_place(weir_executor *x, const weir_entry *entry, weir_request *requests,
                                   const rt_totals *totals, const rt_need *need) {
   const rt_program *p = entry->program;
-  int64_t begins[RT_MAX_SYMBOLS] = {0};
+  int64_t begins[RT_MAX_TABLES] = {0};
   WEIR_TRY(tensors_place(x, p, need, totals->requests));
   if (!p->step) states_place(x, entry, totals);
   for (int r = 0; r < totals->requests; r++) {
-    int64_t values[RT_MAX_SYMBOLS], past[RT_MAX_SYMBOLS];
+    int64_t values[RT_MAX_VALUES], past[RT_MAX_SYMBOLS];
     weir_session *session = requests[r].session;
     rt_session_past(session, entry, past);
     WEIR_TRY(rt_request_bind(entry, &requests[r], r, past, values));
+    if (session) WEIR_TRY(rt_session_begin(session, entry, values));
     states_point(x, entry, session, r, begins);
     for (int i = 0; i < p->symbol_count; i++) {
       if (p->symbols[i].role == RT_ROLE_PLAIN) continue;
-      tables_fill(x, i, r, begins[i], values[i], past[i]);
+      rows_fill(x, i, r, begins[i], values[i]);
+      positions_fill(x, i, r, begins[i], values[i], values[p->symbol_count + i]);
       begins[i] += values[i];
     }
+    for (int i = 0; i < p->volume_count; i++) {
+      int64_t count;
+      if (!rt_expr_eval(p->volumes[i].count, values, &count)) return BAD("volume '%s'", p->volumes[i].name);
+      rows_fill(x, p->symbol_count + i, r, begins[p->symbol_count + i], count);
+      begins[p->symbol_count + i] += count;
+    }
     WEIR_TRY(tensors_add(x, p, requests, r, values, need));
-    if (session) rt_session_begin(session, entry, values);
   }
   return tensors_check(x, p, requests, need);
 }
@@ -230,41 +241,79 @@ static void *pointer_of(const weir_executor *x, rt_arg arg) {
   return NULL;
 }
 
-static bool guard_open(const rt_launch *launch, const int64_t *sizes, bool *out_ok) {
-  int64_t value;
-  *out_ok = true;
-  if (!launch->guard.op_count) return true;
-  *out_ok = rt_expr_eval(launch->guard, sizes, &value);
-  return *out_ok && value >= launch->guard_lo && value < launch->guard_hi;
+// The loops around launch |i|: begun before it, or ended behind it.
+typedef struct {
+  int next, depth, open[RT_MAX_LOOP_DEPTH];
+} loop_walk;
+
+static weir_status loops_begin(const weir_executor *x, rt_bound *bound, loop_walk *w, int i) {
+  const rt_program *p = bound->entry->program;
+  for (; w->next < p->loop_count && p->loops[w->next].first == i; w->next++) {
+    const rt_loop *l = &p->loops[w->next];
+    rt_bound_loop *loop = &bound->loops[w->next];
+    *loop = (rt_bound_loop){.first = bound->record_count, .trips = l->trips, .size = l->size};
+    if (l->flags >= 0) {
+      const uint8_t *flags = x->buffers[l->flags];
+      if (x->arena.data + x->buffer_ends[l->flags] - flags < bound->requests) return BAD("flags of a loop are too few");
+      loop->flags = flags;
+    }
+    w->open[w->depth++] = w->next;
+  }
+  return WEIR_OK;
 }
 
-// Launches that run become records. The `sync` of one that does not run falls to the next; between launches that thread
-// 0 does alone its own order is enough, and the sync stays pending until another thread takes part.
-static weir_status records_make(rt_bound *bound, const int64_t *sizes, int threads) {
+// |skipped|: a sync is due that no record has. The first of an iteration comes behind the last of the one before.
+static void loops_end(rt_bound *bound, loop_walk *w, int i, bool skipped) {
   const rt_program *p = bound->entry->program;
-  bool pending = false, shared = false;  // a sync is due; several threads have worked since the last barrier
-  int since = 0;                         // records since the last barrier
+  for (; w->depth && p->loops[w->open[w->depth - 1]].last == i; w->depth--) {
+    rt_bound_loop *loop = &bound->loops[w->open[w->depth - 1]];
+    loop->end = bound->record_count;
+    loop->solo = true;
+    if (skipped && loop->end > loop->first) bound->records[loop->first].sync = true;
+    for (int k = loop->first; k < loop->end; k++) {
+      loop->solo &= bound->records[k].solo && !(bound->records[k].varies & RT_GRID_VARIES);
+      loop->sync |= bound->records[k].sync;
+    }
+  }
+}
+
+static void empty_loops_drop(rt_bound *bound, int count) {
+  bound->loop_count = 0;
+  for (int i = 0; i < count; i++)
+    if (bound->loops[i].end > bound->loops[i].first) bound->loops[bound->loop_count++] = bound->loops[i];
+}
+
+// Launches that run become records. The `sync` of one that does not run falls to the next.
+static weir_status records_make(const weir_executor *x, rt_bound *bound, int threads) {
+  const rt_program *p = bound->entry->program;
+  loop_walk loops = {0};
+  bool sync = false;
   bound->record_count = 0;
   for (int i = 0; i < p->launch_count; i++) {
     const rt_launch *launch = &p->launches[i];
-    int64_t grid;
-    bool ok, open = guard_open(launch, sizes, &ok);
-    if (!ok || !rt_expr_eval(launch->grid, sizes, &grid) || grid < 0) return BAD("launch %d: no valid grid", i);
-    pending |= launch->sync;
-    if (!open || !grid) continue;
-    rt_record *record = &bound->records[bound->record_count++];
-    record->kernel = bound->entry->kernels[launch->kernel];
-    record->args = bound->launch_args[i];
-    record->dims = bound->launch_dims[i];
-    record->grid = grid;
-    record->launch = i;
-    rt_record_split(record, threads, launch->flops_per_item, launch->bytes_per_item);
-    record->barrier = pending && since && (shared || !record->solo);
-    if (record->barrier) pending = shared = false, since = 0;
-    if (!since) pending = false;
-    shared |= !record->solo;
-    since++;
+    int64_t grid = 1;
+    WEIR_TRY(loops_begin(x, bound, &loops, i));
+    unsigned varies = loops.depth > 0 ? bound->launch_varies[i] : 0;
+    if (!(varies & RT_GRID_VARIES) && !rt_launch_items(launch, bound->sizes, &grid))
+      return BAD("launch %d: no valid grid", i);
+    sync |= launch->sync;
+    if (grid) {
+      rt_record *record = &bound->records[bound->record_count++];
+      record->kernel = bound->entry->kernels[launch->kernel];
+      record->args = bound->launch_args[i];
+      record->dims = bound->launch_dims[i];
+      record->grid = grid;
+      record->launch = i;
+      record->looped = loops.depth > 0;
+      record->varies = varies;
+      record->sync = sync;
+      record->time = -1;
+      rt_record_split(record, threads, launch);
+      sync = false;
+    }
+    loops_end(bound, &loops, i, sync);
   }
+  empty_loops_drop(bound, p->loop_count);
   return WEIR_OK;
 }
 
@@ -288,5 +337,7 @@ weir_status rt_bind_call(weir_executor *x, rt_bound *bound, weir_request *reques
     if (arg.kind == RT_ARG_BUFFER && x->buffer_ends[arg.index] > m->arena_bytes)
       m->arena_bytes = x->buffer_ends[arg.index];
   }
-  return records_make(bound, need->sizes, rt_team_thread_count(x->team));
+  bound->requests = totals->requests;
+  bound->sizes = need->sizes;
+  return records_make(x, bound, rt_team_thread_count(x->team));
 }

@@ -51,7 +51,8 @@ weir_tensor_info weir_entry_output(const weir_entry *entry, int index) {
 
 weir_state_info weir_entry_state(const weir_entry *entry, int index) {
   const rt_state *s = &entry->program->states[index];
-  const char *symbol = s->rows ? entry->program->symbols[s->symbol].name : NULL;
+  bool named = s->rows && s->symbol < entry->program->symbol_count;
+  const char *symbol = named ? entry->program->symbols[s->symbol].name : NULL;
   return (weir_state_info){s->path, (weir_dtype)s->dtype, s->rows, symbol, s->row_bytes};
 }
 
@@ -100,7 +101,9 @@ static void operand_put(writer *w, rt_expr e, int end, int outer, int depth) {
     snprintf(number, sizeof number, "%lld", (long long)op.value);
     put(w, number);
   } else if (op.code == RT_SIZE_VAR) {
-    put(w, w->program->symbols[op.value].name);
+    int symbols = w->program->symbol_count;
+    put(w, w->program->symbols[op.value % symbols].name);
+    if (op.value >= symbols) put(w, ".past");
   } else {
     bool call = op.code == RT_SIZE_MIN || op.code == RT_SIZE_MAX;
     int own = call ? 0 : strength(op.code), left = operand_start(e, end - 1) - 1;

@@ -12,8 +12,11 @@
 #include "runtime/exec/model.h"
 
 enum {
-  RT_MAX_SYMBOLS = 64,  // of one program; more are refused when a model is made
-  RT_MAX_SIZES = 3 * RT_MAX_SYMBOLS + 1,
+  RT_MAX_SYMBOLS = 64,                              // of one program; more are refused when a model is made
+  RT_MAX_VOLUMES = 64,                              // likewise
+  RT_MAX_VALUES = 2 * RT_MAX_SYMBOLS,               // a request's symbols, then their rows before the call
+  RT_MAX_TABLES = RT_MAX_SYMBOLS + RT_MAX_VOLUMES,  // symbols, then volumes
+  RT_MAX_SIZES = 448,
   RT_SLACK_BYTES = 64,  // behind every block: kernels may read a whole vector that begins inside
 };
 
@@ -23,16 +26,20 @@ enum {
 typedef struct {
   const char *path;
   rt_dtype dtype;
-  bool rows;
-  int growing;        // rows: index into the model's growing symbols
+  bool rows, whole;
+  int growing;        // rows that are not whole: index into the model's growing symbols
   int64_t row_bytes;  // of one row, or of the block
+  int64_t window;
   double initial;
+  bool unset;
+  bool follows;  // fixed: a step with rows writes it, so that it cannot go back with them
 } rt_model_state;
 
 // A symbol whose rows add up in sessions.
 typedef struct {
   const char *name;
   int64_t hi;
+  bool keeps_all;  // some state keeps every row
 } rt_growing;
 
 // Which tables of a symbol some launch reads: bits by argument kind.
@@ -48,7 +55,7 @@ struct weir_entry {
   const char **output_dims;
   int *states;                  // step: the model's state of each of the program's
   int growing[RT_MAX_SYMBOLS];  // step: index into the model's growing symbols, else -1
-  unsigned tables[RT_MAX_SYMBOLS];
+  unsigned tables[RT_MAX_TABLES];
   int64_t weight_bytes;
   int64_t scratch_bytes;  // of one thread, with slack
 };
@@ -76,24 +83,25 @@ void rt_dims_text(const rt_program *program, const rt_tensor *tensor, char *buff
 
 // ---- what a call asks for
 
-// Sums over the requests; index: symbol of the program.
+// Sums over the requests; index: symbol of the program, or symbol_count + volume.
 typedef struct {
   int requests;
-  int64_t rows[RT_MAX_SYMBOLS];      // of all requests; plain symbols: the common value
-  int64_t most[RT_MAX_SYMBOLS];      // of one request
+  int64_t rows[RT_MAX_TABLES];       // of all requests; plain symbols: the common value
+  int64_t most[RT_MAX_TABLES];       // of one request
   int64_t all_most[RT_MAX_SYMBOLS];  // of one request, earlier calls included
   int64_t session_bytes;             // step: of the sessions' states after the call
 } rt_totals;
 
-// A request's values of the program's symbols. INVALID_ARGUMENT: number, types or shapes of inputs; symbols out of
-// bounds. |past| may be null (none).
+// A request's values of the program's symbols, and behind them the rows before this call of each (RT_MAX_VALUES).
+// INVALID_ARGUMENT: number, types or shapes of inputs; symbols out of bounds. |past| may be null (none).
 weir_status rt_request_bind(const weir_entry *entry, const weir_request *request, int index, const int64_t *past,
                             int64_t *out_values) WEIR_MUST_USE;
 // Bounds and divisors of the values alone.
 weir_status rt_values_check(const weir_entry *entry, int index, const int64_t *values,
                             const int64_t *past) WEIR_MUST_USE;
 // Every element of integer inputs is in its range.
-weir_status rt_request_check_elements(const weir_entry *entry, const weir_request *request, int index) WEIR_MUST_USE;
+weir_status rt_request_check_elements(const weir_entry *entry, const weir_request *request, int index,
+                                      const int64_t *values) WEIR_MUST_USE;
 // Fills in type and shape of the outputs; with |room|, they must have memory for them.
 weir_status rt_request_outputs(const weir_entry *entry, weir_request *request, int index, const int64_t *values,
                                bool room) WEIR_MUST_USE;
@@ -121,18 +129,33 @@ bool rt_memory_total(weir_memory *memory);
 
 // ---- executors
 
+enum { RT_GRID_VARIES = 1 << RT_MAX_DIMS };
+
 typedef struct {
   _Alignas(64) atomic_llong next;  // first item that nobody has taken yet
   _Alignas(64) rt_kernel_entry kernel;
   void **args;
   int64_t *dims;
   int64_t grid;
-  int64_t first;  // items that each thread takes without asking; |chunk| at a time after that
+  int64_t first;  // items that each thread takes without asking; |chunk| at a time after that, but for looped ones
   int64_t chunk;
   int launch;
-  bool barrier;  // all threads meet before it
-  bool solo;     // too small to share: thread 0 does it all
+  bool looped;      // stands in a loop
+  unsigned varies;  // what changes with a loop around it: bits of the dims, RT_GRID_VARIES
+  bool sync;        // everything before must be finished
+  bool solo;        // too small to share: thread 0 does it all
+  int time;         // where its time is noted; -1: nowhere yet
 } rt_record;
+
+// A loop over records |first|..|end|, in the order of the program's loops.
+typedef struct {
+  int first, end;
+  rt_expr trips;
+  int size;
+  const uint8_t *flags;  // of |requests| requests; null: none
+  bool solo;             // thread 0 runs it alone
+  bool sync;             // something in it waits for what was before
+} rt_bound_loop;
 
 // An expression whose value goes to a place on every call.
 typedef struct {
@@ -153,10 +176,15 @@ typedef struct {
   int record_count;
   void ***launch_args;  // of each launch
   int64_t **launch_dims;
+  unsigned *launch_varies;
   rt_varying *varying;  // dims
   int varying_count;
   rt_pointer *pointers;
   int pointer_count;
+  rt_bound_loop *loops;  // those of the program's that have records
+  int loop_count;
+  int requests;
+  const int64_t *sizes;  // of the call
 } rt_bound;
 
 typedef struct {
@@ -181,7 +209,7 @@ struct weir_executor {
   int64_t *input_bytes, *output_bytes;  // of all requests
   bool *input_packed, *output_packed;   // gathered into, scattered from |packing|
   void ***state_tables;
-  int32_t *starts[RT_MAX_SYMBOLS], *requests[RT_MAX_SYMBOLS], *positions[RT_MAX_SYMBOLS], *past[RT_MAX_SYMBOLS];
+  int32_t *starts[RT_MAX_TABLES], *requests[RT_MAX_TABLES], *positions[RT_MAX_SYMBOLS], *past[RT_MAX_SYMBOLS];
 };
 
 // Makes every block at least as large as |need| says. OUT_OF_MEMORY leaves the executor as it was, or with some blocks
@@ -196,7 +224,9 @@ void rt_unpack_outputs(weir_executor *executor, const weir_entry *entry, const w
                        int request_count);
 
 // How |record->grid| items are shared by |threads|, from the compiler's estimate of an item.
-void rt_record_split(rt_record *record, int threads, int64_t flops_per_item, int64_t bytes_per_item);
+void rt_record_split(rt_record *record, int threads, const rt_launch *launch);
+// Items of the launch; 0 where its guard is closed. False where guard or grid have no valid value.
+bool rt_launch_items(const rt_launch *launch, const int64_t *sizes, int64_t *out_items);
 // Runs the records. CANCELLED, INTERNAL (a kernel refused).
 weir_status rt_launch_all(weir_executor *executor, rt_bound *bound, weir_run_options *options) WEIR_MUST_USE;
 

@@ -9,6 +9,23 @@
 
 // ---- creation
 
+static bool expr_varies(rt_expr e, const bool *loop_sizes) {
+  for (int i = 0; i < e.op_count; i++)
+    if (e.ops[i].code == RT_SIZE_VAR && loop_sizes[e.ops[i].value]) return true;
+  return false;
+}
+
+// What changes from one iteration of a loop to the next.
+static unsigned launch_varies(const rt_program *p, const rt_launch *launch) {
+  bool loop_sizes[RT_MAX_SIZES] = {0};
+  unsigned varies = 0;
+  for (int i = 0; i < p->loop_count; i++) loop_sizes[p->loops[i].size] = true;
+  for (int k = 0; k < launch->dim_count; k++)
+    if (expr_varies(launch->dims[k], loop_sizes)) varies |= 1u << k;
+  if (expr_varies(launch->grid, loop_sizes) || expr_varies(launch->guard, loop_sizes)) varies |= RT_GRID_VARIES;
+  return varies;
+}
+
 // Pointer arguments and sizes of all launches in two arrays; what does not change between calls is filled in here.
 static weir_status launches_prepare(rt_bound *bound, weir_pool *pool) {
   const rt_program *p = bound->entry->program;
@@ -25,11 +42,14 @@ static weir_status launches_prepare(rt_bound *bound, weir_pool *pool) {
   WEIR_TRY(weir_pool_array(pool, dim_count, sizeof *bound->varying, &bound->varying));
   WEIR_TRY(weir_pool_array(pool, launches, sizeof *bound->launch_args, &bound->launch_args));
   WEIR_TRY(weir_pool_array(pool, launches, sizeof *bound->launch_dims, &bound->launch_dims));
+  WEIR_TRY(weir_pool_array(pool, launches, sizeof *bound->launch_varies, &bound->launch_varies));
   WEIR_TRY(weir_pool_array(pool, launches, sizeof *bound->records, &bound->records));
+  WEIR_TRY(weir_pool_array(pool, (size_t)p->loop_count, sizeof *bound->loops, &bound->loops));
   for (size_t i = 0; i < launches; i++) {
     const rt_launch *launch = &p->launches[i];
     bound->launch_args[i] = args;
     bound->launch_dims[i] = dims;
+    bound->launch_varies[i] = p->loop_count ? launch_varies(p, launch) : 0;
     for (int k = 0; k < launch->arg_count; k++, args++) {
       rt_arg arg = launch->args[k];
       if (arg.kind == RT_ARG_WEIGHT) {
@@ -162,11 +182,13 @@ static weir_status room_make(weir_executor *x, const rt_need *need) {
 
 static weir_status requests_read(const weir_entry *entry, weir_request *requests, int count, rt_totals *totals) {
   for (int r = 0; r < count; r++) {
-    int64_t values[RT_MAX_SYMBOLS], past[RT_MAX_SYMBOLS];
+    int64_t values[RT_MAX_VALUES], past[RT_MAX_SYMBOLS];
     const weir_session *session = requests[r].session;
+    if (session) WEIR_TRY(rt_session_ready(session, entry, r, NULL));
     rt_session_past(session, entry, past);
     WEIR_TRY(rt_request_bind(entry, &requests[r], r, past, values));
-    WEIR_TRY(rt_request_check_elements(entry, &requests[r], r));
+    if (session) WEIR_TRY(rt_session_ready(session, entry, r, values));
+    WEIR_TRY(rt_request_check_elements(entry, &requests[r], r, values));
     WEIR_TRY(rt_request_outputs(entry, &requests[r], r, values, true));
     if (session) WEIR_TRY(rt_session_room(session, entry, r, values));
     WEIR_TRY(rt_totals_add(entry, totals, values, past));
@@ -203,8 +225,8 @@ static void sessions_end(weir_executor *x, const weir_entry *entry, weir_request
     weir_session *session = requests[r].session;
     if (!session) continue;
     if (commit) {
-      rt_session_commit(session);
       x->measured.state_bytes += rt_session_bytes(session, entry);
+      rt_session_commit(session);
     } else {
       rt_session_revert(session);
     }

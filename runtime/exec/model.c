@@ -18,6 +18,12 @@ static weir_status sizes_note(weir_entry *entry) {
   if (p->symbol_count > RT_MAX_SYMBOLS) {
     return weir_status_make(WEIR_CODE_UNSUPPORTED, "%d symbols: at most %d", p->symbol_count, RT_MAX_SYMBOLS);
   }
+  if (p->volume_count > RT_MAX_VOLUMES) {
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "%d volumes: at most %d", p->volume_count, RT_MAX_VOLUMES);
+  }
+  if (p->size_count > RT_MAX_SIZES) {
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "%d sizes: at most %d", p->size_count, RT_MAX_SIZES);
+  }
   for (int i = 0; i < p->size_count; i++) {
     if (!strcmp(p->sizes[i], "R")) entry->size_requests = i;
   }
@@ -90,7 +96,7 @@ static void growing_note(weir_model *model, weir_entry *entry) {
     int k = 0;
     while (k < model->growing_count && strcmp(model->growing[k].name, p->symbols[i].name)) k++;
     if (k == model->growing_count) {
-      model->growing[model->growing_count++] = (rt_growing){p->symbols[i].name, p->symbols[i].hi};
+      model->growing[model->growing_count++] = (rt_growing){p->symbols[i].name, p->symbols[i].hi, false};
     }
     if (p->symbols[i].hi > model->growing[k].hi) model->growing[k].hi = p->symbols[i].hi;
     entry->growing[i] = k;
@@ -98,8 +104,37 @@ static void growing_note(weir_model *model, weir_entry *entry) {
 }
 
 static bool state_equal(const rt_model_state *a, const rt_model_state *b) {
-  return a->dtype == b->dtype && a->rows == b->rows && a->growing == b->growing && a->row_bytes == b->row_bytes &&
+  return a->dtype == b->dtype && a->rows == b->rows && a->whole == b->whole && a->growing == b->growing &&
+         a->row_bytes == b->row_bytes && a->window == b->window && a->unset == b->unset &&
          (a->rows || a->initial == b->initial);
+}
+
+static bool grows_any(const weir_entry *entry) {
+  for (int i = 0; i < entry->program->symbol_count; i++)
+    if (entry->growing[i] >= 0) return true;
+  return false;
+}
+
+static weir_status state_note(weir_model *model, weir_entry *entry, const rt_state *s, int *out_state) {
+  bool grows = s->rows && !s->whole;
+  rt_model_state state = {.path = s->path,
+                          .dtype = s->dtype,
+                          .rows = s->rows,
+                          .whole = s->whole,
+                          .growing = grows ? entry->growing[s->symbol] : -1,
+                          .row_bytes = s->row_bytes,
+                          .window = s->window,
+                          .initial = s->initial,
+                          .unset = s->unset};
+  if (grows && state.growing < 0) return BAD("state '%s': rows of a symbol that does not grow", s->path);
+  int k = 0;
+  while (k < model->state_count && strcmp(model->states[k].path, s->path)) k++;
+  if (k == model->state_count) model->states[model->state_count++] = state;
+  if (!state_equal(&model->states[k], &state)) return BAD("state '%s': entries disagree on it", s->path);
+  if (!s->rows && s->writes && grows_any(entry)) model->states[k].follows = true;
+  if (grows && !s->window) model->growing[state.growing].keeps_all = true;
+  *out_state = k;
+  return WEIR_OK;
 }
 
 static weir_status states_note(weir_model *model, weir_entry *entry, weir_pool *pool) {
@@ -108,15 +143,8 @@ static weir_status states_note(weir_model *model, weir_entry *entry, weir_pool *
   for (int i = 0; i < p->state_count; i++) {
     const rt_state *s = &p->states[i];
     if (s->row_bytes > INT64_C(1) << 40) return BAD("state '%s': %lld bytes", s->path, (long long)s->row_bytes);
-    if (!p->step) continue;
-    rt_model_state state = {s->path,      s->dtype,  s->rows, s->rows ? entry->growing[s->symbol] : -1,
-                            s->row_bytes, s->initial};
-    if (s->rows && state.growing < 0) return BAD("state '%s': rows of a symbol that does not grow", s->path);
-    int k = 0;
-    while (k < model->state_count && strcmp(model->states[k].path, s->path)) k++;
-    if (k == model->state_count) model->states[model->state_count++] = state;
-    if (!state_equal(&model->states[k], &state)) return BAD("state '%s': entries disagree on it", s->path);
-    entry->states[i] = k;
+    if (s->window > INT64_C(1) << 40) return BAD("state '%s': window %lld", s->path, (long long)s->window);
+    if (p->step) WEIR_TRY(state_note(model, entry, s, &entry->states[i]));
   }
   return WEIR_OK;
 }

@@ -2,6 +2,7 @@
 // it.
 #include "runtime/base/checked.h"
 #include "runtime/exec/exec_internal.h"
+#include "runtime/state/session.h"
 
 static weir_status overflow(const char *what) {
   return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "the %s of this call overflow", what);
@@ -16,6 +17,10 @@ static void sizes_fill(const weir_entry *entry, const rt_totals *totals, int64_t
     if (s->size_max >= 0) sizes[s->size_max] = totals->most[i];
     if (s->size_all_max >= 0) sizes[s->size_all_max] = totals->all_most[i];
   }
+  for (int i = 0; i < p->volume_count; i++) {
+    sizes[p->volumes[i].size] = totals->rows[p->symbol_count + i];
+    sizes[p->volumes[i].size_max] = totals->most[p->symbol_count + i];
+  }
 }
 
 // Adds |count| * |bytes| rounded up to 64.
@@ -26,7 +31,7 @@ static bool add_rounded(int64_t *sum, int64_t count, int64_t bytes) {
 static bool tables_add(const weir_entry *entry, const rt_totals *totals, int64_t *sum) {
   const rt_program *p = entry->program;
   bool ok = true;
-  for (int i = 0; i < p->symbol_count; i++) {
+  for (int i = 0; i < p->symbol_count + p->volume_count; i++) {
     unsigned tables = entry->tables[i];
     if (tables & RT_TABLE_STARTS) ok = ok && add_rounded(sum, (int64_t)totals->requests + 1, sizeof(int32_t));
     if (tables & RT_TABLE_REQUESTS) ok = ok && add_rounded(sum, totals->rows[i], sizeof(int32_t));
@@ -77,6 +82,21 @@ weir_status rt_plan_call(const weir_entry *entry, const rt_totals *totals, rt_ne
 
 // ---- the public questions
 
+// The states of a request's session, with the rows of the call.
+static bool session_add(const rt_program *p, const int64_t *values, const int64_t *past, int64_t *sum) {
+  int64_t all[RT_MAX_VALUES], rows, bytes;
+  for (int i = 0; i < p->symbol_count; i++) {
+    all[i] = values[i];
+    all[p->symbol_count + i] = past && p->symbols[i].grows ? past[i] : 0;
+  }
+  for (int i = 0; i < p->state_count; i++) {
+    if (!rt_state_rows(p, &p->states[i], all, &rows) || !weir_mul_i64(p->states[i].row_bytes, rows, &bytes) ||
+        !weir_add_i64(*sum, bytes, sum))
+      return false;
+  }
+  return true;
+}
+
 static weir_status extents_plan(const weir_entry *entry, const weir_extent *extents, int request_count,
                                 rt_totals *totals, rt_need *out_need) {
   const rt_program *p = entry->program;
@@ -85,14 +105,7 @@ static weir_status extents_plan(const weir_entry *entry, const weir_extent *exte
     const int64_t *past = p->step ? extents[r].past : NULL;
     WEIR_TRY(rt_values_check(entry, r, extents[r].values, past));
     WEIR_TRY(rt_totals_add(entry, totals, extents[r].values, past));
-    for (int i = 0; p->step && i < p->state_count; i++) {
-      const rt_state *s = &p->states[i];
-      int64_t bytes = s->row_bytes;
-      int64_t rows = s->rows ? extents[r].values[s->symbol] + (past ? past[s->symbol] : 0) : 1;
-      if (!weir_mul_i64(bytes, rows, &bytes) || !weir_add_i64(totals->session_bytes, bytes, &totals->session_bytes)) {
-        return overflow("states");
-      }
-    }
+    if (p->step && !session_add(p, extents[r].values, past, &totals->session_bytes)) return overflow("states");
   }
   return rt_plan_call(entry, totals, out_need);
 }

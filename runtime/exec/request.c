@@ -16,7 +16,7 @@
 typedef struct {
   const rt_program *program;
   int64_t *values;
-  bool bound[RT_MAX_SYMBOLS];
+  bool bound[RT_MAX_VALUES];
 } binding;
 
 // The one unbound symbol of |e|; -1 if there are none or several.
@@ -124,11 +124,19 @@ weir_status rt_request_bind(const weir_entry *entry, const weir_request *request
   binding b = {.program = p, .values = out_values};
   if (p->input_count && !request->inputs) return WRONG("request %d: no inputs", index);
   for (int i = 0; i < p->input_count; i++) WEIR_TRY(view_check(&p->inputs[i], &request->inputs[i], index));
-  memset(out_values, 0, (size_t)p->symbol_count * sizeof *out_values);
+  memset(out_values, 0, 2 * (size_t)p->symbol_count * sizeof *out_values);
+  for (int i = 0; i < p->symbol_count; i++) {
+    if (past && p->symbols[i].grows) out_values[p->symbol_count + i] = past[i];
+    b.bound[p->symbol_count + i] = true;
+  }
   dims_bind(&b, request, false);
   dims_bind(&b, request, true);
   for (int i = 0; i < p->symbol_count; i++) {
     if (b.bound[i]) continue;
+    if (p->symbols[i].stored && past) {
+      out_values[i] = past[i];
+      continue;
+    }
     if (p->symbols[i].lo != p->symbols[i].hi)
       return WRONG("request %d: no input says what %s is", index, p->symbols[i].name);
     out_values[i] = p->symbols[i].lo;
@@ -179,7 +187,8 @@ static int64_t find_outside(rt_dtype dtype, const void *data, int64_t count, int
   return count;
 }
 
-weir_status rt_request_check_elements(const weir_entry *entry, const weir_request *request, int index) {
+weir_status rt_request_check_elements(const weir_entry *entry, const weir_request *request, int index,
+                                      const int64_t *values) {
   const rt_program *p = entry->program;
   for (int i = 0; i < p->input_count; i++) {
     const rt_tensor *t = &p->inputs[i];
@@ -187,6 +196,10 @@ weir_status rt_request_check_elements(const weir_entry *entry, const weir_reques
     int64_t lo = t->lo, hi = t->hi, count = 1, value = 0;
     if (t->dtype == RT_DTYPE_bool) lo = 0, hi = 1;  // emitted code relies on it
     if (lo > hi) continue;
+    int64_t below;
+    if (t->limited && !rt_expr_eval(t->below, values, &below))
+      return WRONG("request %d, input '%s': its bound has no valid size", index, t->name);
+    if (t->limited && below <= hi) hi = below - 1;
     for (int d = 0; d < t->rank; d++) count *= view->shape[d];
     int64_t at = find_outside(t->dtype, view->data, count, lo, hi, &value);
     if (at < count) {
@@ -238,7 +251,7 @@ weir_status rt_request_outputs(const weir_entry *entry, weir_request *request, i
 
 weir_status weir_output_shapes(const weir_entry *entry, weir_request *requests, int request_count) {
   for (int r = 0; r < request_count; r++) {
-    int64_t values[RT_MAX_SYMBOLS], past[RT_MAX_SYMBOLS];
+    int64_t values[RT_MAX_VALUES], past[RT_MAX_SYMBOLS];
     rt_session_past(requests[r].session, entry, past);
     WEIR_TRY(rt_request_bind(entry, &requests[r], r, past, values));
     WEIR_TRY(rt_request_outputs(entry, &requests[r], r, values, false));
@@ -247,6 +260,25 @@ weir_status weir_output_shapes(const weir_entry *entry, weir_request *requests, 
 }
 
 // ---- totals
+
+static weir_status volumes_add(const rt_program *p, rt_totals *totals, int index, const int64_t *values,
+                               const int64_t *past) {
+  int64_t all[RT_MAX_VALUES], count;
+  for (int i = 0; i < p->symbol_count; i++) {
+    all[i] = values[i];
+    all[p->symbol_count + i] = past && p->symbols[i].grows ? past[i] : 0;
+  }
+  for (int i = 0; i < p->volume_count; i++) {
+    int64_t *rows = &totals->rows[p->symbol_count + i], *most = &totals->most[p->symbol_count + i];
+    if (!rt_expr_eval(p->volumes[i].count, all, &count) || count < 0 || !weir_add_i64(*rows, count, rows) ||
+        *rows > INT32_MAX) {
+      return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "request %d: more than %d elements along its ragged dims", index,
+                              INT32_MAX);
+    }
+    if (count > *most) *most = count;
+  }
+  return WEIR_OK;
+}
 
 weir_status rt_totals_add(const weir_entry *entry, rt_totals *totals, const int64_t *values, const int64_t *past) {
   const rt_program *p = entry->program;
@@ -269,5 +301,5 @@ weir_status rt_totals_add(const weir_entry *entry, rt_totals *totals, const int6
     if (values[i] > totals->most[i]) totals->most[i] = values[i];
     if (whole > totals->all_most[i]) totals->all_most[i] = whole;
   }
-  return WEIR_OK;
+  return volumes_add(p, totals, index, values, past);
 }

@@ -1,95 +1,29 @@
 // Session storage and its life: open, grow, truncate, fork, and the steps' begin, commit and revert.
 #include "runtime/state/session.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "runtime/base/checked.h"
-#include "runtime/base/half.h"
 
-enum {
-  DEFAULT_ROWS = 65536,
-  // Neighbouring states begin at different places within a page, so that equal rows of many states do not fall on the
-  // same cache sets.
-  STAGGER_BYTES = 5 * 64,
-};
+enum { DEFAULT_ROWS = 65536 };
 
-// ---- filling
+static bool is_fixed(const rt_model_state *s) { return !s->rows; }
+static bool grows(const rt_model_state *s) { return s->rows && !s->whole; }
 
-// The code whose value is nearest; of two, the first. Only for initial values: there is no need to be quick.
-static uint8_t f8_nearest(float value, float (*widen)(uint8_t)) {
-  uint8_t best = 0;
-  for (int code = 0; code < 256; code++) {
-    float distance = fabsf(widen((uint8_t)code) - value), least = fabsf(widen(best) - value);
-    if (distance < least) best = (uint8_t)code;
-  }
-  return best;
-}
-
-void rt_state_fill(void *data, int64_t bytes, rt_dtype dtype, double initial) {
-  int width = rt_dtype_bytes(dtype);
-  unsigned char element[8] = {0};
-  float f = (float)initial;
-  int64_t i = (int64_t)initial;
-  switch (dtype) {
-    case RT_DTYPE_f16:
-      memcpy(element, &(uint16_t){weir_f32_to_f16(f)}, 2);
-      break;
-    case RT_DTYPE_bf16:
-      memcpy(element, &(uint16_t){weir_f32_to_bf16(f)}, 2);
-      break;
-    case RT_DTYPE_f32:
-      memcpy(element, &f, 4);
-      break;
-    case RT_DTYPE_f64:
-      memcpy(element, &initial, 8);
-      break;
-    case RT_DTYPE_f8e4m3:
-      element[0] = f8_nearest(f, weir_f8e4m3_to_f32);
-      break;
-    case RT_DTYPE_f8e5m2:
-      element[0] = f8_nearest(f, weir_f8e5m2_to_f32);
-      break;
-    default:
-      memcpy(element, &i, (size_t)width);
-      break;  // little-endian
-  }
-  if (initial == 0) {
-    memset(data, 0, (size_t)bytes);
-    return;
-  }
-  for (int64_t k = 0; k + width <= bytes; k += width) memcpy((char *)data + k, element, (size_t)width);
-}
-
-static void fixed_reset(weir_session *session) {
+// Back to what a new session has.
+static void states_reset(weir_session *session) {
   const weir_model *model = session->model;
+  for (int k = 0; k < model->growing_count; k++) session->rows[k] = 0;
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
-    if (!s->rows) rt_state_fill(session->storage[i].data, s->row_bytes, s->dtype, s->initial);
+    rt_state_storage *storage = &session->storage[i];
+    storage->base = 0;
+    storage->held = is_fixed(s) && !s->unset ? 1 : -1;
+    if (is_fixed(s)) rt_state_fill(storage->data, s->row_bytes, s->dtype, s->initial);
   }
 }
 
 // ---- storage
-
-// Storage of a row state for |rows|; the caller frees it.
-static weir_status storage_make(const weir_model *model, int state, int64_t rows, rt_state_storage *out) {
-  int64_t bytes, stagger = (int64_t)state * STAGGER_BYTES % 4096;
-  if (!weir_mul_i64(model->states[state].row_bytes, rows, &bytes) ||
-      !weir_add_i64(bytes, stagger + RT_SLACK_BYTES, &bytes)) {
-    return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "state '%s': %lld rows overflow", model->states[state].path,
-                            (long long)rows);
-  }
-  rt_state_storage storage = {.memory_bytes = (size_t)bytes};
-  WEIR_TRY_CTX(weir_alloc(model->allocator, storage.memory_bytes, 64, false, &storage.memory), "state '%s'",
-               model->states[state].path);
-  storage.data = (uint8_t *)storage.memory + stagger;
-  *out = storage;
-  return WEIR_OK;
-}
-
-static void storage_free(const weir_model *model, rt_state_storage *storage) {
-  weir_free(model->allocator, storage->memory, storage->memory_bytes);
-}
 
 static weir_status fixed_make(weir_session *session) {
   const weir_model *model = session->model;
@@ -115,18 +49,20 @@ static weir_status fixed_make(weir_session *session) {
 
 static weir_status session_fill(weir_session *session, const int64_t *capacity) {
   const weir_model *model = session->model;
-  size_t growing = (size_t)model->growing_count;
+  size_t growing = (size_t)model->growing_count, states = (size_t)model->state_count;
   WEIR_TRY(weir_pool_array(&session->pool, growing, sizeof *session->rows, &session->rows));
   WEIR_TRY(weir_pool_array(&session->pool, growing, sizeof *session->new_rows, &session->new_rows));
   WEIR_TRY(weir_pool_array(&session->pool, growing, sizeof *session->capacity, &session->capacity));
-  WEIR_TRY(weir_pool_array(&session->pool, (size_t)model->state_count, sizeof *session->storage, &session->storage));
+  WEIR_TRY(weir_pool_array(&session->pool, states, sizeof *session->written, &session->written));
+  WEIR_TRY(weir_pool_array(&session->pool, states, sizeof *session->other, &session->other));
+  WEIR_TRY(weir_pool_array(&session->pool, states, sizeof *session->storage, &session->storage));
   for (int k = 0; k < model->growing_count; k++) session->capacity[k] = capacity[k];
   WEIR_TRY(fixed_make(session));
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
-    if (s->rows) WEIR_TRY(storage_make(model, i, capacity[s->growing], &session->storage[i]));
+    if (grows(s)) WEIR_TRY(rt_storage_make(model, i, rt_storage_room(s, capacity[s->growing]), &session->storage[i]));
   }
-  fixed_reset(session);
+  states_reset(session);
   return WEIR_OK;
 }
 
@@ -148,7 +84,10 @@ static weir_status session_make(weir_model *model, const int64_t *capacity, weir
 void weir_session_close(weir_session *session) {
   if (!session) return;
   weir_model *model = session->model;
-  for (int i = 0; session->storage && i < model->state_count; i++) storage_free(model, &session->storage[i]);
+  for (int i = 0; session->storage && i < model->state_count; i++) {
+    rt_storage_free(model, &session->storage[i]);
+    rt_storage_free(model, &session->other[i]);
+  }
   weir_pool_deinit(&session->pool);
   weir_free(model->allocator, session, sizeof *session);
   weir_model_release(model);
@@ -216,19 +155,18 @@ static weir_status session_grow(weir_session *session, int growing, int64_t rows
   weir_status status = WEIR_OK;
   for (int i = 0; !status && i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
-    if (s->rows && s->growing == growing) status = storage_make(model, i, rows, &fresh[i]);
+    if (grows(s) && s->growing == growing) status = rt_storage_make(model, i, rt_storage_room(s, rows), &fresh[i]);
   }
   for (int i = 0; i < model->state_count; i++) {
     rt_state_storage *old = &session->storage[i];
     if (!fresh[i].memory) continue;
     if (!status) {
-      int64_t bytes = model->states[i].row_bytes * session->rows[growing];
-      if (bytes) memcpy(fresh[i].data, old->data, (size_t)bytes);
+      rt_storage_copy(&model->states[i], old, session->rows[growing], &fresh[i]);
       rt_state_storage kept = *old;
       *old = fresh[i];
       fresh[i] = kept;
     }
-    storage_free(model, &fresh[i]);
+    rt_storage_free(model, &fresh[i]);
   }
   weir_pool_deinit(&pool);
   if (!status) session->capacity[growing] = rows;
@@ -244,26 +182,41 @@ weir_status weir_session_grow(weir_session *session, const char *symbol, int64_t
   return status;
 }
 
+// Whether what the states keep reaches back to |rows| rows of symbol |k|: windows must still have the rows before, and
+// nothing of a fixed shape may have followed the rows.
+static weir_status truncate_check(const weir_session *session, int k, int64_t rows) {
+  const weir_model *model = session->model;
+  for (int i = 0; i < model->state_count; i++) {
+    const rt_model_state *s = &model->states[i];
+    if (is_fixed(s) && s->follows) {
+      return weir_status_make(
+          WEIR_CODE_UNSUPPORTED,
+          "state '%s' is not rows and cannot go back: fork the session before, or start anew with 0 rows", s->path);
+    }
+    if (!s->window || s->growing != k || rows - rt_state_kept(s, rows) >= session->storage[i].base) continue;
+    return weir_status_make(WEIR_CODE_OUT_OF_RANGE,
+                            "state '%s' keeps the last %lld rows: the session can go back to %lld rows of %s, or to 0",
+                            s->path, (long long)(s->window - 1), (long long)(session->storage[i].base + s->window - 1),
+                            model->growing[k].name);
+  }
+  return WEIR_OK;
+}
+
 static weir_status session_truncate(weir_session *session, const char *symbol, int64_t rows) {
   const weir_model *model = session->model;
   int only = -1;
   if (symbol) WEIR_TRY(rows_check(model, symbol, rows, &only));
   if (!symbol && rows == 0) {
-    for (int k = 0; k < model->growing_count; k++) session->rows[k] = 0;
-    fixed_reset(session);
+    states_reset(session);
     return WEIR_OK;
   }
-  bool change = false;
   for (int k = 0; k < model->growing_count; k++) {
     if (only >= 0 && k != only) continue;
     if (rows < 0 || rows > session->rows[k]) {
       return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "cannot keep %lld rows of %s: there are %lld", (long long)rows,
                               model->growing[k].name, (long long)session->rows[k]);
     }
-    change |= rows < session->rows[k];
-  }
-  if (change && session->fixed_bytes) {
-    return weir_status_make(WEIR_CODE_UNSUPPORTED, "the session has states that are not rows: it can only start anew");
+    if (rows < session->rows[k]) WEIR_TRY(truncate_check(session, k, rows));
   }
   for (int k = 0; k < model->growing_count; k++) {
     if (only < 0 || k == only) session->rows[k] = rows;
@@ -278,65 +231,23 @@ weir_status weir_session_truncate(weir_session *session, const char *symbol, int
   return status;
 }
 
-weir_status weir_session_fork(const weir_session *session, weir_session **out_session) {
-  const weir_model *model = session->model;
-  weir_session *copy;
-  WEIR_TRY(session_make(session->model, session->capacity, &copy));
-  for (int k = 0; k < model->growing_count; k++) copy->rows[k] = session->rows[k];
+static weir_status states_copy(const weir_session *from, weir_session *to) {
+  const weir_model *model = from->model;
+  for (int k = 0; k < model->growing_count; k++) to->rows[k] = from->rows[k];
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
-    int64_t bytes = s->rows ? s->row_bytes * session->rows[s->growing] : s->row_bytes;
-    if (bytes) memcpy(copy->storage[i].data, session->storage[i].data, (size_t)bytes);
-  }
-  *out_session = copy;
-  return WEIR_OK;
-}
-
-// ---- for the executor
-
-bool rt_session_claim(weir_session *session) { return !atomic_exchange(&session->busy, 1); }
-
-void rt_session_past(const weir_session *session, const weir_entry *entry, int64_t *out_past) {
-  for (int i = 0; i < entry->program->symbol_count; i++) {
-    int k = entry->growing[i];
-    out_past[i] = session && k >= 0 ? session->rows[k] : 0;
-  }
-}
-
-weir_status rt_session_room(const weir_session *session, const weir_entry *entry, int index, const int64_t *values) {
-  for (int i = 0; i < entry->program->symbol_count; i++) {
-    int k = entry->growing[i];
-    if (k < 0 || values[i] <= session->capacity[k] - session->rows[k]) continue;
-    return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "request %d: %lld more rows of %s, the session has %lld of %lld",
-                            index, (long long)values[i], session->model->growing[k].name, (long long)session->rows[k],
-                            (long long)session->capacity[k]);
+    if (s->whole && from->storage[i].held >= 0)
+      WEIR_TRY(rt_storage_whole(model, i, from->storage[i].held, &to->storage[i]));
+    rt_storage_copy(s, &from->storage[i], grows(s) ? from->rows[s->growing] : 0, &to->storage[i]);
   }
   return WEIR_OK;
 }
 
-void *rt_session_state(const weir_session *session, int state) { return session->storage[state].data; }
-
-int64_t rt_session_bytes(const weir_session *session, const weir_entry *entry) {
-  int64_t bytes = 0;
-  for (int i = 0; i < entry->program->state_count; i++) {
-    const rt_model_state *s = &session->model->states[entry->states[i]];
-    bytes += s->rows ? s->row_bytes * session->rows[s->growing] : s->row_bytes;
-  }
-  return bytes;
-}
-
-void rt_session_begin(weir_session *session, const weir_entry *entry, const int64_t *values) {
-  for (int k = 0; k < session->model->growing_count; k++) session->new_rows[k] = 0;
-  for (int i = 0; i < entry->program->symbol_count; i++) {
-    if (entry->growing[i] >= 0) session->new_rows[entry->growing[i]] = values[i];
-  }
-  if (session->fixed_bytes) memcpy(session->saved, session->fixed, session->fixed_bytes);
-}
-
-void rt_session_revert(weir_session *session) {
-  if (session->fixed_bytes) memcpy(session->fixed, session->saved, session->fixed_bytes);
-}
-
-void rt_session_commit(weir_session *session) {
-  for (int k = 0; k < session->model->growing_count; k++) session->rows[k] += session->new_rows[k];
+weir_status weir_session_fork(const weir_session *session, weir_session **out_session) {
+  weir_session *copy;
+  WEIR_TRY(session_make(session->model, session->capacity, &copy));
+  weir_status status = states_copy(session, copy);
+  if (status) weir_session_close(copy);
+  else *out_session = copy;
+  return status;
 }

@@ -1,9 +1,13 @@
 // Sessions as the executor sees them: storage of the model's states, and how many rows are in use.
 //
-// A row state is one contiguous block of |capacity| rows, row p for position p of its symbol; a fixed state is one
-// block. A step writes new rows behind the committed ones, where nobody reads them, and fixed states in place after a
-// copy was put aside; so nothing has happened until rt_session_commit, and rt_session_revert undoes the rest. A state
-// with a window keeps its old rows: the window limits what kernels read.
+// Of a state with all its rows row p of the storage is position p of its symbol. One with a window keeps the last
+// window - 1 rows: they lie somewhere in a longer block and move to its front only when they have come far, so that a
+// step costs what its own rows cost. A fixed state is one block. A state that is replaced as a whole has two blocks:
+// what is read and what a step writes.
+//
+// A step writes new rows behind the committed ones, where nobody reads them, fixed states in place after a copy was put
+// aside, and whole ones into the other block; so nothing has happened until rt_session_commit, and rt_session_revert
+// undoes the rest.
 #ifndef WEIR_RUNTIME_STATE_SESSION_H
 #define WEIR_RUNTIME_STATE_SESSION_H
 
@@ -13,16 +17,21 @@ typedef struct {
   void *memory;  // as allocated
   size_t memory_bytes;
   uint8_t *data;  // first row, or the block
+  int64_t room;   // rows that it has memory for
+  int64_t base;   // with a window: position of the first row
+  int64_t held;   // whole: rows; fixed: 1; -1: nobody has written it yet
 } rt_state_storage;
 
 struct weir_session {
   weir_model *model;
-  weir_pool pool;  // everything but this struct and the storage of row states
+  weir_pool pool;  // everything but this struct and the storage of states of rows
   atomic_int busy;
   int64_t *rows;      // committed, of each growing symbol
   int64_t *new_rows;  // of the step under way
   int64_t *capacity;
   rt_state_storage *storage;  // of each state of the model
+  rt_state_storage *other;    // whole states: where the step under way writes, and how many rows
+  bool *written;              // by the step under way: whole states, and fixed ones without an initial value
   uint8_t *fixed, *saved;     // all fixed states together, and their copy
   size_t fixed_bytes;
 };
@@ -30,22 +39,48 @@ struct weir_session {
 // False if a call is using the session.
 bool rt_session_claim(weir_session *session);
 
-// Rows before this call of each symbol of the entry's program; zeros for a null session.
+// Rows before this call of each symbol of the entry's program; of a stored symbol its value, -1 if it has none. Zeros
+// for a null session.
 void rt_session_past(const weir_session *session, const weir_entry *entry, int64_t *out_past);
+// INVALID_ARGUMENT if the entry reads a state that no step has written yet, or whose rows are not what the values say
+// (RT_MAX_VALUES of them; null: not asked).
+weir_status rt_session_ready(const weir_session *session, const weir_entry *entry, int index,
+                             const int64_t *values) WEIR_MUST_USE;
 // OUT_OF_RANGE if there is no room for |values| more rows.
 weir_status rt_session_room(const weir_session *session, const weir_entry *entry, int index,
                             const int64_t *values) WEIR_MUST_USE;
-// Storage of state |state| of the model.
-void *rt_session_state(const weir_session *session, int state);
-// Of the states that the entry names, with the committed rows.
+// Rows (or 1) of a state of the program that a call needs memory for: those before and its own. |values| as above.
+// False on overflow.
+bool rt_state_rows(const rt_program *program, const rt_state *state, const int64_t *values, int64_t *out_rows);
+// Where a launch finds state |state| of the entry's program.
+void *rt_session_state(const weir_session *session, const weir_entry *entry, int state);
+// Of the states that the entry names, as rt_state_rows counts, after a step with |values| rows. Before the commit.
 int64_t rt_session_bytes(const weir_session *session, const weir_entry *entry);
 
-// Around a step, on a claimed session. |values|: rows of the step, of each symbol of the entry's program.
-void rt_session_begin(weir_session *session, const weir_entry *entry, const int64_t *values);
+// Around a step, on a claimed session. |values|: of each symbol of the entry's program, and the rows before.
+// OUT_OF_MEMORY, with nothing begun, where a state needs more room.
+weir_status rt_session_begin(weir_session *session, const weir_entry *entry, const int64_t *values) WEIR_MUST_USE;
 void rt_session_revert(weir_session *session);
 void rt_session_commit(weir_session *session);
 
+// ---- storage.c
 // Writes |bytes| of elements with the value |initial|.
 void rt_state_fill(void *data, int64_t bytes, rt_dtype dtype, double initial);
+// Memory for |rows| rows of state |state|; the caller frees it.
+weir_status rt_storage_make(const weir_model *model, int state, int64_t rows, rt_state_storage *out) WEIR_MUST_USE;
+void rt_storage_free(const weir_model *model, rt_state_storage *storage);
+// Rows that storage has room for when its symbol has room for |capacity|.
+int64_t rt_storage_room(const rt_model_state *state, int64_t capacity);
+// Of |rows| so far those that the state keeps.
+int64_t rt_state_kept(const rt_model_state *state, int64_t rows);
+// The first kept row.
+uint8_t *rt_storage_kept(const rt_model_state *state, const rt_state_storage *storage, int64_t rows);
+// Moves the kept rows to the front.
+void rt_storage_pack(const rt_model_state *state, rt_state_storage *storage, int64_t rows);
+// Bytes in use, and their copy into |to|, which has room.
+int64_t rt_storage_bytes(const rt_model_state *state, const rt_state_storage *storage, int64_t rows);
+void rt_storage_copy(const rt_model_state *state, const rt_state_storage *from, int64_t rows, rt_state_storage *to);
+// Makes room for |rows| rows of a whole state, whose contents are lost where it has to grow.
+weir_status rt_storage_whole(const weir_model *model, int state, int64_t rows, rt_state_storage *storage) WEIR_MUST_USE;
 
 #endif

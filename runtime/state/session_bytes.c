@@ -1,13 +1,13 @@
-// Sessions as bytes: a header that names the model, the rows of each growing symbol, the states one behind the other,
-// and a hash of it all. Little-endian. Only for the same package: bytes of another one, or damaged ones, are refused
-// before anything is changed.
+// Sessions as bytes: a header that names the model, the rows of each growing symbol, how much of each state there is,
+// the states one behind the other, and a hash of it all. Little-endian. Only for the same package: bytes of another
+// one, or damaged ones, are refused before anything is changed.
 #include <string.h>
 
 #include "runtime/base/checked.h"
 #include "runtime/state/session.h"
 
 #define MAGIC "WEIRSESS"
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 
 typedef struct {
   char magic[8];
@@ -17,14 +17,35 @@ typedef struct {
   uint64_t state_count;
 } header;
 
-// Bytes of the form when the growing symbols have |rows|. False on overflow.
-static bool form_bytes(const weir_model *model, const int64_t *rows, int64_t *out) {
-  int64_t sum = (int64_t)sizeof(header) + (int64_t)sizeof(int64_t) * model->growing_count + WEIR_HASH_BYTES;
+// Rows (or 1, or -1) that the form has of state |i|.
+static int64_t held_of(const weir_session *session, int i) {
+  const rt_model_state *s = &session->model->states[i];
+  return s->rows && !s->whole ? rt_state_kept(s, session->rows[s->growing]) : session->storage[i].held;
+}
+
+static int64_t head_bytes(const weir_model *model) {
+  return (int64_t)sizeof(header) + (int64_t)sizeof(int64_t) * (model->growing_count + model->state_count);
+}
+
+// Bytes of the form with so much |held| of each state. False on overflow.
+static bool form_bytes(const weir_model *model, const int64_t *held, int64_t *out) {
+  int64_t sum = head_bytes(model) + WEIR_HASH_BYTES;
+  for (int i = 0; i < model->state_count; i++) {
+    int64_t bytes;
+    if (held[i] < 0) continue;
+    if (!weir_mul_i64(model->states[i].row_bytes, held[i], &bytes) || !weir_add_i64(sum, bytes, &sum)) return false;
+  }
+  *out = sum;
+  return true;
+}
+
+static bool session_form_bytes(const weir_session *session, int64_t *out) {
+  const weir_model *model = session->model;
+  int64_t sum = head_bytes(model) + WEIR_HASH_BYTES;
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
-    int64_t bytes;
-    if (!weir_mul_i64(s->row_bytes, s->rows ? rows[s->growing] : 1, &bytes) || !weir_add_i64(sum, bytes, &sum))
-      return false;
+    int64_t rows = s->rows && !s->whole ? session->rows[s->growing] : 0;
+    if (!weir_add_i64(sum, rt_storage_bytes(s, &session->storage[i], rows), &sum)) return false;
   }
   *out = sum;
   return true;
@@ -33,8 +54,7 @@ static bool form_bytes(const weir_model *model, const int64_t *rows, int64_t *ou
 weir_status weir_session_export(const weir_session *session, void *data, size_t bytes, size_t *out_bytes) {
   const weir_model *model = session->model;
   int64_t needed;
-  if (!form_bytes(model, session->rows, &needed))
-    return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "the session overflows");
+  if (!session_form_bytes(session, &needed)) return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "the session overflows");
   *out_bytes = (size_t)needed;
   if (!data) return WEIR_OK;
   if (bytes < (size_t)needed) {
@@ -51,10 +71,13 @@ weir_status weir_session_export(const weir_session *session, void *data, size_t 
   size_t rows_bytes = sizeof(int64_t) * (size_t)model->growing_count;
   if (rows_bytes) memcpy(next, session->rows, rows_bytes);
   next += rows_bytes;
+  for (int i = 0; i < model->state_count; i++, next += sizeof(int64_t))
+    memcpy(next, &(int64_t){held_of(session, i)}, sizeof(int64_t));
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
-    size_t size = (size_t)(s->row_bytes * (s->rows ? session->rows[s->growing] : 1));
-    if (size) memcpy(next, session->storage[i].data, size);
+    int64_t rows = s->rows && !s->whole ? session->rows[s->growing] : 0;
+    size_t size = (size_t)rt_storage_bytes(s, &session->storage[i], rows);
+    if (size) memcpy(next, rt_storage_kept(s, &session->storage[i], rows), size);
     next += size;
   }
   weir_hash hash;
@@ -63,10 +86,14 @@ weir_status weir_session_export(const weir_session *session, void *data, size_t 
   return WEIR_OK;
 }
 
-static weir_status form_check(const weir_session *session, const uint8_t *data, size_t bytes, int64_t *out_rows) {
-  const weir_model *model = session->model;
+// ---- import
+
+typedef struct {
+  int64_t *rows, *held;  // in a pool
+} form;
+
+static weir_status header_check(const weir_model *model, const uint8_t *data, size_t bytes) {
   header h;
-  size_t rows_bytes = sizeof(int64_t) * (size_t)model->growing_count;
   if (bytes < sizeof h || memcmp(data, MAGIC, sizeof h.magic)) {
     return weir_status_make(WEIR_CODE_INVALID_DATA, "these bytes are no session");
   }
@@ -76,20 +103,50 @@ static weir_status form_check(const weir_session *session, const uint8_t *data, 
       h.symbol_count != (uint32_t)model->growing_count || h.state_count != (uint64_t)model->state_count) {
     return weir_status_make(WEIR_CODE_INVALID_DATA, "the session is of another model");
   }
-  if (bytes < sizeof h + rows_bytes) return weir_status_make(WEIR_CODE_INVALID_DATA, "the session is cut short");
-  if (rows_bytes) memcpy(out_rows, data + sizeof h, rows_bytes);
-  for (int k = 0; k < model->growing_count; k++) {
-    if (out_rows[k] < 0) return weir_status_make(WEIR_CODE_INVALID_DATA, "the session has negative rows");
-    if (out_rows[k] > session->capacity[k]) {
-      return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "%lld rows of %s, room for %lld", (long long)out_rows[k],
-                              model->growing[k].name, (long long)session->capacity[k]);
-    }
+  if (bytes < (size_t)head_bytes(model)) {
+    return weir_status_make(WEIR_CODE_INVALID_DATA, "the session is cut short");
   }
+  return WEIR_OK;
+}
+
+static weir_status rows_check(const weir_session *session, const int64_t *rows) {
+  const weir_model *model = session->model;
+  for (int k = 0; k < model->growing_count; k++) {
+    if (rows[k] < 0) return weir_status_make(WEIR_CODE_INVALID_DATA, "the session has negative rows");
+    int64_t room = model->growing[k].keeps_all ? session->capacity[k] : model->growing[k].hi;
+    if (rows[k] <= room) continue;
+    return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "%lld rows of %s, room for %lld", (long long)rows[k],
+                            model->growing[k].name, (long long)room);
+  }
+  return WEIR_OK;
+}
+
+static weir_status held_check(const weir_model *model, const form *f) {
+  for (int i = 0; i < model->state_count; i++) {
+    const rt_model_state *s = &model->states[i];
+    int64_t held = f->held[i];
+    bool fits = s->whole  ? held >= -1
+                : s->rows ? held == rt_state_kept(s, f->rows[s->growing])
+                          : held == 1 || (held == -1 && s->unset);
+    if (!fits) return weir_status_make(WEIR_CODE_INVALID_DATA, "state '%s' has no such rows", s->path);
+  }
+  return WEIR_OK;
+}
+
+static weir_status form_check(const weir_session *session, const uint8_t *data, size_t bytes, form *f) {
+  const weir_model *model = session->model;
   int64_t expected;
-  if (!form_bytes(model, out_rows, &expected) || (size_t)expected != bytes) {
+  weir_hash hash;
+  WEIR_TRY(header_check(model, data, bytes));
+  size_t rows_bytes = sizeof(int64_t) * (size_t)model->growing_count,
+         held_bytes = sizeof(int64_t) * (size_t)model->state_count;
+  if (rows_bytes) memcpy(f->rows, data + sizeof(header), rows_bytes);
+  if (held_bytes) memcpy(f->held, data + sizeof(header) + rows_bytes, held_bytes);
+  WEIR_TRY(rows_check(session, f->rows));
+  WEIR_TRY(held_check(model, f));
+  if (!form_bytes(model, f->held, &expected) || (size_t)expected != bytes) {
     return weir_status_make(WEIR_CODE_INVALID_DATA, "the session has %zu bytes, not what its rows need", bytes);
   }
-  weir_hash hash;
   weir_hash_bytes(data, bytes - WEIR_HASH_BYTES, &hash);
   if (memcmp(hash.bytes, data + bytes - WEIR_HASH_BYTES, WEIR_HASH_BYTES)) {
     return weir_status_make(WEIR_CODE_INVALID_DATA, "the session is damaged: wrong hash");
@@ -97,19 +154,39 @@ static weir_status form_check(const weir_session *session, const uint8_t *data, 
   return WEIR_OK;
 }
 
-static weir_status session_import(weir_session *session, const uint8_t *data, size_t bytes) {
+// Room for whole states first, in the block that no step reads, so that nothing is changed where it fails.
+static weir_status states_take(weir_session *session, const form *f, const uint8_t *next) {
   const weir_model *model = session->model;
-  int64_t rows[RT_MAX_SYMBOLS];
-  WEIR_TRY(form_check(session, data, bytes, rows));
-  const uint8_t *next = data + sizeof(header) + sizeof(int64_t) * (size_t)model->growing_count;
+  for (int i = 0; i < model->state_count; i++)
+    if (model->states[i].whole && f->held[i] >= 0) WEIR_TRY(rt_storage_whole(model, i, f->held[i], &session->other[i]));
+  for (int k = 0; k < model->growing_count; k++) session->rows[k] = f->rows[k];
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
-    size_t size = (size_t)(s->row_bytes * (s->rows ? rows[s->growing] : 1));
-    if (size) memcpy(session->storage[i].data, next, size);
+    rt_state_storage *storage = &session->storage[i];
+    if (s->whole) {
+      rt_state_storage old = *storage;
+      *storage = session->other[i];
+      session->other[i] = old;
+    }
+    size_t size = f->held[i] > 0 ? (size_t)(s->row_bytes * f->held[i]) : 0;
+    if (size) memcpy(storage->data, next, size);
     next += size;
+    storage->held = f->held[i];
+    storage->base = s->window ? session->rows[s->growing] - f->held[i] : 0;
   }
-  for (int k = 0; k < model->growing_count; k++) session->rows[k] = rows[k];
   return WEIR_OK;
+}
+
+static weir_status session_import(weir_session *session, const uint8_t *data, size_t bytes) {
+  const weir_model *model = session->model;
+  weir_pool pool = {.allocator = model->allocator};
+  form f;
+  weir_status status = weir_pool_array(&pool, (size_t)model->growing_count, sizeof *f.rows, &f.rows);
+  if (!status) status = weir_pool_array(&pool, (size_t)model->state_count, sizeof *f.held, &f.held);
+  if (!status) status = form_check(session, data, bytes, &f);
+  if (!status) status = states_take(session, &f, data + head_bytes(model));
+  weir_pool_deinit(&pool);
+  return status;
 }
 
 weir_status weir_session_import(weir_session *session, const void *data, size_t bytes) {

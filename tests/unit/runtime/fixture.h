@@ -166,20 +166,20 @@ static inline rt_program *sequence_program(fixture *f, const char *name, bool st
   p->sizes = sizes;
   p->symbol_count = 1;
   p->symbols = WEIR_NEW_ARRAY(&f->arena, rt_symbol, 1);
-  p->symbols[0] = (rt_symbol){"T", RT_ROLE_SEQ, 1, 64, 1, true, SIZE_T, SIZE_T_MAX, SIZE_T_ALL_MAX};
+  p->symbols[0] = (rt_symbol){"T", RT_ROLE_SEQ, 1, 64, 1, true, false, SIZE_T, SIZE_T_MAX, SIZE_T_ALL_MAX};
   p->input_count = p->output_count = p->weight_count = 1;
   p->inputs = WEIR_NEW_ARRAY(&f->arena, rt_tensor, 1);
-  p->inputs[0] = (rt_tensor){"tokens", RT_DTYPE_i32, 1, {var(f, 0)}, 0, times(f, 4, var(f, SIZE_T)), 0, 9};
+  p->inputs[0] = (rt_tensor){"tokens", RT_DTYPE_i32, 1, {var(f, 0)}, 0, times(f, 4, var(f, SIZE_T)), 0, .hi = 9};
   p->outputs = WEIR_NEW_ARRAY(&f->arena, rt_tensor, 1);
   p->outputs[0] =
-      step ? (rt_tensor){"sum", RT_DTYPE_f32, 1, {num(f, 2)}, -1, times(f, 8, var(f, SIZE_R)), 1, 0}
-           : (rt_tensor){"sums", RT_DTYPE_f32, 2, {var(f, 0), num(f, 2)}, 0, times(f, 8, var(f, SIZE_T)), 1, 0};
+      step ? (rt_tensor){"sum", RT_DTYPE_f32, 1, {num(f, 2)}, -1, times(f, 8, var(f, SIZE_R)), 1, .hi = 0}
+           : (rt_tensor){"sums", RT_DTYPE_f32, 2, {var(f, 0), num(f, 2)}, 0, times(f, 8, var(f, SIZE_T)), 1, .hi = 0};
   p->weights = WEIR_NEW_ARRAY(&f->arena, rt_weight, 1);
   p->weights[0] = (rt_weight){"table", sizeof table};
   p->state_count = step ? 2 : 1;
   p->states = WEIR_NEW_ARRAY(&f->arena, rt_state, 2);
-  p->states[0] = (rt_state){"rows", RT_DTYPE_f32, true, 0, 8, 0, 0};
-  if (step) p->states[1] = (rt_state){"mean", RT_DTYPE_f32, false, -1, 4, 0, 3.0};
+  p->states[0] = (rt_state){"rows", RT_DTYPE_f32, true, 0, 8, .window = 0};
+  if (step) p->states[1] = (rt_state){"mean", RT_DTYPE_f32, false, -1, 4, 0, 3.0, .writes = true};
   p->buffer_count = 2;
   p->buffers = WEIR_NEW_ARRAY(&f->arena, rt_buffer, 2);
   p->buffers[0] = (rt_buffer){times(f, 8, var(f, SIZE_T)), num(f, 0), "x"};
@@ -227,16 +227,16 @@ static inline rt_program *blocks_program(fixture *f) {
   p->sizes = sizes;
   p->symbol_count = 2;
   p->symbols = WEIR_NEW_ARRAY(&f->arena, rt_symbol, 2);
-  p->symbols[0] = (rt_symbol){"N", RT_ROLE_BATCH, 2, 100, 2, false, 0, 3, -1};
-  p->symbols[1] = (rt_symbol){"W", RT_ROLE_PLAIN, 1, 8, 1, false, 1, -1, -1};
+  p->symbols[0] = (rt_symbol){"N", RT_ROLE_BATCH, 2, 100, 2, false, false, 0, 3, -1};
+  p->symbols[1] = (rt_symbol){"W", RT_ROLE_PLAIN, 1, 8, 1, false, false, 1, -1, -1};
   p->input_count = 2;
   p->inputs = WEIR_NEW_ARRAY(&f->arena, rt_tensor, 2);
   rt_expr nw = rt_expr_binary(&f->arena, RT_SIZE_MUL, var(f, 0), var(f, 1));
-  p->inputs[0] = (rt_tensor){"a", RT_DTYPE_f32, 2, {times(f, 2, var(f, 0)), var(f, 1)}, 0, times(f, 8, nw), 1, 0};
-  p->inputs[1] = (rt_tensor){"b", RT_DTYPE_u8, 1, {var(f, 0)}, 0, var(f, 0), 0, 200};
+  p->inputs[0] = (rt_tensor){"a", RT_DTYPE_f32, 2, {times(f, 2, var(f, 0)), var(f, 1)}, 0, times(f, 8, nw), 1, .hi = 0};
+  p->inputs[1] = (rt_tensor){"b", RT_DTYPE_u8, 1, {var(f, 0)}, 0, var(f, 0), 0, .hi = 200};
   p->output_count = 1;
   p->outputs = WEIR_NEW_ARRAY(&f->arena, rt_tensor, 1);
-  p->outputs[0] = (rt_tensor){"out", RT_DTYPE_f32, 1, {var(f, 0)}, 0, times(f, 4, var(f, 0)), 1, 0};
+  p->outputs[0] = (rt_tensor){"out", RT_DTYPE_f32, 1, {var(f, 0)}, 0, times(f, 4, var(f, 0)), 1, .hi = 0};
   p->arena_bytes = num(f, 0);
   p->kernel_count = 1;
   p->kernels = WEIR_NEW_ARRAY(&f->arena, rt_kernel, 1);

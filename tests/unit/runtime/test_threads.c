@@ -17,6 +17,7 @@
     }                                                 \
   } while (0)
 #include "tests/unit/runtime/fixture.h"
+#include "tests/unit/runtime/loop_cases.h"
 
 #define CHECK(condition) FIXTURE_CHECK(condition, "not so: %s", #condition)
 
@@ -174,6 +175,7 @@ int main(void) {
   weir_executor_destroy(executor);
   weir_model_release(model);
   fixture_deinit(&f);
+  loops_run_as_written();
   puts("threads: as they should be");
   return 0;
 }

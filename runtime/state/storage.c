@@ -1,0 +1,127 @@
+// Memory of states: filling, room, moving and copying of rows.
+#include <math.h>
+#include <string.h>
+
+#include "runtime/base/checked.h"
+#include "runtime/base/half.h"
+#include "runtime/state/session.h"
+
+enum {
+  // Neighbouring states begin at different places within a page, so that equal rows of many states do not fall on the
+  // same cache sets.
+  STAGGER_BYTES = 5 * 64,
+  WINDOW_SLACK = 64,  // rows that a short window may wander before it moves back
+};
+
+// ---- filling
+
+// The code whose value is nearest; of two, the first. Only for initial values: there is no need to be quick.
+static uint8_t f8_nearest(float value, float (*widen)(uint8_t)) {
+  uint8_t best = 0;
+  for (int code = 0; code < 256; code++) {
+    float distance = fabsf(widen((uint8_t)code) - value), least = fabsf(widen(best) - value);
+    if (distance < least) best = (uint8_t)code;
+  }
+  return best;
+}
+
+void rt_state_fill(void *data, int64_t bytes, rt_dtype dtype, double initial) {
+  int width = rt_dtype_bytes(dtype);
+  unsigned char element[8] = {0};
+  float f = (float)initial;
+  int64_t i = (int64_t)initial;
+  switch (dtype) {
+    case RT_DTYPE_f16:
+      memcpy(element, &(uint16_t){weir_f32_to_f16(f)}, 2);
+      break;
+    case RT_DTYPE_bf16:
+      memcpy(element, &(uint16_t){weir_f32_to_bf16(f)}, 2);
+      break;
+    case RT_DTYPE_f32:
+      memcpy(element, &f, 4);
+      break;
+    case RT_DTYPE_f64:
+      memcpy(element, &initial, 8);
+      break;
+    case RT_DTYPE_f8e4m3:
+      element[0] = f8_nearest(f, weir_f8e4m3_to_f32);
+      break;
+    case RT_DTYPE_f8e5m2:
+      element[0] = f8_nearest(f, weir_f8e5m2_to_f32);
+      break;
+    default:
+      memcpy(element, &i, (size_t)width);
+      break;  // little-endian
+  }
+  if (initial == 0) {
+    memset(data, 0, (size_t)bytes);
+    return;
+  }
+  for (int64_t k = 0; k + width <= bytes; k += width) memcpy((char *)data + k, element, (size_t)width);
+}
+
+// ---- rows
+
+weir_status rt_storage_make(const weir_model *model, int state, int64_t rows, rt_state_storage *out) {
+  int64_t bytes, stagger = (int64_t)state * STAGGER_BYTES % 4096;
+  if (!weir_mul_i64(model->states[state].row_bytes, rows, &bytes) ||
+      !weir_add_i64(bytes, stagger + RT_SLACK_BYTES, &bytes)) {
+    return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "state '%s': %lld rows overflow", model->states[state].path,
+                            (long long)rows);
+  }
+  rt_state_storage storage = {.memory_bytes = (size_t)bytes, .room = rows, .held = -1};
+  WEIR_TRY_CTX(weir_alloc(model->allocator, storage.memory_bytes, 64, false, &storage.memory), "state '%s'",
+               model->states[state].path);
+  storage.data = (uint8_t *)storage.memory + stagger;
+  *out = storage;
+  return WEIR_OK;
+}
+
+void rt_storage_free(const weir_model *model, rt_state_storage *storage) {
+  weir_free(model->allocator, storage->memory, storage->memory_bytes);
+  *storage = (rt_state_storage){.held = -1};
+}
+
+static int64_t wander(const rt_model_state *s) { return s->window - 1 > WINDOW_SLACK ? s->window - 1 : WINDOW_SLACK; }
+
+int64_t rt_storage_room(const rt_model_state *s, int64_t capacity) {
+  int64_t extra = s->window ? s->window - 1 + wander(s) : 0, room;
+  return weir_add_i64(capacity, extra, &room) ? room : INT64_MAX;
+}
+
+int64_t rt_state_kept(const rt_model_state *s, int64_t rows) {
+  return s->window && rows > s->window - 1 ? s->window - 1 : rows;
+}
+
+uint8_t *rt_storage_kept(const rt_model_state *s, const rt_state_storage *storage, int64_t rows) {
+  if (!s->window) return storage->data;
+  return storage->data + (rows - rt_state_kept(s, rows) - storage->base) * s->row_bytes;
+}
+
+void rt_storage_pack(const rt_model_state *s, rt_state_storage *storage, int64_t rows) {
+  int64_t kept = rt_state_kept(s, rows);
+  if (rows - kept - storage->base <= wander(s)) return;
+  if (kept) memmove(storage->data, rt_storage_kept(s, storage, rows), (size_t)(kept * s->row_bytes));
+  storage->base = rows - kept;
+}
+
+int64_t rt_storage_bytes(const rt_model_state *s, const rt_state_storage *storage, int64_t rows) {
+  int64_t count = s->rows && !s->whole ? rt_state_kept(s, rows) : storage->held;
+  return count > 0 ? count * s->row_bytes : 0;
+}
+
+void rt_storage_copy(const rt_model_state *s, const rt_state_storage *from, int64_t rows, rt_state_storage *to) {
+  int64_t bytes = rt_storage_bytes(s, from, rows);
+  if (bytes) memcpy(to->data, rt_storage_kept(s, from, rows), (size_t)bytes);
+  to->held = from->held;
+  to->base = s->window ? rows - rt_state_kept(s, rows) : 0;
+}
+
+weir_status rt_storage_whole(const weir_model *model, int state, int64_t rows, rt_state_storage *storage) {
+  if (storage->memory && rows <= storage->room) return WEIR_OK;
+  rt_state_storage fresh;
+  WEIR_TRY(rt_storage_make(model, state, rows, &fresh));
+  rt_storage_free(model, storage);
+  *storage = fresh;
+  return WEIR_OK;
+}

@@ -26,8 +26,7 @@ int64_t cg_const_dim(ir_dim dim) {
 bool cg_inner_elements(const value_info *info, int64_t *out) {
   int64_t total = 1;
   for (int i = 0; i < info->value->type.rank; i++) {
-    if (info->cls == CLASS_PACKED && i == info->axis) continue;
-    if (info->cls == CLASS_HISTORY && i == 0) continue;
+    if (info->ragged >> i & 1) continue;
     int64_t dim = cg_const_dim(info->value->type.dims[i]);
     if (dim < 0) return false;
     total *= dim;  // fits: the elaborator has checked sizes of tensors
@@ -36,34 +35,38 @@ bool cg_inner_elements(const value_info *info, int64_t *out) {
   return true;
 }
 
-// The one ragged axis of |type|, -1 if it has none, -2 if it has several.
-static int ragged_axis(const ir_type *type) {
-  int axis = -1;
-  for (int i = 0; i < type->rank; i++) {
-    if (ir_dim_role(type->dims[i]) == IR_ROLE_PLAIN) continue;
-    if (axis >= 0) return -2;
-    axis = i;
+bool cg_is_row_major(const value_info *info, unsigned first) {
+  bool others = false;
+  for (int i = 0; i < info->value->type.rank; i++) {
+    if (cg_const_dim(info->value->type.dims[i]) == 1) continue;
+    if (!(first >> i & 1)) others = true;
+    else if (others) return false;
   }
-  return axis;
+  return true;
 }
 
 static weir_status classify(function_lowering *fl, value_info *info, ir_loc loc, bool varies) {
   const ir_type *type = &info->value->type;
-  int axis = ragged_axis(type);
-  if (axis == -2)
-    return cg_unsupported(fl->function, loc, "a value with two ragged dims, %s, has no lowering yet",
-                          ir_type_print(fl->low->arena, type));
-  if (axis < 0) {
-    info->cls = varies ? CLASS_REQUEST : CLASS_INVARIANT;
-    return WEIR_OK;
-  }
-  info->cls = CLASS_PACKED;
-  info->axis = axis;
-  info->symbol = ir_dim_as_symbol(type->dims[axis]);
-  if (!info->symbol)
-    return cg_unsupported(fl->function, loc, "the ragged dim '%s' is computed from others; that has no lowering yet",
-                          ir_dim_print(fl->low->arena, type->dims[axis]));
-  return WEIR_OK;
+  ir_dim_table *dims = fl->low->module->dims;
+  info->ragged = 0;
+  for (int i = 0; i < type->rank; i++)
+    if (ir_dim_role(type->dims[i]) != IR_ROLE_PLAIN) info->ragged |= 1u << i;
+  info->cls = info->ragged ? CLASS_PACKED : varies ? CLASS_REQUEST : CLASS_INVARIANT;
+  if (!info->ragged) return WEIR_OK;
+  info->axis = __builtin_ctz(info->ragged);
+  info->volume = ir_dim_const(dims, 1);
+  for (int i = 0; i < type->rank && info->volume; i++)
+    if (info->ragged >> i & 1) info->volume = ir_dim_mul(dims, info->volume, type->dims[i]);
+  if (info->volume) return WEIR_OK;
+  return cg_unsupported(fl->function, loc, "the ragged dims of %s multiply to more than 2^63",
+                        ir_type_print(fl->low->arena, type));
+}
+
+static void make_history(value_info *info) {
+  info->cls = CLASS_HISTORY;
+  info->ragged = 1;
+  info->axis = 0;
+  info->volume = info->value->type.dims[0];
 }
 
 static weir_status analyze_params(function_lowering *fl) {
@@ -74,47 +77,41 @@ static weir_status analyze_params(function_lowering *fl) {
     info->value = param->value;
     info->fate = FATE_PARAM;
     info->cls = CLASS_INVARIANT;
-    if (param->kind == IR_PARAM_INPUT) WEIR_TRY(classify(fl, info, fn->loc, true));
+    if (param->kind == IR_PARAM_INPUT) WEIR_TRY(classify(fl, info, fn->loc, cg_loop_of(fl, param->value) < 0));
     if (param->kind == IR_PARAM_STATE) {
-      info->cls = param->rows ? CLASS_HISTORY : CLASS_REQUEST;
-      if (param->window)
-        return cg_unsupported(fn, fn->loc, "the state '%s' over last(...) has no lowering yet", param->name);
+      info->cls = CLASS_REQUEST;
+      if (param->rows) make_history(info);
     }
   }
   return WEIR_OK;
 }
 
 static bool any_varies(const function_lowering *fl, const ir_node *node) {
-  if (node->op == IR_OP_pos || node->op == IR_OP_size || node->op == IR_OP_call) return true;
+  bool loops = node->op == IR_OP_map || node->op == IR_OP_fold;
+  if (loops && cg_region_varies(node->callee)) return true;
+  for (int i = 0; node->op == IR_OP_fold && i < node->attrs[0].count; i++)
+    if (ir_dim_role(node->attrs[0].dims[i]) != IR_ROLE_PLAIN) return true;
+  if (node->op == IR_OP_pos || node->op == IR_OP_size || cg_takes_memory(node->op)) return true;
   for (int i = 0; i < node->operand_count; i++)
     if (cg_info(fl, node->operands[i])->cls != CLASS_INVARIANT) return true;
   return false;
 }
 
 // The symbol of the rows that an append adds, for its history and for the state before.
-static weir_status analyze_append(function_lowering *fl, const ir_node *node) {
-  value_info *result = cg_info(fl, node->results[0]), *rows = cg_info(fl, node->operands[1]);
-  if (rows->cls != CLASS_PACKED || rows->axis != 0)
-    return cg_unsupported(fl->function, node->loc, "append needs rows over a ragged dim");
-  result->cls = CLASS_HISTORY;
-  result->symbol = rows->symbol;
-  cg_info(fl, node->operands[0])->symbol = rows->symbol;
-  return WEIR_OK;
-}
-
 static weir_status analyze_nodes(function_lowering *fl) {
   for (ir_node *node = fl->function->first; node; node = node->next) {
     bool varies = any_varies(fl, node);
+    if (!cg_has_lowering(node) && !cg_is_weight_stack(fl, node->results[0]))
+      return cg_unsupported(fl->function, node->loc, "'%s' has no lowering yet", ir_op_get_info(node->op)->name);
     for (int i = 0; i < node->result_count; i++) {
       value_info *info = cg_info(fl, node->results[i]);
       info->value = node->results[i];
-      if (node->op == IR_OP_append) continue;
-      bool state = node->op == IR_OP_call && node->callee->results[i].state >= 0 &&
-                   node->callee->params[node->callee->results[i].state].rows;
-      if (state) info->cls = CLASS_HISTORY;
+      bool state = node->op == IR_OP_append;
+      if (node->op == IR_OP_call && node->callee->results[i].state >= 0)
+        state = node->callee->params[node->callee->results[i].state].rows;
+      if (state) make_history(info);
       else WEIR_TRY(classify(fl, info, node->loc, varies));
     }
-    if (node->op == IR_OP_append) WEIR_TRY(analyze_append(fl, node));
   }
   return WEIR_OK;
 }
@@ -138,7 +135,7 @@ static void count_users(function_lowering *fl) {
 
 bool cg_reduces_rows(const function_lowering *fl, const ir_node *node) {
   const value_info *x = cg_info(fl, node->operands[0]);
-  if (x->cls != CLASS_PACKED) return false;
+  if (!x->ragged) return false;
   if (node->op == IR_OP_softmax) return ir_node_attr(node, IR_ATTR_axis)->i == x->axis;
   const ir_attr *over = ir_node_attr(node, IR_ATTR_over);
   for (int i = 0; over && i < over->count; i++)
@@ -146,8 +143,21 @@ bool cg_reduces_rows(const function_lowering *fl, const ir_node *node) {
   return false;
 }
 
+ir_value *cg_new_value(function_lowering *fl, ir_type type) {
+  ir_value *value = WEIR_NEW(fl->low->arena, ir_value);
+  ir_node *def = WEIR_NEW(fl->low->arena, ir_node);
+  *def = (ir_node){.op = IR_OP_scan};  // made in memory, by no kernel of its own
+  *value = (ir_value){.type = type, .def = def, .id = fl->value_count, .lo = 1, .hi = 0};
+  value_info info = {.value = value, .fate = FATE_ROOT};
+  WEIR_PUSH(fl->low->arena, fl->values, fl->value_count, fl->value_capacity, info);
+  // It has no definition: its class is that of the type, which classify refuses only for what its operands had refused.
+  weir_status_release(classify(fl, cg_info(fl, value), fl->function->loc, true));
+  cg_info(fl, value)->slot = cg_add_temp(fl, value);
+  return value;
+}
+
 weir_status cg_analyze(function_lowering *fl) {
-  fl->value_count = fl->function->next_id;
+  fl->value_count = fl->value_capacity = fl->function->next_id;
   fl->values = WEIR_NEW_ARRAY(fl->low->arena, value_info, fl->value_count);
   WEIR_TRY(analyze_params(fl));
   WEIR_TRY(analyze_nodes(fl));

@@ -25,58 +25,57 @@ static bool depends_on_placeholder(const ir_kexpr *expr) {
 
 // ---- index maps
 
-static void map_reshape(emitter *e, const ir_node *node, const ir_kexpr *const *out, const ir_kexpr **in) {
+// Both dims are cut into segments of equal products, the shortest that there are, so that what a reshape leaves alone
+// keeps its index; a ragged dim meets its own, or k of it, without its length.
+static void map_segment(emitter *e, const ir_type *from, int out_lo, int out_hi, const ir_type *to, int in_lo,
+                        int in_hi, const ir_kexpr *const *out, const ir_kexpr **in) {
   ir_kbuilder *b = &e->b;
-  const value_info *x = cg_info(e->fl, node->operands[0]), *y = cg_info(e->fl, node->results[0]);
-  const ir_type *from = &y->value->type, *to = &x->value->type;
-  bool ragged = x->cls == CLASS_PACKED;
-  int x_axis = ragged ? x->axis : -1, y_axis = ragged ? y->axis : -1;
-  for (int part = 0; part < 2; part++) {  // before the ragged axis, behind it
-    int out_lo = part ? y_axis + 1 : 0, out_hi = part ? from->rank : (ragged ? y_axis : 0);
-    int in_lo = part ? x_axis + 1 : 0, in_hi = part ? to->rank : (ragged ? x_axis : 0);
-    const ir_kexpr *flat = ir_kb_int(b, 0);
-    for (int i = out_lo; i < out_hi; i++)
-      flat = ir_kb_add(b, ir_kb_mul(b, flat, cg_dim_expr(e, from->dims[i])), out[i]);
-    for (int i = in_hi - 1; i > in_lo; i--) {
-      const ir_kexpr *dim = cg_dim_expr(e, to->dims[i]);
-      in[i] = ir_kb_mod(b, flat, dim);
-      flat = ir_kb_div(b, flat, dim);
-    }
-    if (in_hi > in_lo) in[in_lo] = flat;
+  const ir_kexpr *flat = NULL;
+  for (int i = out_lo; i < out_hi; i++)
+    flat = flat ? ir_kb_add(b, ir_kb_mul(b, flat, cg_dim_expr(e, from->dims[i])), out[i]) : out[i];
+  if (!flat) flat = ir_kb_int(b, 0);
+  for (int i = in_hi - 1; i > in_lo; i--) {
+    const ir_kexpr *dim = cg_dim_expr(e, to->dims[i]);
+    in[i] = ir_kb_mod(b, flat, dim);
+    flat = ir_kb_div(b, flat, dim);
   }
-  if (ragged) in[x_axis] = out[y_axis];
+  if (in_hi > in_lo) in[in_lo] = flat;
+}
+
+static void map_reshape(emitter *e, const ir_node *node, const ir_kexpr *const *out, const ir_kexpr **in) {
+  ir_dim_table *dims = e->fl->low->module->dims;
+  const ir_type *from = &node->results[0]->type, *to = &node->operands[0]->type;
+  int out_lo = 0, in_lo = 0;
+  while (out_lo < from->rank || in_lo < to->rank) {
+    int out_hi = out_lo, in_hi = in_lo;
+    ir_dim one = ir_dim_const(dims, 1), left = one, right = one;
+    // The side with fewer atoms so far takes its next dim; which it is matters for speed of the search only.
+    do {
+      bool grow_out = out_hi < from->rank && (in_hi == to->rank || out_hi - out_lo <= in_hi - in_lo);
+      if (grow_out) left = ir_dim_mul(dims, left, from->dims[out_hi++]);
+      else if (in_hi < to->rank) right = ir_dim_mul(dims, right, to->dims[in_hi++]);
+      else break;
+      if (!left || !right) break;
+    } while (left != right);
+    if (left != right || !left) out_hi = from->rank, in_hi = to->rank;
+    while (out_hi < from->rank && from->dims[out_hi] == one) out_hi++;
+    while (in_hi < to->rank && to->dims[in_hi] == one) in_hi++;
+    map_segment(e, from, out_lo, out_hi, to, in_lo, in_hi, out, in);
+    out_lo = out_hi;
+    in_lo = in_hi;
+  }
 }
 
 static void map_slice(emitter *e, const ir_node *node, const ir_kexpr *const *out, const ir_kexpr **in) {
-  ir_kbuilder *b = &e->b;
-  const value_info *x = cg_info(e->fl, node->operands[0]), *y = cg_info(e->fl, node->results[0]);
   int axis = (int)ir_node_attr(node, IR_ATTR_axis)->i;
-  int64_t start = cg_const_dim(ir_node_attr(node, IR_ATTR_start)->dim);
   for (int i = 0; i < node->operands[0]->type.rank; i++) in[i] = out[i];
-  if (start < 0) {
-    e->unsupported = "a slice that starts at a run-time place";
-    return;
-  }
-  if (x->cls == CLASS_PACKED && x->axis == axis) {
-    if (y->cls == CLASS_PACKED) e->unsupported = "a slice of a ragged dim that stays ragged";
-    else
-      in[axis] =
-          ir_kb_add(b, cg_emit_start(e, x->symbol, cg_emit_request(e)), ir_kb_add(b, out[axis], ir_kb_int(b, start)));
-    return;
-  }
-  in[axis] = ir_kb_add(b, out[axis], ir_kb_int(b, start));
+  in[axis] = ir_kb_add(&e->b, out[axis], cg_dim_expr(e, ir_node_attr(node, IR_ATTR_start)->dim));
 }
 
 static void map_last(emitter *e, const ir_node *node, const ir_kexpr *const *out, const ir_kexpr **in) {
   ir_kbuilder *b = &e->b;
-  const value_info *x = cg_info(e->fl, node->operands[0]);
   for (int i = 1; i < node->operands[0]->type.rank; i++) in[i] = out[i - 1];
-  if (x->cls == CLASS_PACKED) {
-    const ir_kexpr *next = cg_emit_start(e, x->symbol, ir_kb_add(b, cg_emit_request(e), ir_kb_int(b, 1)));
-    in[0] = ir_kb_sub(b, next, ir_kb_int(b, 1));
-  } else {
-    in[0] = ir_kb_sub(b, cg_dim_expr(e, node->operands[0]->type.dims[0]), ir_kb_int(b, 1));
-  }
+  in[0] = ir_kb_sub(b, cg_dim_expr(e, node->operands[0]->type.dims[0]), ir_kb_int(b, 1));
 }
 
 // Indices of the only operand of a movement op, or of operand |operand| of an elementwise one.
@@ -161,7 +160,7 @@ static const ir_kop direct_ops[IR_OP_COUNT] = {
     [IR_OP_min] = IR_K_min,     [IR_OP_and] = IR_K_and,     [IR_OP_or] = IR_K_or,
 };
 
-static const ir_kexpr *elementwise(emitter *e, const ir_node *node, const ir_kexpr *const *x) {
+const ir_kexpr *cg_emit_elementwise(emitter *e, const ir_node *node, const ir_kexpr *const *x) {
   ir_kbuilder *b = &e->b;
   ir_kop op = direct_ops[node->op];
   if (op) return ir_kb_op(b, op, x[0]->type, x[0], node->operand_count > 1 ? x[1] : NULL, NULL);
@@ -196,33 +195,32 @@ static const ir_kexpr *elementwise(emitter *e, const ir_node *node, const ir_kex
       return gelu_tanh(e, x[0]);
     case IR_OP_softplus:
       return softplus(e, x[0]);
-    default:
+    default: {
+      const ir_kexpr *special = cg_emit_special(e, node, x);
+      if (special) return special;
       e->unsupported = ir_op_get_info(node->op)->name;
       return x[0];
+    }
   }
 }
 
 // ---- sources
 
-static const ir_kexpr *emit_source(emitter *e, const ir_node *node, const ir_kexpr *const *idx) {
+const ir_kexpr *cg_emit_source(emitter *e, const ir_node *node, const ir_kexpr *const *idx) {
   ir_kbuilder *b = &e->b;
-  const value_info *info = cg_info(e->fl, node->results[0]);
   if (node->op == IR_OP_constant) {
     ir_dtype dtype = ir_node_attr(node, IR_ATTR_dtype)->dtype;
     return cast_to(e, ir_kb_const(b, cg_compute_type(dtype), ir_node_attr(node, IR_ATTR_value)->f), dtype);
   }
-  if (node->op == IR_OP_pos) return ir_kb_load(b, IR_KT_i32, cg_emit_table(e, RT_ARG_POSITIONS, info->symbol), idx[0]);
-  if (node->op == IR_OP_iota) {
-    const ir_kexpr *at = idx[0];
-    if (info->cls == CLASS_PACKED) at = ir_kb_sub(b, at, cg_emit_start(e, info->symbol, cg_emit_request(e)));
-    return ir_kb_cast(b, IR_KT_i32, at);
+  ir_dim dim = ir_node_attr(node, IR_ATTR_dim)->dim;
+  if (node->op == IR_OP_iota) return ir_kb_cast(b, IR_KT_i32, idx[0]);
+  if (node->op == IR_OP_size) return ir_kb_cast(b, IR_KT_i32, cg_dim_expr(e, dim));
+  if (node->op != IR_OP_pos) {
+    e->unsupported = ir_op_get_info(node->op)->name;
+    return ir_kb_const(b, IR_KT_i32, 0);
   }
-  ir_dim dim = ir_node_attr(node, IR_ATTR_dim)->dim;  // size
-  const ir_symbol *symbol = ir_dim_as_symbol(dim);
-  if (!symbol || symbol->role == IR_ROLE_PLAIN) return ir_kb_cast(b, IR_KT_i32, cg_dim_expr(e, dim));
-  const ir_kexpr *request = cg_emit_request(e), *start = cg_emit_start(e, symbol, request);
-  return ir_kb_cast(b, IR_KT_i32,
-                    ir_kb_sub(b, cg_emit_start(e, symbol, ir_kb_add(b, request, ir_kb_int(b, 1))), start));
+  ir_dim first = ir_dim_first_position(e->fl->low->module->dims, dim);
+  return ir_kb_cast(b, IR_KT_i32, ir_kb_add(b, cg_dim_expr(e, first), idx[0]));
 }
 
 // ---- reductions
@@ -243,27 +241,14 @@ typedef struct {
   const ir_kexpr *idx[IR_MAX_RANK];  // of the operand, outside of |axes|
 } reduction;
 
-static void axis_bounds(emitter *e, const reduction *r, int axis, const ir_kexpr **lo, const ir_kexpr **hi) {
-  ir_kbuilder *b = &e->b;
-  const value_info *x = cg_info(e->fl, r->node->operands[0]);
-  if (x->cls == CLASS_PACKED && x->axis == axis) {
-    const ir_kexpr *request = cg_emit_request(e);
-    *lo = cg_emit_start(e, x->symbol, request);
-    *hi = cg_emit_start(e, x->symbol, ir_kb_add(b, request, ir_kb_int(b, 1)));
-  } else {
-    *lo = ir_kb_int(b, 0);
-    *hi = cg_dim_expr(e, x->value->type.dims[axis]);
-  }
+static const ir_kexpr *axis_length(emitter *e, const reduction *r, int axis) {
+  return cg_dim_expr(e, r->node->operands[0]->type.dims[axis]);
 }
 
 static const ir_kexpr *reduced_count(emitter *e, const reduction *r) {
-  ir_kbuilder *b = &e->b;
-  const ir_kexpr *count = ir_kb_int(b, 1), *lo, *hi;
-  for (int i = 0; i < r->node->operands[0]->type.rank; i++) {
-    if (!(r->axes >> i & 1)) continue;
-    axis_bounds(e, r, i, &lo, &hi);
-    count = ir_kb_mul(b, count, ir_kb_sub(b, hi, lo));
-  }
+  const ir_kexpr *count = ir_kb_int(&e->b, 1);
+  for (int i = 0; i < r->node->operands[0]->type.rank; i++)
+    if (r->axes >> i & 1) count = ir_kb_mul(&e->b, count, axis_length(e, r, i));
   return count;
 }
 
@@ -277,9 +262,8 @@ static int open_loops(emitter *e, const reduction *r, bool lanes, const ir_kexpr
   for (int i = 0; i < rank; i++) {
     idx[i] = r->idx[i];
     if (!(r->axes >> i & 1)) continue;
-    const ir_kexpr *lo, *hi;
-    axis_bounds(e, r, i, &lo, &hi);
-    idx[i] = ir_kb_for(&e->b, i == last && lanes ? IR_KR_LANES : IR_KR_SERIAL, "i", lo, hi, 1);
+    ir_krange range = i == last && lanes ? IR_KR_LANES : IR_KR_SERIAL;
+    idx[i] = ir_kb_for(&e->b, range, "i", ir_kb_int(&e->b, 0), axis_length(e, r, i), 1);
     opened++;
   }
   return opened;
@@ -333,10 +317,9 @@ static const ir_kexpr *argmax(emitter *e, const reduction *r) {
   operand_reductions(e, r);
   ir_kvar *best = ir_kb_reg(b, "best", type, false, 0, NULL, ir_kb_const(b, type, 0));
   ir_kvar *at = ir_kb_reg(b, "at", IR_KT_i64, false, 0, NULL, ir_kb_int(b, -1));
-  const ir_kexpr *idx[IR_MAX_RANK], *lo = ir_kb_int(b, 0), *hi;
+  const ir_kexpr *idx[IR_MAX_RANK];
   int axis = 0;
   while (!(r->axes >> axis & 1)) axis++;
-  axis_bounds(e, r, axis, &lo, &hi);
   int bound = e->bound_count, loops = open_loops(e, r, false, idx);
   const ir_kexpr *x = ir_kb_let(b, "x", cg_emit_value(e, r->node->operands[0], idx));
   const ir_kexpr *first = compare(e, IR_K_lt, ir_kb_read(b, at, NULL, NULL, NULL), ir_kb_int(b, 0));
@@ -344,9 +327,8 @@ static const ir_kexpr *argmax(emitter *e, const reduction *r) {
       ir_kb_let(b, "better", op2(e, IR_K_or, first, compare(e, IR_K_gt, x, ir_kb_read(b, best, NULL, NULL, NULL))));
   ir_kb_set(b, best, ir_kb_op(b, IR_K_select, type, better, x, ir_kb_read(b, best, NULL, NULL, NULL)), NULL, NULL,
             NULL);
-  const ir_kexpr *index = ir_kb_sub(b, idx[axis], lo);
-  ir_kb_set(b, at, ir_kb_op(b, IR_K_select, IR_KT_i64, better, index, ir_kb_read(b, at, NULL, NULL, NULL)), NULL, NULL,
-            NULL);
+  ir_kb_set(b, at, ir_kb_op(b, IR_K_select, IR_KT_i64, better, idx[axis], ir_kb_read(b, at, NULL, NULL, NULL)), NULL,
+            NULL, NULL);
   while (loops--) ir_kb_end(b);
   e->bound_count = bound;
   return ir_kb_let(
@@ -479,25 +461,36 @@ static const ir_kexpr *concat_index(emitter *e, const ir_node *node, int operand
   return ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_min(b, in, last), ir_kb_int(b, 0), NULL);
 }
 
+// In a loop a request whose rows are over reads nothing.
+const ir_kexpr *cg_where_active(emitter *e, const ir_kexpr *x) {
+  const ir_kexpr *active = cg_emit_active(e);
+  return active ? ir_kb_op(&e->b, IR_K_select, x->type, active, x, ir_kb_const(&e->b, x->type, 0)) : x;
+}
+
 static const ir_kexpr *emit_gather(emitter *e, const ir_node *node, const ir_kexpr *const *idx) {
   ir_kbuilder *b = &e->b;
-  const value_info *table = cg_info(e->fl, node->operands[0]);
   int index_rank = node->operands[1]->type.rank;
   const ir_kexpr *at = ir_kb_cast(b, IR_KT_i64, cg_emit_value(e, node->operands[1], idx));
-  if (table->cls == CLASS_PACKED && table->axis == 0)
-    at = ir_kb_add(b, at, cg_emit_start(e, table->symbol, cg_emit_request(e)));
   const ir_kexpr *table_idx[IR_MAX_RANK];
   table_idx[0] = at;
   for (int i = 1; i < node->operands[0]->type.rank; i++) table_idx[i] = idx[index_rank + i - 1];
-  return cg_emit_value(e, node->operands[0], table_idx);
+  return cg_where_active(e, cg_emit_value(e, node->operands[0], table_idx));
+}
+
+static const ir_kexpr *emit_element(emitter *e, const ir_node *node, const ir_kexpr *const *idx) {
+  const ir_kexpr *at[IR_MAX_RANK];
+  int given = node->operand_count - 1;
+  for (int i = 0; i < given; i++) at[i] = ir_kb_cast(&e->b, IR_KT_i64, cg_emit_value(e, node->operands[i + 1], NULL));
+  for (int i = given; i < node->operands[0]->type.rank; i++) at[i] = idx[i - given];
+  return cg_where_active(e, cg_emit_value(e, node->operands[0], at));
 }
 
 static const ir_kexpr *emit_concat(emitter *e, const ir_node *node, const ir_kexpr *const *idx) {
   ir_kbuilder *b = &e->b;
   int axis = (int)ir_node_attr(node, IR_ATTR_axis)->i;
-  const ir_kexpr *result = NULL, *starts[RT_MAX_ARGS], *start = ir_kb_int(b, 0);
-  if (node->operand_count > RT_MAX_ARGS) {
-    e->unsupported = "concat of so many operands";
+  const ir_kexpr *result = NULL, *starts[CG_CONCAT_OPERANDS], *start = ir_kb_int(b, 0);
+  if (node->operand_count > CG_CONCAT_OPERANDS) {
+    e->unsupported = "a concat of so many operands inside of another kernel";
     return ir_kb_const(b, cg_compute_type(node->results[0]->type.dtype), 0);
   }
   for (int i = 0; i < node->operand_count; i++) {
@@ -519,11 +512,15 @@ static const ir_kexpr *emit_concat(emitter *e, const ir_node *node, const ir_kex
 const ir_kexpr *cg_emit_value(emitter *e, ir_value *value, const ir_kexpr *const *idx) {
   const ir_kexpr *bound = find_bound(e, value, idx, 0, 0);
   if (bound) return bound;
+  if (cg_is_local(e, value)) return cg_emit_local(e, value, idx);
   if (has_memory(e, value)) return cg_emit_load(e, value, idx);
   const ir_node *node = value->def;
   unsigned flags = ir_op_get_info(node->op)->flags;
-  if (node->operand_count == 0) return emit_source(e, node, idx);
+  if (node->op == IR_OP_map) return cg_emit_map(e, node, idx);
+  if (node->op == IR_OP_fold) return cg_emit_fold(e, node);
+  if (node->operand_count == 0) return cg_emit_source(e, node, idx);
   if (node->op == IR_OP_gather) return emit_gather(e, node, idx);
+  if (node->op == IR_OP_element) return emit_element(e, node, idx);
   if (node->op == IR_OP_concat) return emit_concat(e, node, idx);
   if (is_product_op(node->op)) return emit_matmul(e, node, idx);
   if (node->op == IR_OP_softmax) {
@@ -544,7 +541,7 @@ const ir_kexpr *cg_emit_value(emitter *e, ir_value *value, const ir_kexpr *const
     map_operand(e, node, i, idx, in);
     x[i] = cg_emit_value(e, node->operands[i], in);
   }
-  return flags & IR_FLAG_MOVE ? x[0] : elementwise(e, node, x);
+  return flags & IR_FLAG_MOVE ? x[0] : cg_emit_elementwise(e, node, x);
 }
 
 // A reduction met while looking ahead: computed and bound here if its indices are known.
@@ -562,14 +559,28 @@ static bool reduction_ahead(emitter *e, const ir_node *node, const ir_kexpr *con
 }
 
 bool cg_emit_reductions(emitter *e, ir_value *value, const ir_kexpr *const *idx) {
-  if (has_memory(e, value) || find_bound(e, value, idx, 0, 0)) return true;
+  if (has_memory(e, value) || cg_is_local(e, value) || find_bound(e, value, idx, 0, 0)) return true;
   const ir_node *node = value->def;
   unsigned flags = ir_op_get_info(node->op)->flags;
+  if (node->op == IR_OP_map) {  // its loops stand inside of lanes; what has no index comes ahead
+    for (int i = 0; i < node->operand_count; i++)
+      if (!node->operands[i]->type.rank) cg_emit_reductions(e, node->operands[i], NULL);
+    return true;
+  }
+  if (node->op == IR_OP_fold) {
+    cg_bind(e, value, idx, 0, cg_emit_fold(e, node));
+    return true;
+  }
   if (node->operand_count == 0) return true;
   if (is_product_op(node->op)) return false;
   if (flags & (IR_FLAG_REDUCE | IR_FLAG_ROW)) return reduction_ahead(e, node, idx);
   if (node->op == IR_OP_gather)
     return has_memory(e, node->operands[0]) && cg_emit_reductions(e, node->operands[1], idx);
+  if (node->op == IR_OP_element) {
+    bool ahead = has_memory(e, node->operands[0]);
+    for (int i = 1; i < node->operand_count && ahead; i++) ahead = cg_emit_reductions(e, node->operands[i], NULL);
+    return ahead;
+  }
   if (node->op == IR_OP_concat) return !takes_loops(e, value);
   bool ok = true;
   const ir_kexpr *in[IR_MAX_RANK];

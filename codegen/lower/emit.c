@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "codegen/lower/internal.h"
+#include "runtime/base/checked.h"
+#include "ir/kernel_internal.h"
 
 ir_ktype cg_compute_type(ir_dtype dtype) {
   switch (dtype) {
@@ -24,29 +26,45 @@ void cg_emit_begin(emitter *e, function_lowering *fl, ir_value *root, const char
   ir_kb_init(&e->b, fl->low->arena, name, banner);
 }
 
-const ir_kexpr *cg_emit_size(emitter *e, size_kind kind, const ir_symbol *symbol) {
-  static const char *const names[] = {"requests", "rows", "rows_max", "?"};
-  const char *name = kind == SIZE_PLAIN ? symbol->name : names[kind];
+const ir_kexpr *cg_emit_size(emitter *e, size_kind kind, ir_dim dim) {
+  static const char *const names[] = {"requests", "rows", "rows_max", "?", "t"};
+  int same_kind = 0;
   for (int i = 0; i < e->item.size_count; i++) {
     launch_size *size = &e->item.sizes[i];
-    if (size->kind == kind && (kind == SIZE_REQUESTS || size->symbol == symbol))
-      return ir_kb_add_size(&e->b, e->b.kernel->sizes[i]);
-    // Two ragged dims in one kernel: the second gets its own name.
-    if (size->kind == kind && kind != SIZE_PLAIN)
-      name = weir_arena_printf(e->b.arena, "%s_%s", names[kind], symbol->name);
+    if (size->kind != kind) continue;
+    if (size->dim == dim) return ir_kb_add_size(&e->b, e->b.kernel->sizes[i]);
+    same_kind++;
   }
   if (e->item.size_count == RT_MAX_DIMS) {
-    e->unsupported = "too many sizes in one kernel";
+    e->unsupported = "so many sizes in one kernel";
     return ir_kb_int(&e->b, 1);
   }
-  e->item.sizes[e->item.size_count++] = (launch_size){kind, symbol};
+  // Names by role, not by value: kernels that do the same are the same.
+  const char *name = names[kind];
+  if (kind == SIZE_PLAIN) name = ir_dim_as_symbol(dim)->name;
+  else if (same_kind) name = weir_arena_printf(e->b.arena, "%s_%d", name, same_kind + 1);
+  e->item.sizes[e->item.size_count++] = (launch_size){kind, dim};
   return ir_kb_add_size(&e->b, name);
 }
 
+// ---- dims of the current request
+
 static const void *dim_constant(void *user, int64_t value) { return ir_kb_int(&((emitter *)user)->b, value); }
 
+static const ir_kexpr *request_fact_of(emitter *e, request_fact_kind kind, ir_dim rows);
+
 static const void *dim_symbol(void *user, const ir_symbol *symbol) {
-  return symbol->role == IR_ROLE_PLAIN ? cg_emit_size(user, SIZE_PLAIN, symbol) : NULL;
+  emitter *e = user;
+  ir_kbuilder *b = &e->b;
+  ir_dim_table *dims = e->fl->low->module->dims;
+  ir_dim dim = ir_dim_symbol(dims, symbol);
+  if (symbol->role == IR_ROLE_PLAIN) return cg_emit_size(e, SIZE_PLAIN, dim);
+  if (symbol->kept_of) {
+    const ir_kexpr *past = request_fact_of(e, FACT_PAST, ir_dim_symbol(dims, symbol->kept_of->past));
+    return ir_kb_min(b, past, ir_kb_int(b, symbol->hi));
+  }
+  if (ir_symbol_before(dims, symbol)) return request_fact_of(e, FACT_PAST, dim);
+  return ir_kb_sub(b, request_fact_of(e, FACT_END, dim), request_fact_of(e, FACT_START, dim));
 }
 
 static const void *dim_binary(void *user, char op, const void *a, const void *b) {
@@ -60,17 +78,15 @@ const ir_kexpr *cg_dim_expr(emitter *e, ir_dim dim) {
   ir_dim_algebra algebra = {e, dim_constant, dim_symbol, dim_binary};
   const ir_kexpr *expr = ir_dim_convert(dim, &algebra);
   if (expr) return expr;
-  e->unsupported = "a dim that is computed from ragged dims";
+  e->unsupported = "a dim that cannot be computed";
   return ir_kb_int(&e->b, 1);
 }
 
-// Product of the dims other than the ragged one.
+// Product of the dims other than the ragged ones.
 static const ir_kexpr *inner_elements(emitter *e, const value_info *info) {
   const ir_kexpr *total = ir_kb_int(&e->b, 1);
-  for (int i = 0; i < info->value->type.rank; i++) {
-    if ((info->cls == CLASS_PACKED && i == info->axis) || (info->cls == CLASS_HISTORY && i == 0)) continue;
-    total = ir_kb_mul(&e->b, total, cg_dim_expr(e, info->value->type.dims[i]));
-  }
+  for (int i = 0; i < info->value->type.rank; i++)
+    if (!(info->ragged >> i & 1)) total = ir_kb_mul(&e->b, total, cg_dim_expr(e, info->value->type.dims[i]));
   return total;
 }
 
@@ -78,33 +94,30 @@ static bool is_state_param(const function_lowering *fl, const ir_value *value) {
   return !value->def && fl->function->params[value->result].kind == IR_PARAM_STATE;
 }
 
-static const cg_weight_format *weight_format(const function_lowering *fl, const ir_value *value) {
-  if (value->def || fl->function->params[value->result].kind != IR_PARAM_WEIGHT) return NULL;
-  return &fl->out->formats[value->result];
-}
-
 static const ir_kexpr *slot_bytes(emitter *e, const slot *at) {
   ir_kbuilder *b = &e->b;
-  if (at->kind == SLOT_ROPE) return ir_kb_mul(b, cg_emit_size(e, SIZE_ROWS, at->symbol), ir_kb_int(b, 4 * at->rotary));
+  if (at->kind == SLOT_ROPE) return ir_kb_mul(b, cg_emit_size(e, SIZE_ROWS, at->rows), ir_kb_int(b, 4 * at->rotary));
   const value_info *info = cg_info(e->fl, at->value);
-  const cg_weight_format *format = weight_format(e->fl, at->value);
+  const cg_weight_format *format = cg_format_of(e->fl, at->value);
   int64_t bytes;
   if (format && format->layout == CG_LAYOUT_PANEL) {
-    int64_t cols = cg_const_dim(info->value->type.dims[1]);
-    if (!cg_panel_bytes(format->storage, cg_const_dim(info->value->type.dims[0]), cols, &bytes))
+    const ir_type *type = &info->value->type;
+    int64_t parts = type->rank == 3 ? cg_const_dim(type->dims[0]) : 1, cols = cg_const_dim(type->dims[type->rank - 1]);
+    if (!cg_panel_bytes(format->storage, cg_const_dim(type->dims[type->rank - 2]), cols, &bytes) ||
+        !weir_mul_i64(bytes, parts, &bytes))
       e->unsupported = "a matrix too large";
     return ir_kb_int(b, bytes);
   }
   int width = format ? (int)weir_storage_info(format->storage)->block_bytes : ir_dtype_bytes(info->value->type.dtype);
   const ir_kexpr *total = ir_kb_mul(b, inner_elements(e, info), ir_kb_int(b, width));
-  if (info->cls == CLASS_PACKED) return ir_kb_mul(b, total, cg_emit_size(e, SIZE_ROWS, info->symbol));
+  if (info->ragged) return ir_kb_mul(b, total, cg_emit_size(e, SIZE_ROWS, info->volume));
   if (info->cls == CLASS_REQUEST || at->spread) return ir_kb_mul(b, total, cg_emit_size(e, SIZE_REQUESTS, NULL));
   return total;
 }
 
 static int add_arg(emitter *e, launch_arg arg, ir_kbuffer_kind kind, const char *name, const ir_kexpr *bytes) {
-  if (e->item.arg_count == RT_MAX_ARGS) {
-    e->unsupported = "too many operands in one kernel";
+  if (e->item.arg_count == CG_BUILD_ARGS) {
+    e->unsupported = "so many operands in one kernel";
     return 0;
   }
   e->item.args_of_kernel[e->item.arg_count++] = arg;
@@ -121,33 +134,32 @@ int cg_emit_slot(emitter *e, int index, ir_kbuffer_kind kind) {
   const slot *at = &e->fl->out->slots[index];
   for (int i = 0; i < e->item.arg_count; i++)
     if (e->item.args_of_kernel[i].is_slot && e->item.args_of_kernel[i].slot == index) return buffer_of_arg(e, i);
-  bool table =
-      at->kind != SLOT_ROPE && (cg_info(e->fl, at->value)->cls == CLASS_HISTORY || is_state_param(e->fl, at->value));
+  bool table = at->kind != SLOT_ROPE && is_state_param(e->fl, at->value);
   bool write = kind != IR_KB_IN;
   if (table) kind = write ? IR_KB_TABLE_INOUT : IR_KB_TABLE_IN;
   launch_arg arg = {.is_slot = true, .slot = index, .write = write};
   // Names by role, not by value: kernels that do the same are the same.
-  const char *role = table                             ? "state"
-                     : write                           ? "y"
-                     : at->kind == SLOT_ROPE           ? "rope"
-                     : weight_format(e->fl, at->value) ? "w"
-                                                       : "x";
+  const char *role = table                            ? "state"
+                     : write                          ? "y"
+                     : at->kind == SLOT_ROPE          ? "rope"
+                     : cg_format_of(e->fl, at->value) ? "w"
+                                                      : "x";
   const char *name = weir_arena_printf(e->b.arena, "%s%d", role, e->item.arg_count);
   return add_arg(e, arg, kind, name, table ? NULL : slot_bytes(e, at));
 }
 
-int cg_emit_table(emitter *e, rt_arg_kind table, const ir_symbol *symbol) {
+int cg_emit_table(emitter *e, rt_arg_kind table, ir_dim rows) {
   static const char *const names[] = {"starts", "requests_of", "positions", "past"};
   for (int i = 0; i < e->item.arg_count; i++) {
     const launch_arg *arg = &e->item.args_of_kernel[i];
-    if (!arg->is_slot && arg->table == table && arg->symbol == symbol) return buffer_of_arg(e, i);
+    if (!arg->is_slot && arg->table == table && arg->rows == rows) return buffer_of_arg(e, i);
   }
   ir_kbuilder *b = &e->b;
   const ir_kexpr *count;
   if (table == RT_ARG_STARTS) count = ir_kb_add(b, cg_emit_size(e, SIZE_REQUESTS, NULL), ir_kb_int(b, 1));
   else if (table == RT_ARG_PAST) count = cg_emit_size(e, SIZE_REQUESTS, NULL);
-  else count = cg_emit_size(e, SIZE_ROWS, symbol);
-  launch_arg arg = {.table = table, .symbol = symbol};
+  else count = cg_emit_size(e, SIZE_ROWS, rows);
+  launch_arg arg = {.table = table, .rows = rows};
   return add_arg(e, arg, IR_KB_IN, names[table - RT_ARG_STARTS], ir_kb_mul(b, count, ir_kb_int(b, 4)));
 }
 
@@ -155,40 +167,99 @@ static const ir_kexpr *load_i64(emitter *e, int buffer, const ir_kexpr *index) {
   return ir_kb_cast(&e->b, IR_KT_i64, ir_kb_load(&e->b, IR_KT_i32, buffer, index));
 }
 
+// ---- the current request
+
+static void mark_request_place(emitter *e) {
+  e->request_place = e->b.ends[e->b.depth - 1];
+  e->request_lanes = e->b.state->lanes_depth;
+  e->fact_count = 0;
+}
+
+void cg_emit_set_request(emitter *e, const ir_kexpr *request) {
+  bool loaded = request->op == IR_K_cast;
+  e->request = loaded ? ir_kb_let_index(&e->b, "request", request, 0, INT32_MAX) : ir_kb_let(&e->b, "request", request);
+  mark_request_place(e);
+}
+
 const ir_kexpr *cg_emit_request(emitter *e) {
-  if (!e->request && e->row) {
-    e->request = load_i64(e, cg_emit_table(e, RT_ARG_REQUESTS, e->symbol), e->row);
-  } else if (!e->request) {
+  if (!e->request) {
     e->unsupported = "a value of a request where no request is at hand";
-    e->request = ir_kb_int(&e->b, 0);
+    cg_emit_set_request(e, ir_kb_int(&e->b, 0));
   }
   return e->request;
 }
 
-const ir_kexpr *cg_emit_start(emitter *e, const ir_symbol *symbol, const ir_kexpr *request) {
-  return load_i64(e, cg_emit_table(e, RT_ARG_STARTS, symbol), request);
-}
-
-// Row-major index of |idx| over the axes other than |skip|.
-static const ir_kexpr *flatten(emitter *e, const ir_type *type, int skip, const ir_kexpr *const *idx) {
+// A value computed where the request became the current one.
+static const ir_kexpr *let_at_request(emitter *e, const char *name, const ir_kexpr *expr) {
   ir_kbuilder *b = &e->b;
-  const ir_kexpr *flat = ir_kb_int(b, 0);
-  for (int i = 0; i < type->rank; i++) {
-    if (i == skip) continue;
-    flat = ir_kb_add(b, ir_kb_mul(b, flat, cg_dim_expr(e, type->dims[i])), idx[i]);
-  }
-  return flat;
+  ir_kstmt **place = e->request_place, **open_end = b->ends[b->depth - 1], *behind = *place;
+  int lanes = b->state->lanes_depth;
+  b->ends[b->depth - 1] = place;
+  b->state->lanes_depth = e->request_lanes;
+  const ir_kexpr *value = ir_kb_let_index(b, name, expr, 0, INT32_MAX);
+  b->state->lanes_depth = lanes;
+  e->request_place = b->ends[b->depth - 1];
+  b->ends[b->depth - 1] = open_end;
+  *e->request_place = behind;
+  for (int i = 0; i < b->depth; i++)
+    if (b->ends[i] == place) b->ends[i] = e->request_place;  // the list ended there
+  return value;
 }
 
-static const ir_kexpr *value_index(emitter *e, const value_info *info, const ir_kexpr *const *idx) {
+static const ir_kexpr *request_fact_of(emitter *e, request_fact_kind kind, ir_dim rows) {
+  static const char *const names[] = {"start", "end", "past"};
+  ir_kbuilder *b = &e->b;
+  const ir_kexpr *request = cg_emit_request(e);
+  for (int i = 0; i < e->fact_count; i++)
+    if (e->facts[i].kind == kind && e->facts[i].rows == rows) return e->facts[i].expr;
+  int table = cg_emit_table(e, kind == FACT_PAST ? RT_ARG_PAST : RT_ARG_STARTS, rows);
+  const ir_kexpr *at = kind == FACT_END ? ir_kb_add(b, request, ir_kb_int(b, 1)) : request;
+  request_fact fact = {kind, rows, let_at_request(e, names[kind], load_i64(e, table, at))};
+  WEIR_PUSH(b->arena, e->facts, e->fact_count, e->fact_capacity, fact);
+  return fact.expr;
+}
+
+const ir_kexpr *cg_emit_start(emitter *e, ir_dim volume) { return request_fact_of(e, FACT_START, volume); }
+
+// ---- places of elements
+
+// Row-major index of |idx| over the axes in |axes|, behind |flat|.
+static const ir_kexpr *flatten(emitter *e, const ir_type *type, unsigned axes, const ir_kexpr *const *idx,
+                               const ir_kexpr *flat) {
+  ir_kbuilder *b = &e->b;
+  for (int i = 0; i < type->rank; i++) {
+    if (!(axes >> i & 1)) continue;
+    flat = flat ? ir_kb_add(b, ir_kb_mul(b, flat, cg_dim_expr(e, type->dims[i])), idx[i]) : idx[i];
+  }
+  return flat ? flat : ir_kb_int(b, 0);
+}
+
+static const ir_kexpr *flatten_all(emitter *e, const ir_type *type, const ir_kexpr *const *idx) {
+  return flatten(e, type, ~0u, idx, NULL);
+}
+
+// Of rows of a state, |row| of them in the table's memory.
+static const ir_kexpr *history_index(emitter *e, const value_info *info, const ir_kexpr *row,
+                                     const ir_kexpr *const *idx) {
+  ir_kbuilder *b = &e->b;
+  return ir_kb_add(b, ir_kb_mul(b, row, inner_elements(e, info)), flatten(e, &info->value->type, ~1u, idx, NULL));
+}
+
+// |first|: the axes that come first in a request's block.
+static const ir_kexpr *value_index(emitter *e, const value_info *info, unsigned first, const ir_kexpr *const *idx) {
   ir_kbuilder *b = &e->b;
   const ir_type *type = &info->value->type;
-  if (info->cls == CLASS_INVARIANT) return flatten(e, type, -1, idx);
+  if (info->cls == CLASS_INVARIANT) return flatten_all(e, type, idx);
   const ir_kexpr *inner = inner_elements(e, info);
   if (info->cls == CLASS_REQUEST)
-    return ir_kb_add(b, ir_kb_mul(b, cg_emit_request(e), inner), flatten(e, type, -1, idx));
-  int axis = info->cls == CLASS_PACKED ? info->axis : 0;
-  return ir_kb_add(b, ir_kb_mul(b, idx[axis], inner), flatten(e, type, axis, idx));
+    return ir_kb_add(b, ir_kb_mul(b, cg_emit_request(e), inner), flatten_all(e, type, idx));
+  const ir_kexpr *start = cg_emit_start(e, info->volume);
+  if (first == info->ragged) {
+    const ir_kexpr *row = ir_kb_add(b, start, flatten(e, type, first, idx, NULL));
+    return ir_kb_add(b, ir_kb_mul(b, row, inner), flatten(e, type, ~first, idx, NULL));
+  }
+  const ir_kexpr *flat = flatten(e, type, ~first, idx, first ? flatten(e, type, first, idx, NULL) : NULL);
+  return ir_kb_add(b, ir_kb_mul(b, start, inner), flat);
 }
 
 static ir_ktype plain_type(const cg_weight_format *format, ir_dtype dtype) {
@@ -209,19 +280,25 @@ const ir_kexpr *cg_emit_load(emitter *e, ir_value *value, const ir_kexpr *const 
   ir_kbuilder *b = &e->b;
   const value_info *info = cg_info(e->fl, value);
   ir_value *base = cg_base(e->fl, value);
-  const cg_weight_format *format = weight_format(e->fl, base);
+  int loop = cg_loop_of(e->fl, base);
+  if (loop >= 0)
+    return ir_kb_cast(b, IR_KT_i32, cg_emit_size(e, SIZE_LOOP, ir_dim_const(e->fl->low->module->dims, loop)));
+  const cg_weight_format *format = cg_format_of(e->fl, base);
   int buffer = cg_emit_slot(e, cg_info(e->fl, base)->slot, IR_KB_IN);
   ir_ktype compute = cg_compute_type(value->type.dtype);
+  if (format && format->layout == CG_LAYOUT_PANEL && base->type.rank != 2)
+    e->unsupported = "an element of one of several matrices";
   if (format && format->layout == CG_LAYOUT_PANEL)
     return cg_weight_element(b, *format, buffer, cg_const_dim(base->type.dims[1]), idx[0], idx[1]);
   ir_ktype type = plain_type(format, value->type.dtype);
   const ir_kexpr *loaded;
   if (info->cls == CLASS_HISTORY) {
-    loaded = ir_kb_load_table(b, type, buffer, cg_emit_request(e), value_index(e, info, idx));
+    loaded = ir_kb_load_table(b, type, buffer, cg_emit_request(e), history_index(e, info, idx[0], idx));
   } else if (is_state_param(e->fl, base)) {
-    loaded = ir_kb_load_table(b, type, buffer, cg_emit_request(e), flatten(e, &value->type, -1, idx));
+    loaded = ir_kb_load_table(b, type, buffer, cg_emit_request(e), flatten_all(e, &value->type, idx));
   } else {
-    loaded = ir_kb_load(b, type, buffer, value_index(e, info, idx));
+    unsigned first = base == value ? e->fl->out->slots[cg_info(e->fl, base)->slot].first : info->ragged;
+    loaded = ir_kb_load(b, type, buffer, value_index(e, info, first, idx));
   }
   return ir_kb_cast(b, compute, loaded);
 }
@@ -234,19 +311,20 @@ void cg_emit_store(emitter *e, const ir_value *value, int index, const ir_kexpr 
   expr = ir_kb_cast(b, type, expr);
   int buffer = cg_emit_slot(e, index, IR_KB_OUT);
   if (!is_state_param(e->fl, at->value)) {
-    const ir_kexpr *place = value_index(e, info, idx);
+    const ir_kexpr *place = value_index(e, info, at->first, idx);
     if (at->spread) place = ir_kb_add(b, place, ir_kb_mul(b, cg_emit_request(e), inner_elements(e, info)));
     ir_kb_store(b, type, buffer, place, expr);
     return;
   }
-  const ir_kexpr *request = cg_emit_request(e);
-  if (info->cls == CLASS_PACKED) {  // rows go to their position
-    const ir_kexpr *position = load_i64(e, cg_emit_table(e, RT_ARG_POSITIONS, info->symbol), idx[info->axis]);
-    const ir_kexpr *row = ir_kb_mul(b, position, inner_elements(e, info));
-    ir_kb_store_table(b, type, buffer, request, ir_kb_add(b, row, flatten(e, &value->type, info->axis, idx)), expr);
+  const ir_kexpr *request = cg_emit_request(e), *place;
+  if (cg_info(e->fl, at->value)->cls == CLASS_HISTORY) {  // rows go behind those of earlier calls
+    place = idx[0];
+    if (!e->replaces) place = ir_kb_add(b, cg_dim_expr(e, at->value->type.dims[0]), place);
+    place = history_index(e, info, place, idx);
   } else {
-    ir_kb_store_table(b, type, buffer, request, flatten(e, &value->type, -1, idx), expr);
+    place = flatten_all(e, &value->type, idx);
   }
+  ir_kb_store_table(b, type, buffer, request, place, expr);
 }
 
 static const char *kernel_symbol(emitter *e, uint64_t hash) {
@@ -260,6 +338,8 @@ static const ir_loc *root_loc(const emitter *e) {
 weir_status cg_emit_finish(emitter *e) {
   lowering *low = e->fl->low;
   ir_kernel *kernel = ir_kb_finish(&e->b);
+  cg_prune(low->arena, kernel, &e->item);
+  if (e->item.arg_count > RT_MAX_ARGS && !e->unsupported) e->unsupported = "so many operands in one kernel";
   if (e->unsupported) return cg_unsupported(e->fl->function, *root_loc(e), "%s has no lowering yet", e->unsupported);
   weir_status status = ir_kernel_verify(kernel);
   if (status) return weir_status_annotate(status, "kernel of '%s'", e->fl->function->name);
@@ -281,22 +361,96 @@ void cg_bind(emitter *e, ir_value *value, const ir_kexpr *const *idx, int part, 
 
 const ir_kexpr *cg_emit_rows(emitter *e, const ir_value *value) {
   const value_info *info = cg_info(e->fl, value);
-  if (info->cls == CLASS_PACKED) return cg_emit_size(e, SIZE_ROWS, info->symbol);
+  if (info->ragged) return cg_emit_size(e, SIZE_ROWS, info->volume);
   if (info->cls == CLASS_REQUEST) return cg_emit_size(e, SIZE_REQUESTS, NULL);
   return ir_kb_int(&e->b, 1);
 }
 
-void cg_emit_set_row(emitter *e, const ir_value *value, const ir_kexpr *row) {
-  const value_info *info = cg_info(e->fl, value);
-  e->symbol = info->symbol;
-  e->row = info->cls == CLASS_PACKED ? row : NULL;
-  e->request = info->cls == CLASS_REQUEST ? row : NULL;
+const ir_kexpr *cg_emit_set_row_of(emitter *e, ir_dim volume, const ir_kexpr *row) {
+  cg_emit_set_request(e, load_i64(e, cg_emit_table(e, RT_ARG_REQUESTS, volume), row));
+  return ir_kb_sub(&e->b, row, cg_emit_start(e, volume));
 }
 
-void cg_emit_domain(emitter *e, const ir_value *value, int64_t per_row, const ir_kexpr **out_part) {
+void cg_emit_set_row(emitter *e, const ir_value *value, const ir_kexpr *row, const ir_kexpr **idx) {
   ir_kbuilder *b = &e->b;
-  const ir_kexpr *count = ir_kb_int(b, per_row);
-  const ir_kexpr *n = ir_kb_set_grid(b, ir_kb_mul(b, cg_emit_rows(e, value), count), "n");
-  if (out_part) *out_part = ir_kb_mod(b, n, count);
-  cg_emit_set_row(e, value, ir_kb_div(b, n, count));
+  const value_info *info = cg_info(e->fl, value);
+  if (info->cls == CLASS_REQUEST) cg_emit_set_request(e, row);
+  if (!info->ragged) return;
+  const ir_kexpr *flat = cg_emit_set_row_of(e, info->volume, row);
+  for (int i = value->type.rank - 1; i >= 0; i--) {
+    if (!(info->ragged >> i & 1)) continue;
+    if (i == info->axis) {
+      idx[i] = flat;
+      return;
+    }
+    const ir_kexpr *dim = cg_dim_expr(e, value->type.dims[i]);
+    idx[i] = ir_kb_mod(b, flat, dim);
+    flat = ir_kb_div(b, flat, dim);
+  }
+}
+
+void cg_emit_domain(emitter *e, const ir_value *value, const ir_kexpr **idx) {
+  ir_kbuilder *b = &e->b;
+  const value_info *info = cg_info(e->fl, value);
+  ir_dim rows = info->ragged ? value->type.dims[info->axis] : NULL;
+  const ir_kexpr *count = ir_kb_int(b, 1);
+  if (rows) count = cg_emit_size(e, SIZE_ROWS, rows);
+  else if (info->cls == CLASS_REQUEST) count = cg_emit_size(e, SIZE_REQUESTS, NULL);
+  const ir_kexpr *n = ir_kb_set_grid(b, count, "n");
+  if (rows) idx[info->axis] = cg_emit_set_row_of(e, rows, n);
+  else if (info->cls == CLASS_REQUEST) cg_emit_set_request(e, n);
+}
+
+// ---- images: places in the leading axes
+
+const ir_kexpr *cg_emit_most(emitter *e, ir_dim dim) {
+  return ir_dim_role(dim) == IR_ROLE_PLAIN ? cg_dim_expr(e, dim) : cg_emit_size(e, SIZE_ROWS_MAX, dim);
+}
+
+// The product of the ragged ones among the first |lead| dims; null if there is none.
+static ir_dim ragged_lead(const emitter *e, const ir_type *type, int lead) {
+  ir_dim volume = NULL;
+  for (int i = 0; i < lead; i++) {
+    if (ir_dim_role(type->dims[i]) == IR_ROLE_PLAIN) continue;
+    volume = volume ? ir_dim_mul(e->fl->low->module->dims, volume, type->dims[i]) : type->dims[i];
+  }
+  return volume;
+}
+
+const ir_kexpr *cg_emit_images(emitter *e, const ir_value *value, int lead) {
+  const ir_type *type = &value->type;
+  ir_dim volume = ragged_lead(e, type, lead);
+  const ir_kexpr *count = ir_kb_int(&e->b, 1);
+  if (volume) count = cg_emit_size(e, SIZE_ROWS, volume);
+  else if (cg_info(e->fl, value)->cls != CLASS_INVARIANT) count = cg_emit_size(e, SIZE_REQUESTS, NULL);
+  for (int i = 0; i < lead; i++)
+    if (ir_dim_role(type->dims[i]) == IR_ROLE_PLAIN) count = ir_kb_mul(&e->b, count, cg_dim_expr(e, type->dims[i]));
+  return count;
+}
+
+// Indices along |axes|, the last running fastest. |whole|: the first takes all that is left.
+static const ir_kexpr *unflatten(emitter *e, const ir_type *type, unsigned axes, const ir_kexpr *flat, bool whole,
+                                 const ir_kexpr **idx) {
+  ir_kbuilder *b = &e->b;
+  for (int i = type->rank - 1; i >= 0; i--) {
+    if (!(axes >> i & 1)) continue;
+    if (whole && !(axes & ((1u << i) - 1))) {
+      idx[i] = flat;
+      return flat;
+    }
+    const ir_kexpr *dim = cg_dim_expr(e, type->dims[i]);
+    idx[i] = ir_kb_let(b, "lead", ir_kb_mod(b, flat, dim));
+    flat = ir_kb_div(b, flat, dim);
+  }
+  return flat;
+}
+
+void cg_emit_set_image(emitter *e, const ir_value *value, int lead, const ir_kexpr *image, const ir_kexpr **idx) {
+  const ir_type *type = &value->type;
+  unsigned ragged = 0, plain = 0;
+  ir_dim volume = ragged_lead(e, type, lead);
+  for (int i = 0; i < lead; i++) *(ir_dim_role(type->dims[i]) == IR_ROLE_PLAIN ? &plain : &ragged) |= 1u << i;
+  image = unflatten(e, type, plain, image, false, idx);
+  if (volume) unflatten(e, type, ragged, cg_emit_set_row_of(e, volume, image), true, idx);
+  else if (cg_info(e->fl, value)->cls != CLASS_INVARIANT) cg_emit_set_request(e, image);
 }

@@ -16,26 +16,45 @@ int cg_add_kernel(lowering *low, ir_kernel *kernel) {
   return out->kernel_count - 1;
 }
 
-unsigned cg_weight_uses(const ir_function *function, int param) {
-  const ir_value *value = function->params[param].value;
+static unsigned uses_of(const ir_function *function, const ir_value *value) {
   unsigned uses = 0;
   for (const ir_node *node = function->first; node; node = node->next) {
     for (int i = 0; i < node->operand_count; i++) {
       if (node->operands[i] != value) continue;
+      int at = cg_region_param(node, i);
       if (node->op == IR_OP_call) uses |= cg_weight_uses(node->callee, i);
+      else if (node->op == IR_OP_route && i > 0) uses |= cg_weight_uses(node->callee, i - 1);
+      else if (node->op == IR_OP_stack) uses |= uses_of(function, node->results[0]);
+      else if (at >= 0)
+        uses |= cg_weight_uses(node->callee, at) | (node->second ? cg_weight_uses(node->second, at) : 0);
       else uses |= node->op == IR_OP_linear && i == 1 ? 1 : 2;
     }
   }
   return uses;
 }
 
+bool cg_takes_memory(ir_op op) { return op == IR_OP_call || op == IR_OP_scan || op == IR_OP_cond || op == IR_OP_route; }
+
+unsigned cg_weight_uses(const ir_function *function, int param) {
+  return uses_of(function, function->params[param].value);
+}
+
 // ---- slots
+
+// Axes that come first in a request's block of |info|: outside of the model's entries the ragged ones, but callers of
+// an entry have rows in the order of the dims.
+static unsigned first_axes(const function_lowering *fl, slot_kind kind, const value_info *info) {
+  bool outside = fl->function->kind == IR_FUNCTION_ENTRY || fl->function->kind == IR_FUNCTION_STEP;
+  bool interface = outside && (kind == SLOT_PARAM || kind == SLOT_RESULT);
+  return interface && !cg_is_row_major(info, info->ragged) ? 0 : info->ragged;
+}
 
 static int add_slot(function_lowering *fl, slot_kind kind, int index, const ir_value *value) {
   lowered *out = fl->out;
   const char *name = value->name ? value->name : weir_arena_printf(fl->low->arena, "v%d", value->id);
   if (kind == SLOT_PARAM && fl->function->params[index].kind == IR_PARAM_WEIGHT) name = "w";
-  slot added = {.kind = kind, .index = index, .name = name, .value = value};
+  slot added = {
+      .kind = kind, .index = index, .name = name, .value = value, .first = first_axes(fl, kind, cg_info(fl, value))};
   WEIR_PUSH(fl->low->arena, out->slots, out->slot_count, out->slot_capacity, added);
   return out->slot_count - 1;
 }
@@ -61,12 +80,51 @@ static ir_value *direct_rows(const function_lowering *fl, const ir_node *append)
   for (;;) {
     const value_info *info = cg_info(fl, rows);
     if (!rows->def || info->use_count != 1 || info->is_result) return NULL;
-    if (info->fate == FATE_ROOT) return rows->def->op == IR_OP_call || rows->def->op == IR_OP_append ? NULL : rows;
+    if (info->fate == FATE_ROOT)
+      return cg_takes_memory(rows->def->op) || rows->def->op == IR_OP_append || rows->def->op == IR_OP_scatter ? NULL
+                                                                                                               : rows;
     if (info->fate != FATE_INLINE || rows->def->op != IR_OP_reshape) return NULL;
     const value_info *x = cg_info(fl, rows->def->operands[0]);
-    if (x->cls != CLASS_PACKED || x->axis != 0) return NULL;
+    if (x->ragged != 1 || x->value->type.dims[0] != append->operands[1]->type.dims[0]) return NULL;
     rows = rows->def->operands[0];
   }
+}
+
+// The ragged axes of a parameter or result of another function, as it takes them.
+static unsigned callee_axes(const ir_type *type) {
+  unsigned axes = 0;
+  for (int i = 0; i < type->rank; i++)
+    if (ir_dim_role(type->dims[i]) != IR_ROLE_PLAIN) axes |= 1u << i;
+  return axes;
+}
+
+// Whether the axes of |info| have one order in memory with either mask first.
+bool cg_lies_as(const value_info *info, unsigned a, unsigned b) {
+  int order[2][IR_MAX_RANK], counts[2] = {0, 0};
+  for (int side = 0; side < 2; side++)
+    for (int behind = 0; behind < 2; behind++)
+      for (int i = 0; i < info->value->type.rank; i++)
+        if ((int)!((side ? b : a) >> i & 1) == behind && cg_const_dim(info->value->type.dims[i]) != 1)
+          order[side][counts[side]++] = i;
+  return memcmp(order[0], order[1], sizeof(int) * (size_t)counts[0]) == 0;
+}
+
+// The axes that come first in |value| as whoever computes it writes it.
+static unsigned order_given(const function_lowering *fl, const ir_value *value) {
+  const value_info *info = cg_info(fl, value);
+  if (info->cls != CLASS_PACKED || !value->def || value->def->op != IR_OP_call) return info->ragged;
+  unsigned axes = callee_axes(&value->def->callee->results[value->result].value->type);
+  return cg_lies_as(info, axes, info->ragged) ? info->ragged : axes;
+}
+
+int cg_add_temp(function_lowering *fl, const ir_value *value) { return add_slot(fl, SLOT_TEMP, 0, value); }
+
+static void add_stack(function_lowering *fl, const ir_node *node) {
+  int *parts = WEIR_NEW_ARRAY(fl->low->arena, int, node->operand_count);
+  for (int i = 0; i < node->operand_count; i++) parts[i] = cg_info(fl, node->operands[i])->slot;
+  int at = add_slot(fl, SLOT_STACK, node->operand_count, node->results[0]);
+  fl->out->slots[at].parts = parts;
+  cg_info(fl, node->results[0])->slot = at;
 }
 
 static void assign_slots(function_lowering *fl) {
@@ -87,38 +145,73 @@ static void assign_slots(function_lowering *fl) {
   for (int i = 0; i < fn->result_count; i++) {
     ir_value *base = cg_base(fl, fn->results[i].value);
     value_info *info = cg_info(fl, base);
-    bool direct = fn->results[i].state < 0 && info->fate == FATE_ROOT && info->cls != CLASS_INVARIANT;
+    bool direct = fn->results[i].state < 0 && info->fate == FATE_ROOT && info->cls != CLASS_INVARIANT &&
+                  order_given(fl, base) == first_axes(fl, SLOT_RESULT, info);
     if (direct && info->slot < 0) info->slot = add_slot(fl, SLOT_RESULT, i, base);
   }
+  for (const ir_node *node = fn->first; node; node = node->next)
+    if (cg_is_weight_stack(fl, node->results[0])) add_stack(fl, node);
   for (int i = 0; i < fl->value_count; i++) {
     value_info *info = &fl->values[i];
-    if (info->value && info->fate == FATE_ROOT && info->slot < 0) info->slot = add_slot(fl, SLOT_TEMP, 0, info->value);
+    if (!info->value || info->fate != FATE_ROOT || info->slot >= 0) continue;
+    info->slot = add_slot(fl, SLOT_TEMP, 0, info->value);
+    fl->out->slots[info->slot].first = order_given(fl, info->value);
   }
 }
 
 // ---- items
+
+// A copy of an argument that lies as the callee wants it.
+weir_status cg_copy_argument(function_lowering *fl, ir_value *value, unsigned first, int *out) {
+  int to = add_slot(fl, SLOT_TEMP, 0, value);
+  fl->out->slots[to].spread = cg_info(fl, value)->cls == CLASS_INVARIANT;
+  fl->out->slots[to].first = first;
+  *out = to;
+  return cg_lower_copy(fl, value, to);
+}
+
+weir_status cg_copy_state(function_lowering *fl, ir_value *value, int *out) {
+  *out = cg_info(fl, cg_new_value(fl, value->type))->slot;
+  return cg_lower_copy(fl, value, *out);
+}
+
+static weir_status lower_argument(function_lowering *fl, const ir_node *node, int i, cg_weight_format *format,
+                                  int *out) {
+  ir_value *value = node->operands[i], *base = cg_base(fl, value);
+  const value_info *info = cg_info(fl, base);
+  const ir_param *param = &node->callee->params[i];
+  if (cg_loop_of(fl, base) >= 0) return cg_copy_argument(fl, value, 0, out);
+  if (info->slot < 0)
+    return cg_unsupported(fl->function, node->loc, "an argument of '%s' has no memory", node->callee->name);
+  *out = info->slot;
+  if (param->kind == IR_PARAM_WEIGHT) {
+    const cg_weight_format *known = cg_format_of(fl, base);
+    if (known) *format = *known;
+    else *format = (cg_weight_format){cg_plain_storage(value->type.dtype), CG_LAYOUT_PLAIN};
+    if (info->cls == CLASS_INVARIANT) return WEIR_OK;
+    return cg_unsupported(fl->function, node->loc, "a weight of '%s' that depends on the request has no lowering yet",
+                          node->callee->name);
+  }
+  if (param->kind != IR_PARAM_INPUT) return WEIR_OK;
+  if (info->cls == CLASS_INVARIANT) return cg_copy_argument(fl, value, 0, out);
+  if (info->cls == CLASS_HISTORY) return cg_copy_argument(fl, value, 1, out);
+  bool state = !base->def && fl->function->params[base->result].kind == IR_PARAM_STATE;
+  if (state) return cg_copy_state(fl, value, out);
+  unsigned wanted = callee_axes(&param->value->type);
+  unsigned given = base == value ? fl->out->slots[info->slot].first : cg_info(fl, value)->ragged;
+  if (info->cls != CLASS_PACKED || cg_lies_as(cg_info(fl, value), wanted, given)) return WEIR_OK;
+  return cg_copy_argument(fl, value, wanted, out);
+}
 
 static weir_status lower_call(function_lowering *fl, const ir_node *node) {
   lowering *low = fl->low;
   cg_weight_format *formats = WEIR_NEW_ARRAY(low->arena, cg_weight_format, node->operand_count);
   item call = {.args = WEIR_NEW_ARRAY(low->arena, int, node->operand_count),
                .results = WEIR_NEW_ARRAY(low->arena, int, node->result_count),
+               .call = node,
                .note = node->callee->name};
   for (int i = 0; i < node->operand_count; i++) {
-    ir_value *base = cg_base(fl, node->operands[i]);
-    const value_info *info = cg_info(fl, base);
-    ir_param_kind kind = node->callee->params[i].kind;
-    if (info->slot < 0)
-      return cg_unsupported(fl->function, node->loc, "an argument of '%s' has no memory", node->callee->name);
-    if (kind == IR_PARAM_INPUT && info->cls == CLASS_INVARIANT)
-      return cg_unsupported(fl->function, node->loc, "a constant as argument of '%s' has no lowering yet",
-                            node->callee->name);
-    bool weight = !base->def && fl->function->params[base->result].kind == IR_PARAM_WEIGHT;
-    if (kind == IR_PARAM_WEIGHT && !weight)
-      return cg_unsupported(fl->function, node->loc, "a computed weight of '%s' has no lowering yet",
-                            node->callee->name);
-    if (weight) formats[i] = fl->out->formats[base->result];
-    call.args[i] = info->slot;
+    WEIR_TRY(lower_argument(fl, node, i, &formats[i], &call.args[i]));
   }
   for (int i = 0; i < node->result_count; i++) call.results[i] = cg_info(fl, node->results[i])->slot;
   lowered *callee;
@@ -133,8 +226,11 @@ static weir_status lower_root(function_lowering *fl, ir_value *root) {
   int count = cg_group_linears(fl, root, linears, 2);
   if (count > 0) return cg_lower_linear(fl, root, linears, count);
   const ir_node *node = root->def;
+  if (node->op == IR_OP_matmul) return cg_lower_product(fl, root);
+  if (node->op == IR_OP_concat && node->operand_count > CG_CONCAT_OPERANDS) return cg_lower_concat(fl, root);
   if (node->op == IR_OP_attend) return cg_lower_attend(fl, root);
   if (node->op == IR_OP_rope) return cg_lower_rope(fl, root);
+  if (node->op == IR_OP_scatter) return cg_lower_scatter(fl, root);
   if ((ir_op_get_info(node->op)->flags & IR_FLAG_REDUCE) && cg_reduces_rows(fl, node))
     return cg_lower_rows_reduction(fl, root);
   return cg_lower_rowwise(fl, root);
@@ -144,6 +240,14 @@ static weir_status lower_nodes(function_lowering *fl) {
   for (ir_node *node = fl->function->first; node; node = node->next) {
     if (node->op == IR_OP_call) {
       WEIR_TRY(lower_call(fl, node));
+    } else if (node->op == IR_OP_scan) {
+      WEIR_TRY(cg_lower_scan(fl, node));
+    } else if (node->op == IR_OP_cond) {
+      WEIR_TRY(cg_lower_cond(fl, node));
+    } else if (node->op == IR_OP_route) {
+      WEIR_TRY(cg_lower_route(fl, node));
+    } else if (cg_is_weight_stack(fl, node->results[0])) {
+      continue;
     } else if (node->op == IR_OP_append) {
       if (!direct_rows(fl, node)) WEIR_TRY(cg_lower_copy(fl, node->operands[1], cg_info(fl, node->results[0])->slot));
     } else if (cg_info(fl, node->results[0])->fate == FATE_ROOT) {
@@ -164,11 +268,12 @@ static weir_status lower_results(function_lowering *fl) {
     if (result->state >= 0) {
       const ir_param *state = &fn->params[result->state];
       int to = cg_info(fl, state->value)->slot;
-      if (!state->rows && at != to) WEIR_TRY(cg_lower_copy(fl, result->value, to));
+      if (at != to && state->rows) WEIR_TRY(cg_lower_replace(fl, result->value, to));
+      else if (at != to) WEIR_TRY(cg_lower_copy(fl, result->value, to));
       fl->out->result_slots[i] = to;
       continue;
     }
-    if (fl->out->slots[at].kind != SLOT_RESULT || fl->out->slots[at].index != i) {
+    if (at < 0 || fl->out->slots[at].kind != SLOT_RESULT || fl->out->slots[at].index != i) {
       int to = add_slot(fl, SLOT_RESULT, i, result->value);
       fl->out->slots[to].spread = cg_info(fl, base)->cls == CLASS_INVARIANT;
       WEIR_TRY(cg_lower_copy(fl, result->value, to));
@@ -180,15 +285,16 @@ static weir_status lower_results(function_lowering *fl) {
 }
 
 // What add_temp needs to know of a value once its function is done.
-static weir_status shape_of(const function_lowering *fl, const ir_value *value, value_shape *out) {
+static weir_status shape_of(const function_lowering *fl, const slot *at, value_shape *out) {
+  const ir_value *value = at->value;
   const value_info *info = cg_info(fl, value);
   ir_dim_table *dims = fl->low->module->dims;
-  *out = (value_shape){.bytes = ir_dtype_bytes(value->type.dtype), .rows = SIZE_PLAIN, .symbol = info->symbol};
-  if (info->cls == CLASS_PACKED) out->rows = SIZE_ROWS;
-  if (info->cls == CLASS_REQUEST) out->rows = SIZE_REQUESTS;
+  *out = (value_shape){.bytes = ir_dtype_bytes(value->type.dtype), .rows = SIZE_PLAIN, .volume = info->volume};
+  if (info->ragged) out->rows = SIZE_ROWS;
+  if (info->cls == CLASS_REQUEST || at->spread) out->rows = SIZE_REQUESTS;
   ir_dim inner = ir_dim_const(dims, 1);
   for (int i = 0; i < value->type.rank && inner; i++)
-    if (info->cls != CLASS_PACKED || i != info->axis) inner = ir_dim_mul(dims, inner, value->type.dims[i]);
+    if (!(info->ragged >> i & 1)) inner = ir_dim_mul(dims, inner, value->type.dims[i]);
   int64_t number;
   if (!inner) return cg_unsupported(fl->function, fl->function->loc, "a tensor of more than 2^63 elements");
   if (!ir_dim_is_const(inner, &number)) out->inner = inner;
@@ -201,7 +307,7 @@ static weir_status record_shapes(function_lowering *fl) {
   lowered *out = fl->out;
   out->shapes = WEIR_NEW_ARRAY(fl->low->arena, value_shape, out->slot_count);
   for (int i = 0; i < out->slot_count; i++)
-    if (out->slots[i].kind == SLOT_TEMP) WEIR_TRY(shape_of(fl, out->slots[i].value, &out->shapes[i]));
+    if (out->slots[i].kind == SLOT_TEMP) WEIR_TRY(shape_of(fl, &out->slots[i], &out->shapes[i]));
   return WEIR_OK;
 }
 
@@ -212,6 +318,15 @@ static bool same_formats(const lowered *a, const ir_function *function, const cg
     if (a->formats[i].storage != formats[i].storage || a->formats[i].layout != formats[i].layout) return false;
   }
   return true;
+}
+
+weir_status cg_lower_body(function_lowering *fl) {
+  WEIR_TRY(cg_analyze(fl));
+  cg_fuse(fl);
+  assign_slots(fl);
+  WEIR_TRY(lower_nodes(fl));
+  WEIR_TRY(lower_results(fl));
+  return record_shapes(fl);
 }
 
 weir_status cg_lower_function(lowering *low, const ir_function *function, const cg_weight_format *formats,
@@ -227,12 +342,7 @@ weir_status cg_lower_function(lowering *low, const ir_function *function, const 
   made->formats = WEIR_NEW_ARRAY(low->arena, cg_weight_format, function->param_count);
   memcpy(made->formats, formats, sizeof *formats * (size_t)function->param_count);
   function_lowering fl = {.low = low, .out = made, .function = function};
-  WEIR_TRY(cg_analyze(&fl));
-  cg_fuse(&fl);
-  assign_slots(&fl);
-  WEIR_TRY(lower_nodes(&fl));
-  WEIR_TRY(lower_results(&fl));
-  WEIR_TRY(record_shapes(&fl));
+  WEIR_TRY(cg_lower_body(&fl));
   WEIR_PUSH(low->arena, low->functions, low->function_count, low->function_capacity, made);
   *out = made;
   return WEIR_OK;

@@ -106,7 +106,7 @@ static ir_value *common_root(const function_lowering *fl, const value_info *info
   ir_value *root = NULL;
   for (int i = 0; i < info->use_count; i++) {
     const ir_node *user = info->users[i];
-    if (user->op == IR_OP_call || user->op == IR_OP_append || user->result_count != 1) return NULL;
+    if (cg_takes_memory(user->op) || user->op == IR_OP_append || user->result_count != 1) return NULL;
     const value_info *result = cg_info(fl, user->results[0]);
     ir_value *candidate = result->fate == FATE_ROOT     ? result->value
                           : result->fate == FATE_INLINE ? result->group
@@ -152,7 +152,7 @@ static weir_storage weight_storage(const function_lowering *fl, const ir_value *
 static bool called_or_returned(const value_info *info) {
   if (info->is_result) return true;
   for (int i = 0; i < info->use_count; i++)
-    if (info->users[i]->op == IR_OP_call) return true;
+    if (cg_takes_memory(info->users[i]->op)) return true;
   return false;
 }
 
@@ -183,8 +183,21 @@ static const char *refuse_epilogue(const function_lowering *fl, const ir_node *l
   return NULL;
 }
 
+static bool is_indexed(ir_op op) { return op == IR_OP_map || op == IR_OP_fold; }
+
 static bool reads_whole_operand(const ir_node *user) {
-  return user->op == IR_OP_call || user->op == IR_OP_append || is_product(user->op);
+  return cg_takes_memory(user->op) || user->op == IR_OP_append || is_product(user->op) || is_indexed(user->op);
+}
+
+// Whether index notation asks for elements of |value| wherever its subscripts say, through movement too.
+static bool feeds_indexed(const function_lowering *fl, const value_info *info) {
+  for (int i = 0; i < info->use_count && info->value->type.rank; i++) {
+    const ir_node *user = info->users[i];
+    if (is_indexed(user->op)) return true;
+    bool moves = is_free_movement(user) && cg_info(fl, user->results[0])->fate == FATE_INLINE;
+    if (moves && feeds_indexed(fl, cg_info(fl, user->results[0]))) return true;
+  }
+  return false;
 }
 
 static bool only_read_whole(const value_info *info) {
@@ -193,16 +206,18 @@ static bool only_read_whole(const value_info *info) {
   return true;
 }
 
-// Whether a reshape keeps the order of elements in memory: the ragged axis stays in front.
+// Whether a reshape keeps the order of elements in memory: ragged axes stay in front.
 static bool keeps_memory(const function_lowering *fl, const ir_node *node) {
   if (node->op != IR_OP_reshape) return false;
   const value_info *x = cg_info(fl, node->operands[0]), *y = cg_info(fl, node->results[0]);
-  return x->cls == y->cls && (x->cls != CLASS_PACKED || (x->axis == 0 && y->axis == 0));
+  if (x->cls == CLASS_HISTORY) return false;
+  return x->cls == y->cls && cg_is_row_major(x, x->ragged) && cg_is_row_major(y, y->ragged);
 }
 
 static bool has_memory(const function_lowering *fl, const ir_value *value) {
-  return !value->def || value->def->op == IR_OP_call || value->def->op == IR_OP_append || is_product(value->def->op) ||
-         !is_free_movement(value->def) || (keeps_memory(fl, value->def) && has_memory(fl, value->def->operands[0]));
+  return !value->def || cg_takes_memory(value->def->op) || value->def->op == IR_OP_append ||
+         is_product(value->def->op) || !is_free_movement(value->def) ||
+         (keeps_memory(fl, value->def) && has_memory(fl, value->def->operands[0]));
 }
 
 static bool is_plain_memory(const function_lowering *fl, ir_value *value) {
@@ -214,7 +229,8 @@ static void decide_movement(function_lowering *fl, ir_node *node, value_info *in
   if (called_or_returned(info)) {
     if (keeps_memory(fl, node) && has_memory(fl, node->operands[0]) && is_plain_memory(fl, node->operands[0])) {
       info->fate = FATE_ALIAS;
-      info->base = node->operands[0];
+      info->base = node->operands[0];  // through reshapes that are computed nowhere
+      while (info->base->def && keeps_memory(fl, info->base->def)) info->base = info->base->def->operands[0];
       note_all(fl, node, true, "the same memory under other dims");
       return;
     }
@@ -265,20 +281,27 @@ static int sources_with(const function_lowering *fl, const ir_value *root, const
   return count;
 }
 
+// Whether kernels over the two values have an item for each row of the same dim.
+static bool same_items(const value_info *a, const value_info *b) {
+  if (!a->ragged || !b->ragged) return a->cls == b->cls;
+  return a->value->type.dims[a->axis] == b->value->type.dims[b->axis];
+}
+
 static const char *refuse_inline(const function_lowering *fl, const ir_node *node, const value_info *info,
                                  ir_value *root) {
   if (called_or_returned(info)) return why_no_root(info);
+  if (feeds_indexed(fl, info)) return "the consumer reads it as a whole, many times";
   if (!root) return only_read_whole(info) ? "the consumer reads it as a whole, many times" : why_no_root(info);
   ir_node *linear[1];
   bool product = is_product(root->def->op) || cg_group_linears(fl, root, linear, 1) > 0;
   bool epilogue =
       product && root->def->op != IR_OP_attend && root->def->op != IR_OP_rope && root->def->op != IR_OP_matmul;
+  if (node->op == IR_OP_concat && node->operand_count > CG_CONCAT_OPERANDS) return "it has too many parts";
   if (sources_with(fl, root, node) > MAX_SOURCES) return "the kernel would read too many values";
   if (is_row_op(node)) {
     if (product) return "a product's kernel has no whole row";
     if (cg_reduces_rows(fl, node)) return "reduces over the ragged dim: a kernel over requests";
-    const value_info *x = cg_info(fl, node->operands[0]), *r = cg_info(fl, root);
-    if (x->cls != r->cls || x->symbol != r->symbol) return "the consumer has other rows";
+    if (!same_items(info, cg_info(fl, root))) return "the consumer has other rows";
     if (is_row_op(root->def) && cg_reduces_rows(fl, root->def)) return "the consumer runs over requests";
     return NULL;
   }
@@ -289,6 +312,22 @@ static const char *refuse_inline(const function_lowering *fl, const ir_node *nod
   if (repeats * cost > 2 * OPS_PER_BYTE * ir_dtype_bytes(info->value->type.dtype))
     return "repeating it in every pass costs more than the traffic";
   return NULL;
+}
+
+// A map is computed where an elementwise consumer of the same dims wants its element.
+static void decide_map(function_lowering *fl, ir_node *node, value_info *info) {
+  ir_value *root = called_or_returned(info) || feeds_indexed(fl, info) ? NULL : common_root(fl, info);
+  ir_node *linear[1];
+  bool fits = root && info->use_count == 1 && is_elementwise(root->def) && elementwise_path(fl, info->value, root) &&
+              !group_has_row_op(fl, root) && !cg_group_linears(fl, root, linear, 1) &&
+              sources_with(fl, root, node) <= MAX_SOURCES;
+  if (!fits) {
+    make_root(fl, node, info, root ? "the consumer has a kernel of another form" : why_no_root(info));
+    return;
+  }
+  info->fate = FATE_INLINE;
+  info->group = root;
+  note_all(fl, node, true, "computed where it is needed");
 }
 
 static void decide_value(function_lowering *fl, ir_node *node, value_info *info) {
@@ -306,15 +345,17 @@ static void decide_value(function_lowering *fl, ir_node *node, value_info *info)
 
 void cg_fuse(function_lowering *fl) {
   for (ir_node *node = fl->function->last; node; node = node->prev) {
-    if (node->op == IR_OP_call) {
+    if (cg_takes_memory(node->op)) {
       for (int i = 0; i < node->result_count; i++) cg_info(fl, node->results[i])->fate = FATE_ROOT;
       continue;
     }
     value_info *info = cg_info(fl, node->results[0]);
-    if (node->op == IR_OP_append) info->fate = FATE_ROOT;
+    if (node->op == IR_OP_append || cg_is_weight_stack(fl, node->results[0])) info->fate = FATE_ROOT;
     else if (info->use_count == 0 && !info->is_result) info->fate = FATE_DEAD;
     else if (node->op == IR_OP_linear) decide_linear(fl, node, info);
     else if (is_product(node->op)) make_root(fl, node, info, "a kernel of its own");
+    else if (node->op == IR_OP_map) decide_map(fl, node, info);
+    else if (node->op == IR_OP_fold || node->op == IR_OP_scatter) make_root(fl, node, info, "a kernel of its own");
     else if (is_free_movement(node)) decide_movement(fl, node, info);
     else decide_value(fl, node, info);
     if (info->fate == FATE_DEAD)

@@ -7,7 +7,10 @@
 // How a value depends on the request, which decides how it lies in memory:
 //   invariant  weights and constants only: its dims
 //   request    one block per request: R x dims
-//   packed     has one seq or batch dim: rows of all requests together x the other dims, whichever axis it is
+//   packed     has ragged (seq or batch) dims: the blocks of all requests one behind the other. With V the product of
+//              the ragged dims (the value's volume) and |inner| that of the others, request r's block begins at
+//              element starts[V][r] * inner. Inside, the ragged axes come first, then the others, each in order. So a
+//              value with one ragged dim is the rows of all requests together, whichever axis it is.
 //   history    rows of a state, earlier calls included: a table of pointers, one per request
 typedef enum { CLASS_INVARIANT, CLASS_REQUEST, CLASS_PACKED, CLASS_HISTORY } value_class;
 
@@ -17,8 +20,9 @@ typedef enum { FATE_DEAD, FATE_INLINE, FATE_ALIAS, FATE_ROOT, FATE_PARAM } value
 typedef struct {
   ir_value *value;
   value_class cls;
-  int axis;                 // PACKED: the ragged axis
-  const ir_symbol *symbol;  // PACKED, HISTORY: the symbol that counts its rows
+  unsigned ragged;  // mask of the ragged axes; HISTORY: the first
+  int axis;         // PACKED: the first ragged axis, whose rows a kernel's items are
+  ir_dim volume;    // PACKED, HISTORY: product of the ragged dims
   int use_count;
   ir_node **users;  // nodes, one per operand occurrence
   bool is_result;
@@ -29,50 +33,63 @@ typedef struct {
 } value_info;
 
 // Where memory comes from, seen from inside a function.
-typedef enum { SLOT_PARAM, SLOT_RESULT, SLOT_TEMP, SLOT_ROPE } slot_kind;
+typedef enum { SLOT_PARAM, SLOT_RESULT, SLOT_TEMP, SLOT_ROPE, SLOT_STACK } slot_kind;
 typedef struct {
   slot_kind kind;
   int index;  // PARAM, RESULT
   const char *name;
   const ir_value *value;
-  bool spread;  // RESULT: an invariant value, once for each request
-  // ROPE: cosines and sines of the positions of |symbol|, made once per program
-  const ir_symbol *symbol;
+  bool spread;       // an invariant value, once for each request
+  unsigned first;    // axes that come first in a request's block: the ragged ones, but where somebody outside says it
+  const int *parts;  // STACK: slots of |index| weights that become one
+  // ROPE: cosines and sines of the positions of the rows of |rows|, made once per program
+  ir_dim rows;
   double theta;
   int rotary;
 } slot;
+
+// Arguments of a kernel under construction: tables among them whose use may fold away.
+enum { CG_BUILD_ARGS = 3 * RT_MAX_ARGS };
 
 // A pointer argument of a launch before it is bound.
 typedef struct {
   bool is_slot;
   int slot;
-  rt_arg_kind table;  // STARTS, REQUESTS, POSITIONS, PAST of |symbol|
-  const ir_symbol *symbol;
+  rt_arg_kind table;  // STARTS, REQUESTS of the volume |rows|; PAST: |rows| is a symbol T.past
+  ir_dim rows;
   bool write;
 } launch_arg;
 
-// A kernel size before it is bound.
-typedef enum { SIZE_REQUESTS, SIZE_ROWS, SIZE_ROWS_MAX, SIZE_PLAIN } size_kind;
+// A kernel size before it is bound: requests; elements of the volume |dim| of all requests, or the most of one; the
+// plain symbol |dim|. Or the iteration of a loop around the kernel: |dim| is its number, a constant, counted from the
+// outermost of the block.
+typedef enum { SIZE_REQUESTS, SIZE_ROWS, SIZE_ROWS_MAX, SIZE_PLAIN, SIZE_LOOP } size_kind;
 typedef struct {
   size_kind kind;
-  const ir_symbol *symbol;
+  ir_dim dim;
 } launch_size;
 
-// The memory of a TEMP slot: bytes times the product of its dims but the ragged one, times rows.
+// The memory of a TEMP slot: bytes times the product of its dims but the ragged ones, times rows.
 typedef struct {
   int64_t bytes;
   ir_dim inner;    // over plain symbols; null where constant
-  size_kind rows;  // ROWS of |symbol|, REQUESTS, or PLAIN for neither
-  const ir_symbol *symbol;
+  size_kind rows;  // ROWS of |volume|, REQUESTS, or PLAIN for neither
+  ir_dim volume;
 } value_shape;
+
+typedef enum { LOOP_NONE, LOOP_BEGIN, LOOP_END } loop_mark;
 
 typedef struct lowered lowered;
 typedef struct {
+  loop_mark loop;         // not a launch: a loop begins or ends
+  ir_dim trips;           // LOOP_BEGIN: the most of one request; null: once
+  int flags;              // LOOP_BEGIN: slot of R bools, -1 for none
   const lowered *callee;  // a call if not null
+  const ir_node *call;    // its node: what the callee's symbols stand for; null: a region, which has the caller's
   int *args, *results;    // of a call: slots
   int kernel;             // index into the module's kernels
   int arg_count;
-  launch_arg args_of_kernel[RT_MAX_ARGS];
+  launch_arg args_of_kernel[CG_BUILD_ARGS];  // of a finished kernel at most RT_MAX_ARGS
   int size_count;
   launch_size sizes[RT_MAX_DIMS];
   const ir_kexpr *grid;  // over the kernel's sizes
@@ -111,11 +128,18 @@ typedef struct {
   lowered *out;
   const ir_function *function;
   value_info *values;  // by id
-  int value_count;
+  int value_count, value_capacity;
+  // Of a region: the loops of the block around it, outermost first, and the parameters that count them (-1: none).
+  const ir_dim *loops;
+  int loop_count;
+  const int *loop_params;
+  // Rows in order of the last index that a route chose by (route.c).
+  const ir_value *ordered_by;
+  ir_value *order, *order_starts;
 } function_lowering;
 
-// One kernel being built. Values are computed at indices: idx[i] is the index along axis i of the value's type; along a
-// ragged axis it is the packed row.
+// One kernel being built. Values are computed at indices: idx[i] is the index along axis i of the value's type, for one
+// request: along a ragged axis it counts from the first row of the current request.
 typedef struct {
   ir_value *value;
   const ir_kexpr *idx[IR_MAX_RANK];
@@ -123,14 +147,26 @@ typedef struct {
   const ir_kexpr *expr;
 } bound_value;
 
+// What tables say of the current request: read once, where the request became the current one.
+typedef enum { FACT_START, FACT_END, FACT_PAST } request_fact_kind;
+typedef struct {
+  request_fact_kind kind;
+  ir_dim rows;  // volume, or symbol T.past
+  const ir_kexpr *expr;
+} request_fact;
+
 typedef struct {
   function_lowering *fl;
   ir_kbuilder b;
   item item;
-  ir_value *root;           // computed here although it has memory; null in copies
-  const ir_symbol *symbol;  // that counts the rows of the domain; null if none
-  const ir_kexpr *request;  // request of the current item; null until known
-  const ir_kexpr *row;      // packed row of the current item, if any
+  ir_value *root;            // computed here although it has memory; null in copies
+  const ir_kexpr *request;   // the current request; null where none is
+  ir_kstmt **request_place;  // behind the statement where it became that
+  int request_lanes;         // open lanes ranges there
+  request_fact *facts;
+  int fact_count, fact_capacity;
+  bool replaces;  // a store to a state of rows is all of them, from the first on; else rows of this call are appended
+  struct cg_locals *locals;  // values in local memory; null but in scan_kernel.c
   bound_value *bound;
   int bound_count, bound_capacity;
   const char *unsupported;  // first thing that could not be lowered
@@ -141,10 +177,14 @@ weir_status cg_analyze(function_lowering *fl);
 value_info *cg_info(const function_lowering *fl, const ir_value *value);
 weir_status cg_unsupported(const ir_function *function, ir_loc loc, const char *fmt, ...)
     WEIR_PRINTF(3, 4) WEIR_MUST_USE;
-// Product of the dims other than the ragged axis; false if one of them is not constant.
+// Product of the dims other than the ragged ones; false if one of them is not constant.
 bool cg_inner_elements(const value_info *info, int64_t *out);
-// Whether |node| reduces over the ragged axis of its operand.
+// Whether |node| reduces over the first ragged axis of its operand, so that no item of the operand's kernel has all.
 bool cg_reduces_rows(const function_lowering *fl, const ir_node *node);
+// Whether the layout of |info| is row-major for each request: nothing but ones stands before its ragged axes.
+bool cg_is_row_major(const value_info *info, unsigned first);
+// True of nodes that there are kernels for (supported.c): who adds a lowering adds its op.
+bool cg_has_lowering(const ir_node *node);
 int64_t cg_const_dim(ir_dim dim);  // the number, or -1
 
 // ---- fuse.c: sets the fate and group of every value and logs the decisions.
@@ -158,12 +198,17 @@ int cg_group_linears(const function_lowering *fl, ir_value *root, ir_node **out,
 void cg_emit_begin(emitter *e, function_lowering *fl, ir_value *root, const char *name, const char *banner);
 // Closes the kernel, shares it with an equal one and appends the launch.
 weir_status cg_emit_finish(emitter *e);
-const ir_kexpr *cg_emit_size(emitter *e, size_kind kind, const ir_symbol *symbol);
+const ir_kexpr *cg_emit_size(emitter *e, size_kind kind, ir_dim dim);  // null dim: requests
 // Buffer of the kernel for a slot or table; the same for the same one.
 int cg_emit_slot(emitter *e, int slot, ir_kbuffer_kind kind);
-int cg_emit_table(emitter *e, rt_arg_kind table, const ir_symbol *symbol);
-const ir_kexpr *cg_emit_request(emitter *e);  // request of the current item
-const ir_kexpr *cg_emit_start(emitter *e, const ir_symbol *symbol, const ir_kexpr *request);  // first packed row
+int cg_emit_table(emitter *e, rt_arg_kind table, ir_dim rows);
+// Makes |request| the current one. What the tables say of it is read at this place, so that it holds until the open
+// range ends; what is not used leaves no trace (prune.c).
+void cg_emit_set_request(emitter *e, const ir_kexpr *request);
+const ir_kexpr *cg_emit_request(emitter *e);
+const ir_kexpr *cg_emit_start(emitter *e, ir_dim volume);  // first element of the current request in all of |volume|
+// Any dim of the current request as a number: constants, plain symbols, ragged dims, rows of earlier calls.
+const ir_kexpr *cg_dim_expr(emitter *e, ir_dim dim);
 // The value at |idx|, as a kernel type for computing (f32 for small floats).
 const ir_kexpr *cg_emit_value(emitter *e, ir_value *value, const ir_kexpr *const *idx);
 // Element |idx| of a value that has memory.
@@ -176,29 +221,112 @@ bool cg_emit_reductions(emitter *e, ir_value *value, const ir_kexpr *const *idx)
 // Stores |expr| as element |idx| of |value| in slot |index|: its own, or the state that it is appended to.
 void cg_emit_store(emitter *e, const ir_value *value, int index, const ir_kexpr *const *idx, const ir_kexpr *expr);
 ir_ktype cg_compute_type(ir_dtype dtype);
-const ir_kexpr *cg_dim_expr(emitter *e, ir_dim dim);  // constant or plain symbol
 void cg_bind(emitter *e, ir_value *value, const ir_kexpr *const *idx, int part, const ir_kexpr *expr);
 
-// Opens the grid over the rows of |value|'s domain and sets row, request and symbol. |per_row| items for each row;
-// *out_part is which.
-void cg_emit_domain(emitter *e, const ir_value *value, int64_t per_row, const ir_kexpr **out_part);
-// The number of rows of |value|: of all requests, of requests, or one.
+// Opens the grid of a kernel that computes |value| element by element: an item for each row along its first ragged
+// axis, for each request, or one. Sets the request and idx of that axis, if there is one.
+void cg_emit_domain(emitter *e, const ir_value *value, const ir_kexpr **idx);
+// The number of rows of |value| over all its ragged axes: of all requests, of requests, or one.
 const ir_kexpr *cg_emit_rows(emitter *e, const ir_value *value);
-// Makes |row| (a row of the domain of |value|) the current one.
-void cg_emit_set_row(emitter *e, const ir_value *value, const ir_kexpr *row);
+// Makes |row| of those the current one: sets the request and idx of the ragged axes.
+void cg_emit_set_row(emitter *e, const ir_value *value, const ir_kexpr *row, const ir_kexpr **idx);
+
+// The same for |row| of all that |volume| counts; returns where it stands in its request.
+const ir_kexpr *cg_emit_set_row_of(emitter *e, ir_dim volume, const ir_kexpr *row);
+
+// The places in the first |lead| axes of |value|, of all requests: how many, and making |image| of them the current
+// one, which sets the request (of a value that depends on one) and idx of those axes.
+const ir_kexpr *cg_emit_images(emitter *e, const ir_value *value, int lead);
+void cg_emit_set_image(emitter *e, const ir_value *value, int lead, const ir_kexpr *image, const ir_kexpr **idx);
+const ir_kexpr *cg_emit_most(emitter *e, ir_dim dim);  // the largest that |dim| is for any request: for grids
+
+// ---- prune.c: takes out what nothing uses: values, then arguments and sizes.
+void cg_prune(weir_arena *arena, ir_kernel *kernel, item *it);
 
 // ---- one file per kind of kernel
+enum { CG_CONCAT_OPERANDS = 8 };  // of a concat in one kernel, or inside of its consumer's
 // Any value, element by element, with the reductions it needs: into its own slot as a root, or a copy into |index|.
 weir_status cg_lower_rowwise(function_lowering *fl, ir_value *root);
 weir_status cg_lower_copy(function_lowering *fl, ir_value *value, int index);
+// Into a state of rows, all of which it becomes.
+weir_status cg_lower_replace(function_lowering *fl, ir_value *value, int index);
+weir_status cg_lower_concat(function_lowering *fl, ir_value *root);  // of many operands: each by a kernel of its own
 weir_status cg_lower_rows_reduction(function_lowering *fl, ir_value *root);  // over the ragged axis only
 weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
+weir_status cg_lower_product(function_lowering *fl, ir_value *root);  // matmul, and linear of any two values
 weir_status cg_lower_attend(function_lowering *fl, ir_value *root);
 weir_status cg_lower_rope(function_lowering *fl, ir_value *root);
-// The table kernel of a SLOT_ROPE; returns its index.
-weir_status cg_lower_rope_table(lowering *low, double theta, int rotary, int *out_kernel);
+// The table kernel of a SLOT_ROPE; returns its index. Its arguments are positions and the table, or else the rows'
+// requests, the table and starts: positions count from 0.
+weir_status cg_lower_rope_table(lowering *low, double theta, int rotary, bool positions_given, int *out_kernel);
+
+// ---- index.c: index notation. Elements in the kernel under construction; whether a region's results depend on the
+// request without any operand.
+const ir_kexpr *cg_emit_map(emitter *e, const ir_node *node, const ir_kexpr *const *idx);
+const ir_kexpr *cg_emit_fold(emitter *e, const ir_node *node);
+bool cg_region_varies(const ir_function *region);
+// How a reducer begins and goes on; argmax and argmin: what makes an element better.
+double cg_combine_start(ir_combine combine, ir_ktype type);
+ir_kop cg_combine_op(ir_combine combine);
+// ---- scatter.c
+weir_status cg_lower_scatter(function_lowering *fl, ir_value *root);
+// of compute.c: ops of a region's scalars
+const ir_kexpr *cg_emit_source(emitter *e, const ir_node *node, const ir_kexpr *const *idx);
+const ir_kexpr *cg_emit_elementwise(emitter *e, const ir_node *node, const ir_kexpr *const *x);
+// special.c: the formulas of other elementwise ops; null if |node| is none.
+const ir_kexpr *cg_emit_special(emitter *e, const ir_node *node, const ir_kexpr *const *x);
+const ir_kexpr *cg_where_active(emitter *e, const ir_kexpr *x);
+
+// ---- route.c
+weir_status cg_lower_route(function_lowering *fl, ir_node *node);
+// A route whose callee is one product.
+bool cg_is_routed_linear(const ir_node *node);
+// Whether |value| stacks weights: it is one weight of the package.
+bool cg_is_weight_stack(const function_lowering *fl, const ir_value *value);
+// How a weight parameter or a stack of them is stored; null for other values.
+const cg_weight_format *cg_format_of(const function_lowering *fl, const ir_value *value);
+
+// ---- scan.c, cond.c: ops that own regions
+weir_status cg_lower_scan(function_lowering *fl, ir_node *node);
+weir_status cg_lower_cond(function_lowering *fl, ir_node *node);
+// True if the scan is one kernel; |*out_status| says how that went.
+bool cg_lower_scan_kernel(function_lowering *fl, ir_node *node, weir_status *out_status);
+// Fills in function, formats and parameters of |inner| for a region of |node|, all operands taken as captures, and the
+// slots of the owner that its parameters are.
+weir_status cg_region_begin(function_lowering *fl, const ir_node *node, ir_function *region, function_lowering *inner,
+                            int **out_args);
+// A value in the local memory of the kernel.
+bool cg_is_local(const emitter *e, const ir_value *value);
+const ir_kexpr *cg_emit_local(emitter *e, const ir_value *value, const ir_kexpr *const *idx);
+// Which parameter of a region takes operand |operand| of its owner; -1 if none does.
+int cg_region_param(const ir_node *node, int operand);
+// Number of the loop that |value|, a parameter of a region, counts; -1 if it is another value.
+int cg_loop_of(const function_lowering *fl, const ir_value *value);
+// Whether the current request still takes part in the loops around; null where each does. A request that does not must
+// read nothing at places that are counted by them.
+const ir_kexpr *cg_emit_active(emitter *e);
+// Lowers a region of |node| and appends the call. Results go to |result_slots|.
+weir_status cg_lower_region(function_lowering *fl, const ir_node *node, ir_function *region, const ir_dim *loops,
+                            int loop_count, bool counts, const int *arg_slots, const int *result_slots);
+// A loop begins (over |trips| of each request; null: once) while |flags|, a slot, says so (-1: always); or ends.
+void cg_mark_loop(function_lowering *fl, loop_mark mark, ir_dim trips, int flags);
+// A value of the function that no node makes, with memory of its own.
+ir_value *cg_new_value(function_lowering *fl, ir_type type);
+// Appends a kernel over requests that copies, where |flags| (null: everywhere) and the loops say so, each of |from| to
+// the slot of |to|; from |rows| on to the row of the innermost loop.
+weir_status cg_lower_commit(function_lowering *fl, ir_value *flags, ir_value *const *from, ir_value *const *to,
+                            int count, int rows, const char *name);
 
 // ---- function.c
+// Ops whose operands and results are whole values in memory: calls and what owns regions.
+bool cg_takes_memory(ir_op op);
+int cg_add_temp(function_lowering *fl, const ir_value *value);
+weir_status cg_copy_argument(function_lowering *fl, ir_value *value, unsigned first, int *out);
+// A copy of a state of a fixed shape as an ordinary value.
+weir_status cg_copy_state(function_lowering *fl, ir_value *value, int *out);
+// The order of axes that the region sees: as in functions of the model.
+bool cg_lies_as(const value_info *info, unsigned a, unsigned b);
+weir_status cg_lower_body(function_lowering *fl);
 weir_status cg_lower_function(lowering *low, const ir_function *function, const cg_weight_format *formats,
                               lowered **out);
 int cg_add_kernel(lowering *low, ir_kernel *kernel);
@@ -206,6 +334,7 @@ int cg_add_kernel(lowering *low, ir_kernel *kernel);
 unsigned cg_weight_uses(const ir_function *function, int param);
 
 // ---- program.c
+weir_storage cg_plain_storage(ir_dtype dtype);  // of values of |dtype| as they are
 weir_status cg_build_program(lowering *low, const ir_function *entry, rt_program **out);
 
 #endif

@@ -25,7 +25,7 @@ typedef struct {
   int matrices, panels;  // per item and matrix
   weir_storage storage;
   int64_t cols, outs;       // inputs, outputs of a matrix
-  int64_t leading;          // rows of x per row of the domain
+  const ir_kexpr *leading;  // rows of x per row of the domain
   const ir_kexpr *rows;     // leading * rows of the domain
   const ir_kexpr *column;   // first output of the item
   const ir_kexpr *lo, *hi;  // rows of the item
@@ -42,15 +42,11 @@ typedef struct {
 static void row_indices(linear_kernel *k, const ir_kexpr *m, const ir_kexpr **idx) {
   ir_kbuilder *b = &k->e.b;
   const value_info *info = cg_info(k->fl, k->root);
-  const ir_kexpr *leading = ir_kb_int(b, k->leading);
-  const ir_kexpr *row = ir_kb_div(b, m, leading), *rest = ir_kb_mod(b, m, leading);
-  cg_emit_set_row(&k->e, k->root, row);
+  const ir_kexpr *rest = ir_kb_mod(b, m, k->leading);
+  cg_emit_set_row(&k->e, k->root, ir_kb_div(b, m, k->leading), idx);
   int last = k->root->type.rank - 1;
   for (int i = last - 1; i >= 0; i--) {
-    if (info->cls == CLASS_PACKED && i == info->axis) {
-      idx[i] = row;
-      continue;
-    }
+    if (info->ragged >> i & 1) continue;
     const ir_kexpr *dim = cg_dim_expr(&k->e, k->root->type.dims[i]);
     idx[i] = ir_kb_mod(b, rest, dim);
     rest = ir_kb_div(b, rest, dim);
@@ -256,21 +252,17 @@ static void emit_staged(linear_kernel *k) {
   store_sums(k);
 }
 
-static int64_t leading_rows(const function_lowering *fl, const ir_value *root) {
-  const value_info *info = cg_info(fl, root);
-  int64_t total = 1;
-  for (int i = 0; i < root->type.rank - 1; i++) {
-    if (info->cls == CLASS_PACKED && i == info->axis) continue;
-    int64_t dim = cg_const_dim(root->type.dims[i]);
-    if (dim < 0) return -1;
-    total *= dim;
-  }
+static const ir_kexpr *leading_rows(linear_kernel *k) {
+  const value_info *info = cg_info(k->fl, k->root);
+  const ir_kexpr *total = ir_kb_int(&k->e.b, 1);
+  for (int i = 0; i < k->root->type.rank - 1; i++)
+    if (!(info->ragged >> i & 1)) total = ir_kb_mul(&k->e.b, total, cg_dim_expr(&k->e, k->root->type.dims[i]));
   return total;
 }
 
-static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices,
-                                 int64_t leading, bool staged, int64_t guard_lo, int64_t guard_hi) {
-  linear_kernel k = {.fl = fl, .root = root, .linears = linears, .matrices = matrices, .leading = leading};
+static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices, bool staged,
+                                 int64_t guard_lo, int64_t guard_hi) {
+  linear_kernel k = {.fl = fl, .root = root, .linears = linears, .matrices = matrices};
   const ir_value *w = linears[0]->operands[1];
   k.storage = fl->out->formats[w->result].storage;
   k.outs = cg_const_dim(w->type.dims[0]);
@@ -289,7 +281,8 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
   emitter *e = &k.e;
   cg_emit_begin(e, fl, root, name, banner);
   ir_kbuilder *b = &e->b;
-  k.rows = ir_kb_mul(b, cg_emit_rows(e, root), ir_kb_int(b, leading));
+  k.leading = leading_rows(&k);
+  k.rows = ir_kb_mul(b, cg_emit_rows(e, root), k.leading);
   const ir_kexpr *chunk = ir_kb_int(b, CHUNK_ROWS);
   const ir_kexpr *chunks = ir_kb_div(b, ir_kb_add(b, k.rows, ir_kb_int(b, CHUNK_ROWS - 1)), chunk);
   const ir_kexpr *g = ir_kb_set_grid(b, ir_kb_mul(b, chunks, ir_kb_int(b, panels / k.panels)), "item");
@@ -308,14 +301,14 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
 }
 
 weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count) {
-  int64_t leading = leading_rows(fl, root);
   const ir_value *w = linears[0]->operands[1];
   bool packed = !w->def && fl->function->params[w->result].kind == IR_PARAM_WEIGHT &&
                 fl->out->formats[w->result].layout == CG_LAYOUT_PANEL;
-  if (!packed || leading < 0 || cg_compute_type(root->type.dtype) != IR_KT_f32) return cg_lower_rowwise(fl, root);
+  if (!packed || cg_compute_type(root->type.dtype) != IR_KT_f32) return cg_lower_product(fl, root);
+  if (cg_info(fl, root)->ragged >> (root->type.rank - 1) & 1) return cg_lower_product(fl, root);
   weir_storage storage = fl->out->formats[w->result].storage;
   if (weir_storage_info(storage)->kind != WEIR_STORAGE_CLASS_BLOCK)
-    return emit_schedule(fl, root, linears, linear_count, leading, false, 0, 0);
-  WEIR_TRY(emit_schedule(fl, root, linears, linear_count, leading, false, 0, DIRECT_ROWS + 1));
-  return emit_schedule(fl, root, linears, linear_count, leading, true, DIRECT_ROWS + 1, INT64_MAX);
+    return emit_schedule(fl, root, linears, linear_count, false, 0, 0);
+  WEIR_TRY(emit_schedule(fl, root, linears, linear_count, false, 0, DIRECT_ROWS + 1));
+  return emit_schedule(fl, root, linears, linear_count, true, DIRECT_ROWS + 1, INT64_MAX);
 }

@@ -22,6 +22,10 @@ typedef struct {
 typedef struct {
   const char *key;  // the path, followed by ":panel" where another layout of the same path exists too
   const char *path;
+  // Several weights of one type and format, one behind the other: |dims| has their number first, and |bytes| are those
+  // of all. 0: |path| alone.
+  int part_count;
+  const char **parts;  // paths
   cg_weight_format format;
   ir_dtype dtype;  // logical type
   int rank;

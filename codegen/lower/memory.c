@@ -14,7 +14,7 @@ typedef struct {
 } place;
 
 static bool same_factors(const memory_buffer *a, const memory_buffer *b) {
-  return a->rows == b->rows && a->shape_key == b->shape_key;
+  return a->rows_key == b->rows_key && a->shape_key == b->shape_key;
 }
 
 static bool overlap(const memory_buffer *a, const memory_buffer *b) {
@@ -42,7 +42,7 @@ static int larger_first(const void *a, const void *b) {
 static rt_expr place_bytes(weir_arena *arena, const place *at) {
   rt_expr total = rt_expr_const(arena, at->bytes);
   if (at->shape->shape_key) total = rt_expr_binary(arena, RT_SIZE_MUL, total, at->shape->shape);
-  if (at->shape->rows >= 0) total = rt_expr_binary(arena, RT_SIZE_MUL, total, rt_expr_var(arena, at->shape->rows));
+  if (at->shape->rows_key) total = rt_expr_binary(arena, RT_SIZE_MUL, total, at->shape->rows);
   return total;
 }
 

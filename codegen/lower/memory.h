@@ -11,8 +11,9 @@
 
 typedef struct {
   const char *name;
-  int64_t bytes;          // times |shape| times the size |rows|
-  int rows;               // index of a size; -1 for none
+  int64_t bytes;         // times |shape| times |rows|
+  const void *rows_key;  // as shape_key
+  rt_expr rows;
   const void *shape_key;  // equal keys are equal shapes; null for none
   rt_expr shape;
   int first, last;  // phases in which it is alive, inclusive; -1 if never

@@ -15,23 +15,31 @@ static const ir_kexpr *angle(ir_kbuilder *b, const ir_kexpr *position, int table
   return ir_kb_mul(b, ir_kb_cast(b, IR_KT_f64, position), ir_kb_load(b, IR_KT_f64, table, pair));
 }
 
-static const ir_kexpr *turn(ir_kbuilder *b, ir_kop op, const ir_kexpr *at) {
-  return ir_kb_cast(b, IR_KT_f32, ir_kb_op(b, op, IR_KT_f64, at, NULL, NULL));
+static const ir_kexpr *turn(ir_kbuilder *b, ir_kop op, ir_ktype type, const ir_kexpr *at) {
+  return ir_kb_cast(b, type, ir_kb_op(b, op, IR_KT_f64, at, NULL, NULL));
 }
 
-weir_status cg_lower_rope_table(lowering *low, double theta, int rotary, int *out_kernel) {
+weir_status cg_lower_rope_table(lowering *low, double theta, int rotary, bool positions_given, int *out_kernel) {
   ir_kbuilder b;
   ir_kb_init(&b, low->arena, "rope_table", "cosines and sines of rotary positions");
   const ir_kexpr *rows = ir_kb_add_size(&b, "rows"), *half = ir_kb_int(&b, rotary / 2);
-  int positions = ir_kb_add_buffer(&b, IR_KB_IN, "positions", ir_kb_mul(&b, rows, ir_kb_int(&b, 4)), -1);
+  const ir_kexpr *table_bytes = ir_kb_mul(&b, rows, ir_kb_int(&b, 4)), *position;
+  int positions = ir_kb_add_buffer(&b, IR_KB_IN, positions_given ? "positions" : "requests_of", table_bytes, -1);
   int table = ir_kb_add_buffer(&b, IR_KB_OUT, "table", ir_kb_mul(&b, rows, ir_kb_int(&b, 4 * rotary)), -1);
   int freq = ir_kb_add_const(&b, "frequencies", IR_KT_f64, rotary / 2, frequencies(low->arena, theta, rotary));
   const ir_kexpr *row = ir_kb_set_grid(&b, rows, "n");
+  position = ir_kb_load(&b, IR_KT_i32, positions, row);
+  if (!positions_given) {
+    const ir_kexpr *requests = ir_kb_add(&b, ir_kb_add_size(&b, "requests"), ir_kb_int(&b, 1));
+    int starts = ir_kb_add_buffer(&b, IR_KB_IN, "starts", ir_kb_mul(&b, requests, ir_kb_int(&b, 4)), -1);
+    const ir_kexpr *start = ir_kb_load(&b, IR_KT_i32, starts, ir_kb_cast(&b, IR_KT_i64, position));
+    position = ir_kb_sub(&b, row, ir_kb_cast(&b, IR_KT_i64, start));
+  }
   const ir_kexpr *pair = ir_kb_for(&b, IR_KR_SERIAL, "i", ir_kb_int(&b, 0), half, 1);
-  const ir_kexpr *at = ir_kb_let(&b, "angle", angle(&b, ir_kb_load(&b, IR_KT_i32, positions, row), freq, pair));
+  const ir_kexpr *at = ir_kb_let(&b, "angle", angle(&b, position, freq, pair));
   const ir_kexpr *to = ir_kb_add(&b, ir_kb_mul(&b, row, ir_kb_int(&b, rotary)), pair);
-  ir_kb_store(&b, IR_KT_f32, table, to, turn(&b, IR_K_cos, at));
-  ir_kb_store(&b, IR_KT_f32, table, ir_kb_add(&b, to, half), turn(&b, IR_K_sin, at));
+  ir_kb_store(&b, IR_KT_f32, table, to, turn(&b, IR_K_cos, IR_KT_f32, at));
+  ir_kb_store(&b, IR_KT_f32, table, ir_kb_add(&b, to, half), turn(&b, IR_K_sin, IR_KT_f32, at));
   ir_kb_end(&b);
   ir_kernel *kernel = ir_kb_finish(&b);
   WEIR_TRY(ir_kernel_verify(kernel));
@@ -44,6 +52,7 @@ weir_status cg_lower_rope_table(lowering *low, double theta, int rotary, int *ou
 typedef struct {
   emitter e;
   ir_value *root, *x;
+  ir_ktype type;
   int64_t half;
   bool interleaved;
   int table, freq;  // buffers; table is -1 where angles are computed in place
@@ -51,13 +60,13 @@ typedef struct {
   const ir_kexpr *idx[IR_MAX_RANK];  // all axes but the last
 } rope_kernel;
 
-static int find_table(function_lowering *fl, const ir_symbol *symbol, double theta, int rotary) {
+static int find_table(function_lowering *fl, ir_dim rows, double theta, int rotary) {
   lowered *out = fl->out;
   for (int i = 0; i < out->slot_count; i++) {
     slot *at = &out->slots[i];
-    if (at->kind == SLOT_ROPE && at->symbol == symbol && at->theta == theta && at->rotary == rotary) return i;
+    if (at->kind == SLOT_ROPE && at->rows == rows && at->theta == theta && at->rotary == rotary) return i;
   }
-  slot added = {.kind = SLOT_ROPE, .name = "rope", .symbol = symbol, .theta = theta, .rotary = rotary};
+  slot added = {.kind = SLOT_ROPE, .name = "rope", .rows = rows, .theta = theta, .rotary = rotary};
   WEIR_PUSH(fl->low->arena, out->slots, out->slot_count, out->slot_capacity, added);
   return out->slot_count - 1;
 }
@@ -75,8 +84,8 @@ static void rotate(rope_kernel *k, int rotary) {
     s = ir_kb_let(b, "s", ir_kb_load(b, IR_KT_f32, k->table, ir_kb_add(b, at, half)));
   } else {
     in_place = ir_kb_let(b, "angle", angle(b, k->position, k->freq, pair));
-    c = ir_kb_let(b, "c", turn(b, IR_K_cos, in_place));
-    s = ir_kb_let(b, "s", turn(b, IR_K_sin, in_place));
+    c = ir_kb_let(b, "c", turn(b, IR_K_cos, k->type, in_place));
+    s = ir_kb_let(b, "s", turn(b, IR_K_sin, k->type, in_place));
   }
   const ir_kexpr *first = k->interleaved ? ir_kb_mul(b, pair, two) : pair;
   const ir_kexpr *second = ir_kb_add(b, first, k->interleaved ? one : half);
@@ -91,33 +100,37 @@ static void rotate(rope_kernel *k, int rotary) {
   ir_kb_end(b);
 }
 
+// Whether positions along |dim| are those of a symbol's rows, or count from 0.
+static bool counts_rows(const function_lowering *fl, ir_dim dim) {
+  ir_dim first = ir_dim_first_position(fl->low->module->dims, dim);
+  return ir_dim_as_symbol(dim) || cg_const_dim(first) == 0;
+}
+
 weir_status cg_lower_rope(function_lowering *fl, ir_value *root) {
   const ir_node *node = root->def;
   const value_info *info = cg_info(fl, root);
   int rotary = (int)ir_node_attr(node, IR_ATTR_rotary)->i, last = root->type.rank - 1;
   double theta = ir_node_attr(node, IR_ATTR_theta)->f;
-  if (cg_compute_type(root->type.dtype) != IR_KT_f32)
-    return cg_unsupported(fl->function, node->loc, "rope of %s has no lowering yet", ir_dtype_name(root->type.dtype));
   rope_kernel k = {.root = root,
                    .x = node->operands[0],
+                   .type = cg_compute_type(root->type.dtype),
                    .half = rotary / 2,
                    .interleaved = ir_node_attr(node, IR_ATTR_interleaved)->i != 0,
                    .table = -1};
   cg_emit_begin(&k.e, fl, root, "rope", "rotary positions on the last dim");
   ir_kbuilder *b = &k.e.b;
-  cg_emit_domain(&k.e, root, 1, NULL);
+  cg_emit_domain(&k.e, root, k.idx);
   const ir_value *positions = node->operands[1];
-  if (info->cls == CLASS_PACKED && info->axis == 0 && positions->def && positions->def->op == IR_OP_pos) {
-    k.table = cg_emit_slot(&k.e, find_table(fl, info->symbol, theta, rotary), IR_KB_IN);
-    k.row = k.e.row;
+  if (k.type == IR_KT_f32 && info->ragged == 1 && positions->def && positions->def->op == IR_OP_pos &&
+      counts_rows(fl, root->type.dims[0])) {
+    k.table = cg_emit_slot(&k.e, find_table(fl, root->type.dims[0], theta, rotary), IR_KB_IN);
+    k.row = ir_kb_add(b, cg_emit_start(&k.e, root->type.dims[0]), k.idx[0]);
   } else {
     k.freq = ir_kb_add_const(b, "frequencies", IR_KT_f64, rotary / 2, frequencies(fl->low->arena, theta, rotary));
   }
   int loops = 0;
   for (int i = 0; i < last; i++) {
-    if (info->cls == CLASS_PACKED && i == info->axis) {
-      k.idx[i] = k.e.row;
-    } else {
+    if (!info->ragged || i != info->axis) {
       k.idx[i] = ir_kb_for(b, IR_KR_SERIAL, "h", ir_kb_int(b, 0), cg_dim_expr(&k.e, root->type.dims[i]), 1);
       loops++;
     }

@@ -5,50 +5,134 @@
 
 #include "codegen/lower/internal.h"
 
-// The axes of |value| other than the ragged one, in order.
-static int inner_axes(const function_lowering *fl, const ir_value *value, int *axes) {
-  const value_info *info = cg_info(fl, value);
-  int count = 0;
-  for (int i = 0; i < value->type.rank; i++)
-    if (info->cls != CLASS_PACKED || i != info->axis) axes[count++] = i;
-  return count;
-}
-
-static void emit_elements(emitter *e, ir_value *value, int index) {
-  ir_kbuilder *b = &e->b;
-  const value_info *info = cg_info(e->fl, value);
-  int axes[IR_MAX_RANK], count = inner_axes(e->fl, value, axes);
-  const ir_kexpr *idx[IR_MAX_RANK];
-  if (info->cls == CLASS_PACKED) idx[info->axis] = e->row;
+// Opens loops over |axes|, what |value| needs computed as soon as its indices are known.
+static void open_loops(emitter *e, ir_value *value, const ir_kexpr **idx, const int *axes, int count) {
   for (int i = 0; i < count; i++) idx[axes[i]] = cg_placeholder(e);
   for (int i = 0; i < count; i++) {
     bool ahead = cg_emit_reductions(e, value, idx);
     bool lanes = i == count - 1 && ahead;
     const ir_kexpr *dim = cg_dim_expr(e, value->type.dims[axes[i]]);
-    idx[axes[i]] = ir_kb_for(b, lanes ? IR_KR_LANES : IR_KR_SERIAL, "i", ir_kb_int(b, 0), dim, 1);
+    idx[axes[i]] = ir_kb_for(&e->b, lanes ? IR_KR_LANES : IR_KR_SERIAL, "i", ir_kb_int(&e->b, 0), dim, 1);
   }
-  cg_emit_store(e, value, index, idx, cg_emit_value(e, value, idx));
-  for (int i = 0; i < count; i++) ir_kb_end(b);
 }
 
-static weir_status lower_elements(function_lowering *fl, ir_value *value, int index, ir_value *root, const char *name) {
+static void emit_elements(emitter *e, ir_value *value, int index, const ir_kexpr **idx, const int *axes, int count) {
+  open_loops(e, value, idx, axes, count);
+  cg_emit_store(e, value, index, idx, cg_emit_value(e, value, idx));
+  while (count--) ir_kb_end(&e->b);
+}
+
+// The axes of |value| along which something of it is a line (softmax): all of those are walked last.
+static unsigned line_axes(const function_lowering *fl, const ir_value *value, bool root) {
+  value_fate fate = cg_info(fl, value)->fate;
+  if (!value->def || (!root && fate != FATE_INLINE)) return 0;
+  const ir_node *node = value->def;
+  unsigned axes = node->op == IR_OP_softmax ? 1u << ir_node_attr(node, IR_ATTR_axis)->i : 0;
+  if (node->op != IR_OP_softmax && !(ir_op_get_info(node->op)->flags & IR_FLAG_EW)) return 0;
+  for (int i = 0; i < node->operand_count; i++) {
+    const ir_value *x = node->operands[i];
+    bool same = x->type.rank == value->type.rank;
+    if (same) axes |= line_axes(fl, x, false);
+  }
+  return axes;
+}
+
+// One item for each line along the first ragged axis, where a line needs all of it: requests times the other elements.
+static void emit_line_domain(emitter *e, const ir_value *value, unsigned first, const ir_kexpr **idx) {
+  ir_kbuilder *b = &e->b;
+  const ir_kexpr *lines = ir_kb_int(b, 1);
+  for (int i = 0; i < value->type.rank; i++)
+    if (first >> i & 1) lines = ir_kb_mul(b, lines, cg_dim_expr(e, value->type.dims[i]));
+  const ir_kexpr *n = ir_kb_set_grid(b, ir_kb_mul(b, cg_emit_size(e, SIZE_REQUESTS, NULL), lines), "n");
+  cg_emit_set_request(e, ir_kb_div(b, n, lines));
+  const ir_kexpr *rest = ir_kb_mod(b, n, lines);
+  for (int i = value->type.rank - 1; i >= 0; i--) {
+    if (!(first >> i & 1)) continue;
+    const ir_kexpr *dim = cg_dim_expr(e, value->type.dims[i]);
+    idx[i] = ir_kb_mod(b, rest, dim);
+    rest = ir_kb_div(b, rest, dim);
+  }
+}
+
+// Opens the grid; which axes are left to walk inside of an item, in order.
+static int open_domain(emitter *e, const ir_value *value, unsigned lines, const ir_kexpr **idx, int *axes) {
+  const value_info *info = cg_info(e->fl, value);
+  unsigned done = 0;
+  if (info->ragged && (lines >> info->axis & 1)) {
+    for (int i = 0; i < value->type.rank; i++)
+      if (!(info->ragged >> i & 1) && !(lines >> i & 1)) done |= 1u << i;
+    emit_line_domain(e, value, done, idx);
+  } else {
+    cg_emit_domain(e, value, idx);
+    if (info->ragged) done = 1u << info->axis;
+  }
+  int count = 0;
+  for (int last = 0; last < 2; last++)
+    for (int i = 0; i < value->type.rank; i++)
+      if (!(done >> i & 1) && (int)(lines >> i & 1) == last) axes[count++] = i;
+  return count;
+}
+
+static weir_status lower_elements(function_lowering *fl, ir_value *value, int index, ir_value *root, const char *name,
+                                  bool replaces) {
   emitter e;
+  const ir_kexpr *idx[IR_MAX_RANK];
+  int axes[IR_MAX_RANK] = {0}, count = 0;
   cg_emit_begin(&e, fl, root, name,
                 weir_arena_printf(fl->low->arena, "%s of %s", name, ir_type_print(fl->low->arena, &value->type)));
-  if (fl->out->slots[index].spread) e.request = ir_kb_set_grid(&e.b, cg_emit_size(&e, SIZE_REQUESTS, NULL), "n");
-  else cg_emit_domain(&e, value, 1, NULL);
-  emit_elements(&e, value, index);
+  e.replaces = replaces;
+  if (fl->out->slots[index].spread) {
+    cg_emit_set_request(&e, ir_kb_set_grid(&e.b, cg_emit_size(&e, SIZE_REQUESTS, NULL), "n"));
+    for (; count < value->type.rank; count++) axes[count] = count;
+  } else {
+    count = open_domain(&e, value, root ? line_axes(fl, root, true) : 0, idx, axes);
+  }
+  emit_elements(&e, value, index, idx, axes, count);
   return cg_emit_finish(&e);
 }
 
 weir_status cg_lower_rowwise(function_lowering *fl, ir_value *root) {
-  return lower_elements(fl, root, cg_info(fl, root)->slot, root, ir_op_get_info(root->def->op)->name);
+  return lower_elements(fl, root, cg_info(fl, root)->slot, root, ir_op_get_info(root->def->op)->name, false);
 }
 
 weir_status cg_lower_copy(function_lowering *fl, ir_value *value, int index) {
-  if (cg_info(fl, value)->cls == CLASS_HISTORY)
-    return cg_unsupported(fl->function, fl->function->loc, "a history as a result has no lowering yet");
-  return lower_elements(fl, value, index, NULL, "copy");
+  return lower_elements(fl, value, index, NULL, "copy", false);
+}
+
+weir_status cg_lower_replace(function_lowering *fl, ir_value *value, int index) {
+  return lower_elements(fl, value, index, NULL, "replace", true);
+}
+
+// ---- many parts
+
+static weir_status lower_part(function_lowering *fl, ir_value *root, int operand, int axis) {
+  const ir_node *node = root->def;
+  ir_value *value = node->operands[operand];
+  ir_kbuilder *b;
+  emitter e;
+  const ir_kexpr *idx[IR_MAX_RANK], *to[IR_MAX_RANK];
+  int axes[IR_MAX_RANK] = {0}, count = 0, rank = value->type.rank;
+  cg_emit_begin(&e, fl, root, "concat_part", "one operand of a concatenation, in its place");
+  b = &e.b;
+  if (cg_info(fl, value)->cls == CLASS_INVARIANT && cg_info(fl, root)->cls != CLASS_INVARIANT) {
+    cg_emit_set_request(&e, ir_kb_set_grid(b, cg_emit_size(&e, SIZE_REQUESTS, NULL), "n"));
+    for (; count < rank; count++) axes[count] = count;
+  } else {
+    count = open_domain(&e, value, 0, idx, axes);
+  }
+  const ir_kexpr *start = ir_kb_int(b, 0);
+  for (int i = 0; i < operand; i++) start = ir_kb_add(b, start, cg_dim_expr(&e, node->operands[i]->type.dims[axis]));
+  open_loops(&e, value, idx, axes, count);
+  for (int i = 0; i < rank; i++) to[i] = i == axis ? ir_kb_add(b, idx[i], start) : idx[i];
+  cg_emit_store(&e, root, cg_info(fl, root)->slot, to, cg_emit_value(&e, value, idx));
+  while (count--) ir_kb_end(b);
+  return cg_emit_finish(&e);
+}
+
+weir_status cg_lower_concat(function_lowering *fl, ir_value *root) {
+  int axis = (int)ir_node_attr(root->def, IR_ATTR_axis)->i;
+  for (int i = 0; i < root->def->operand_count; i++) WEIR_TRY(lower_part(fl, root, i, axis));
+  return WEIR_OK;
 }
 
 // ---- over the ragged dim
@@ -95,25 +179,22 @@ weir_status cg_lower_rows_reduction(function_lowering *fl, ir_value *root) {
   int64_t width;
   fold_kind kind;
   ir_ktype type = cg_compute_type(root->type.dtype);
-  if (!fold_of(node->op, &kind) || x->axis != 0 || x->value->type.rank != 2 || !cg_inner_elements(x, &width) ||
+  if (!fold_of(node->op, &kind) || x->ragged != 1 || x->value->type.rank != 2 || !cg_inner_elements(x, &width) ||
       !ir_ktype_is_float(type) || ir_node_attr(node, IR_ATTR_over)->count != 1 || width > 16384)
     return cg_lower_rowwise(fl, root);
   emitter e;
   cg_emit_begin(&e, fl, root, ir_op_get_info(node->op)->name,
                 weir_arena_printf(fl->low->arena, "%s over the rows of each sequence", ir_op_get_info(node->op)->name));
   ir_kbuilder *b = &e.b;
-  cg_emit_domain(&e, root, 1, NULL);
-  e.symbol = x->symbol;
-  const ir_kexpr *request = cg_emit_request(&e);
-  const ir_kexpr *lo = cg_emit_start(&e, x->symbol, request),
-                 *hi = cg_emit_start(&e, x->symbol, ir_kb_add(b, request, ir_kb_int(b, 1)));
-  const ir_kexpr *zero = ir_kb_int(b, 0), *extent = ir_kb_int(b, width), *idx[2];
+  const ir_kexpr *idx[2];
+  cg_emit_domain(&e, root, idx);
+  const ir_kexpr *rows = cg_dim_expr(&e, x->value->type.dims[0]);
+  const ir_kexpr *zero = ir_kb_int(b, 0), *extent = ir_kb_int(b, width);
   int local = ir_kb_add_buffer(b, IR_KB_LOCAL, "total", ir_kb_int(b, width * ir_ktype_bytes(type)), -1);
   const ir_kexpr *d = ir_kb_for(b, IR_KR_LANES, "d", zero, extent, 1);
   ir_kb_store(b, type, local, d, ir_kb_const(b, type, kind.initial));
   ir_kb_end(b);
-  idx[0] = ir_kb_for(b, IR_KR_SERIAL, "n", lo, hi, 1);
-  e.row = idx[0];
+  idx[0] = ir_kb_for(b, IR_KR_SERIAL, "n", zero, rows, 1);
   idx[1] = cg_placeholder(&e);
   bool lanes = cg_emit_reductions(&e, node->operands[0], idx);
   idx[1] = ir_kb_for(b, lanes ? IR_KR_LANES : IR_KR_SERIAL, "d", zero, extent, 1);
@@ -123,10 +204,8 @@ weir_status cg_lower_rows_reduction(function_lowering *fl, ir_value *root) {
               ir_kb_op(b, kind.combine, type, ir_kb_load(b, type, local, idx[1]), element, NULL));
   ir_kb_end(b);
   ir_kb_end(b);
-  e.row = NULL;
   d = ir_kb_for(b, IR_KR_LANES, "d", zero, extent, 1);
-  cg_emit_store(&e, root, cg_info(fl, root)->slot, &d,
-                finish_fold(&e, node->op, ir_kb_load(b, type, local, d), ir_kb_sub(b, hi, lo)));
+  cg_emit_store(&e, root, cg_info(fl, root)->slot, &d, finish_fold(&e, node->op, ir_kb_load(b, type, local, d), rows));
   ir_kb_end(b);
   return cg_emit_finish(&e);
 }

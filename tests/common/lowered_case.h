@@ -34,4 +34,8 @@ const char *lowered_case_check_interpreted(lowered_case *c, double tolerance);
 // requests at once and on each alone: the bits must be equal.
 const char *lowered_case_check_run(lowered_case *c, rt_kernel_provider provider, int threads, double tolerance);
 
+// Of a step whose T grows (others pass): each request in one call, and its rows in random pieces from |seed|. Null if
+// what the pieces give has the bits of the whole.
+const char *lowered_case_check_pieces(lowered_case *c, rt_kernel_provider provider, int threads, uint64_t seed);
+
 #endif

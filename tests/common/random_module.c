@@ -399,8 +399,37 @@ static void make_source(maker *m, ir_op op) {
 
 // ---- one round: an op of the table
 
+bool random_module_makes(ir_op op) {
+  static const ir_op others[] = {IR_OP_constant, IR_OP_pos,     IR_OP_iota,   IR_OP_size,   IR_OP_softmax,
+                                 IR_OP_linear,   IR_OP_matmul,  IR_OP_attend, IR_OP_rope,   IR_OP_gather,
+                                 IR_OP_reshape,  IR_OP_permute, IR_OP_slice,  IR_OP_concat, IR_OP_broadcast,
+                                 IR_OP_last,     IR_OP_append,  IR_OP_call};
+  static const ir_op never[] = {
+      IR_OP_tan,     IR_OP_asin,  IR_OP_acos,   IR_OP_atan,      IR_OP_sinh,       IR_OP_cosh,       IR_OP_asinh,
+      IR_OP_acosh,   IR_OP_atanh, IR_OP_exp2,   IR_OP_log2,      IR_OP_log1p,      IR_OP_expm1,      IR_OP_erfc,
+      IR_OP_sign,    IR_OP_trunc, IR_OP_is_nan, IR_OP_is_inf,    IR_OP_bit_not,    IR_OP_saturate,   IR_OP_fits,
+      IR_OP_bitcast, IR_OP_atan2, IR_OP_xor,    IR_OP_bit_and,   IR_OP_bit_or,     IR_OP_bit_xor,    IR_OP_random,
+      IR_OP_any,     IR_OP_all,   IR_OP_argmin, IR_OP_with_grad, IR_OP_shift_left, IR_OP_shift_right};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    if (others[i] == op) return true;
+  }
+  for (size_t i = 0; i < sizeof never / sizeof *never; i++) {
+    if (never[i] == op) return false;
+  }
+  return ir_op_get_info(op)->flags & (IR_FLAG_REDUCE | IR_FLAG_EW);
+}
+
+static ir_op pick_op(maker *m) {
+  ir_op ops[IR_OP_COUNT];
+  int count = 0;
+  for (int op = 0; op < IR_OP_COUNT; op++) {
+    if (random_module_makes((ir_op)op)) ops[count++] = (ir_op)op;
+  }
+  return ops[below(m, count)];
+}
+
 static void make_node(maker *m) {
-  ir_op op = (ir_op)below(m, IR_OP_COUNT);
+  ir_op op = pick_op(m);
   const ir_op_info *info = ir_op_get_info(op);
   switch (op) {
     case IR_OP_constant: {
@@ -603,6 +632,15 @@ ir_function *random_module_create(ir_module *module, uint64_t seed, int node_cou
 
 // ---- arguments
 
+void random_module_keep(const ir_module *module, int64_t *sizes) {
+  for (int i = 0; i < ir_symbol_count(module->dims); i++) {
+    const ir_symbol *symbol = ir_symbol_at(module->dims, i);
+    if (!symbol->kept_of) continue;
+    int64_t past = sizes[symbol->kept_of->past->index];
+    sizes[i] = past < symbol->hi ? past : symbol->hi;
+  }
+}
+
 void random_module_sizes(const ir_module *module, uint64_t seed, int64_t *sizes) {
   uint64_t state = seed ^ 0xA5A5A5A5u;
   for (int i = 0; i < ir_symbol_count(module->dims); i++) {
@@ -610,7 +648,9 @@ void random_module_sizes(const ir_module *module, uint64_t seed, int64_t *sizes)
     bool past = strstr(symbol->name, ".past") != NULL;
     int64_t hi = past ? 6 : symbol->hi > 12 ? 12 : symbol->hi;
     sizes[i] = symbol->lo + (int64_t)(next_random(&state) % (uint64_t)(hi - symbol->lo + 1));
+    sizes[i] -= sizes[i] % symbol->divisor;
   }
+  random_module_keep(module, sizes);
 }
 
 void random_module_args(weir_arena *arena, const ir_function *function, uint64_t seed, const int64_t *sizes,
@@ -626,10 +666,13 @@ void random_module_args(weir_arena *arena, const ir_function *function, uint64_t
       count *= args[i].dims[j];
     }
     args[i].data = WEIR_NEW_ARRAY(arena, double, count);
+    int64_t most = param->value->hi, below;
+    if (param->value->below && ir_dim_eval(param->value->below, sizes, &below) && below <= most) most = below - 1;
     for (int64_t j = 0; j < count; j++) {
       int64_t draw = (int64_t)(next_random(&state) >> 8);
-      if (ir_dtype_is_int(type->dtype))
-        args[i].data[j] = (double)(param->value->lo + draw % (param->value->hi - param->value->lo + 1));
+      if (type->dtype == IR_bool) args[i].data[j] = (double)(draw % 2);
+      else if (ir_dtype_is_int(type->dtype))
+        args[i].data[j] = (double)(param->value->lo + draw % (most - param->value->lo + 1));
       else if (param->kind == IR_PARAM_WEIGHT) args[i].data[j] = (double)(draw % 9 - 4) / 8;
       else args[i].data[j] = (double)(draw % 17 - 8) / 4;
     }

@@ -24,8 +24,13 @@ ir_function *random_module_create(ir_module *module, uint64_t seed, int node_cou
 ir_function *random_module_create_with(ir_module *module, uint64_t seed, int node_count,
                                        const random_module_options *options);
 
+// True of the ops that random modules use.
+bool random_module_makes(ir_op op);
+
 // Random sizes by symbol index, within bounds. Rows before T (T.past) are 0..=6.
 void random_module_sizes(const ir_module *module, uint64_t seed, int64_t *sizes);
+// Makes T.keepN what T.past says.
+void random_module_keep(const ir_module *module, int64_t *sizes);
 // Arguments for these sizes: floats are multiples of 1/4 in [-2, 2] (of 1/8 in [-1/2, 1/2] for weights), integers lie
 // in their range.
 void random_module_args(weir_arena *arena, const ir_function *function, uint64_t seed, const int64_t *sizes,

@@ -2,9 +2,11 @@
 // step.
 #include "compiler/lang/elab.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "compiler/lang/elab_names.h"
+#include "compiler/lang/rule.h"
 
 // ---- entries and steps
 
@@ -20,13 +22,14 @@ static void add_input(lang_frame *frame, const lang_param *param) {
     for (int i = 0; i < type.type.rank; i++) {
       if (!type.type.dims[i]) {
         lang_error(elab, LANG_W_ENTRY_ANY, param->type->span);
+        lang_scope_add(elab->arena, frame->scope, param->name.text, value, LANG_BINDING_LOCAL, param->name.span);
         return;
       }
       if (elab->step && lang_dim_batch(type.type.dims[i]))
         lang_error(elab, LANG_W_BATCH_IN_STEP, param->type->span, param->name.text);
     }
     ir_value *input = ir_function_add_param(frame->function->ir, IR_PARAM_INPUT, param->name.text, type.type);
-    if (param->range && lang_range_bounds(frame, param->range, &lo, &hi)) {
+    if (param->range && lang_range_limits(frame, param->range, &lo, &hi, &input->below)) {
       if (!ir_dtype_is_int(type.type.dtype) || hi < lo) lang_error(elab, LANG_W_BAD_RANGE, param->range->span);
       else input->lo = lo, input->hi = hi;
     }
@@ -49,16 +52,44 @@ static void check_bounds(lang_frame *frame, const lang_fn *fn) {
   }
 }
 
+// A state of fixed shape whose new value comes from the one before the call counts calls, where something grows.
+static void check_per_call(lang_elab *elab, const lang_function *function) {
+  for (int i = 0; i < function->uses.count; i++) {
+    const lang_usage *use = &function->uses.data[i];
+    if (use->slot->kind != LANG_SLOT_STATE || use->slot->over || use->kind == LANG_USE_READ) continue;
+    for (int k = 0; k < function->grown.count; k++) {
+      const lang_growth *growth = &function->grown.data[k];
+      if (!use->before && (!use->scanned || use->scanned == growth->symbol)) continue;
+      lang_diag *diag = lang_error(elab, LANG_W_PER_CALL, use->before ? use->before_span : use->span,
+                                   growth->symbol->name, use->slot->path);
+      lang_note_add(elab, diag, growth->span, "%s grows in this step: a state is %s over it here", growth->symbol->name,
+                    growth->scan ? "carried by a scan" : "appended");
+      break;
+    }
+  }
+}
+
+// Which step reads what another one must have written.
+static void record_order(lang_function *function, const lang_usage *use) {
+  lang_slot *slot = use->slot;
+  bool begins_empty = slot->over ? slot->whole : !slot->init;
+  if (!function->step || !begins_empty) return;
+  if (use->kind == LANG_USE_WRITE) slot->written = true;
+  if (use->kind == LANG_USE_READ || use->before) slot->read = true;
+}
+
 static void record_uses(lang_elab *elab, lang_function *function) {
   for (int i = 0; i < function->uses.count; i++) {
     const lang_usage *use = &function->uses.data[i];
     lang_slot *slot = use->slot;
+    if (slot->kind == LANG_SLOT_STATE) record_order(function, use);
     if (slot->kind == LANG_SLOT_WEIGHT) {
       elab->graph->weights[slot->index].used = true;
     } else if (slot->index < 0 && use->param) {
       lang_memory memory = {.path = slot->path,
                             .type = use->param->type,
                             .rows = slot->over != NULL,
+                            .window = slot->window,
                             .init = slot->init,
                             .span = slot->span};
       slot->index = elab->graph->memory_count;
@@ -90,6 +121,7 @@ static lang_function *build_entry(lang_elab *elab, lang_instance *model, const l
   if (elab->step) {
     lang_events_report(elab, function);
     check_bounds(&frame, fn);
+    check_per_call(elab, function);
   }
   lang_error_flush(elab);
   elab->site = outer;
@@ -115,7 +147,7 @@ static bool appends(const lang_function *step, const lang_slot *slot) {
 static void check_coverage(lang_elab *elab, const lang_function *step, const lang_fn *fn) {
   for (int i = 0; i < elab->slots.count && !step->failed; i++) {
     const lang_slot *slot = elab->slots.data[i];
-    if (!slot->over || !slot->symbol || !grows(step, slot->symbol)) continue;
+    if (!slot->over || slot->whole || !slot->symbol || !grows(step, slot->symbol)) continue;
     if (!lang_spend(elab, 1 + step->uses.count / 64, fn->name.span) || appends(step, slot)) continue;
     lang_diag *diag =
         lang_error(elab, LANG_W_STATE_LEFT_OUT, fn->name.span, fn->name.text, slot->path, slot->symbol->name);
@@ -123,10 +155,29 @@ static void check_coverage(lang_elab *elab, const lang_function *step, const lan
   }
 }
 
+// States that begin empty: some step writes what another reads, and rows that are kept have a bound.
+static void check_written(lang_elab *elab) {
+  for (int i = 0; i < elab->slots.count; i++) {
+    const lang_slot *slot = elab->slots.data[i];
+    if (slot->read && !slot->written) lang_error(elab, LANG_W_NEVER_WRITTEN, slot->span, slot->path);
+    if (!slot->whole || !slot->symbol) continue;
+    if (slot->most && (slot->least < slot->symbol->lo || slot->most > slot->symbol->hi)) {
+      lang_diag *diag = lang_error(elab, LANG_W_WHOLE_BOUNDS, slot->span, slot->path, slot->symbol->name);
+      lang_note_add(elab, diag, (lang_span){0},
+                    "a step assigns %" PRId64 "..=%" PRId64 " rows, %s is in %" PRId64 "..=%" PRId64, slot->least,
+                    slot->most, slot->symbol->name, slot->symbol->lo, slot->symbol->hi);
+    }
+    if (slot->symbol->hi != INT64_MAX) continue;
+    lang_diag *diag = lang_error(elab, LANG_W_NO_UPPER_BOUND, slot->span, slot->symbol->name);
+    lang_note_add(elab, diag, (lang_span){0}, "`dim %s: seq in 1..=8192;` in the model gives it one",
+                  slot->symbol->name);
+  }
+}
+
 static void build_entries(lang_elab *elab, lang_instance *model) {
   LANG_LIST(lang_function *) steps = {0};
   LANG_LIST(const lang_fn *) fns = {0};
-  int built = 0;
+  int built = 0, before = elab->diags->error_count;
   for (int i = 0; i < model->body->stmts.count; i++) {
     const lang_stmt *stmt = model->body->stmts.data[i];
     if (stmt->kind != LANG_STMT_FN || stmt->fn.kind == LANG_FN_PLAIN) continue;
@@ -137,6 +188,7 @@ static void build_entries(lang_elab *elab, lang_instance *model) {
     LANG_PUSH(elab->arena, &fns, &stmt->fn);
   }
   for (int i = 0; i < steps.count; i++) check_coverage(elab, steps.data[i], fns.data[i]);
+  if (elab->diags->error_count == before) check_written(elab);
   if (!built) lang_error(elab, LANG_W_NO_ENTRY, model->span, model->name);
 }
 
@@ -276,7 +328,11 @@ static bool has_defaults(const lang_model *model) {
 }
 
 void lang_check(weir_arena *arena, const lang_program *program, lang_diags *diags) {
-  const lang_options options = {.float_dtype = IR_f32};
+  lang_check_observed(arena, program, NULL, diags);
+}
+
+void lang_check_observed(weir_arena *arena, const lang_program *program, lang_observer *observer, lang_diags *diags) {
+  const lang_options options = {.float_dtype = IR_f32, .observer = observer};
   lang_elab elab = make(arena, program, &options, diags);
   if (!program->ok) return;
   check_files(&elab);
@@ -295,4 +351,5 @@ void lang_check(weir_arena *arena, const lang_program *program, lang_diags *diag
   }
   lang_mentions_check(&elab);
   lang_error_flush(&elab);
+  if (!diags->error_count) lang_rules_check(arena, program, LANG_RULE_TRIALS, diags, NULL);
 }

@@ -15,11 +15,20 @@
 extern "C" {
 #endif
 
+// Watches an elaboration: called with each expression and what it is worth. For tools; without one nothing is called.
+struct lang_value;
+typedef struct lang_observer lang_observer;
+struct lang_observer {
+  void (*value)(lang_observer *self, const lang_expr *expr, const struct lang_value *value);
+};
+
 typedef struct {
   const char *model;             // null: the only model of the root file, else its last one
   const char *const *overrides;  // "layers=2": model parameters
   int override_count;
-  ir_dtype float_dtype;  // what `f` means: f16 bf16 f32 f64
+  bool training;            // what `training` is: under a train section
+  ir_dtype float_dtype;     // what `f` means: f16 bf16 f32 f64
+  lang_observer *observer;  // null: nobody
 } lang_options;
 
 // A parameter of the model. Shared ones appear once, under the path of their first declaration.
@@ -104,6 +113,8 @@ lang_graph *lang_elaborate(weir_arena *arena, const lang_program *program, const
 // Checks all that needs no model: names, places and forms of every declaration, and elaborates each model with its
 // defaults if all its parameters have one. For `weir check`.
 void lang_check(weir_arena *arena, const lang_program *program, lang_diags *diags);
+// The same, watched.
+void lang_check_observed(weir_arena *arena, const lang_program *program, lang_observer *observer, lang_diags *diags);
 
 // ---- plans
 const lang_plan *lang_graph_plan(const lang_graph *graph, const char *name);  // null if there is none

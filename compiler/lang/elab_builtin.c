@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "compiler/lang/elab_impl.h"
+#include "compiler/lang/elab_more_ops.h"
 
 // ---- numbers: what the elementwise functions are at build time
 
@@ -42,6 +42,21 @@ static bool math(ir_op op, double x, double *out) {
       return true;
     case IR_OP_abs:
       *out = fabs(x);
+      return true;
+    case IR_OP_tan:
+      *out = tan(x);
+      return true;
+    case IR_OP_atan:
+      *out = atan(x);
+      return true;
+    case IR_OP_exp2:
+      *out = exp2(x);
+      return true;
+    case IR_OP_log2:
+      *out = log2(x);
+      return true;
+    case IR_OP_trunc:
+      *out = trunc(x);
       return true;
     default:
       return false;
@@ -152,7 +167,7 @@ static const lang_builtin table[] = {
     {"softmax", 1, 1, " over ", lang_builtin_reduce, IR_OP_softmax},
     {"linear", 2, 3, "", lang_builtin_linear, IR_OP_linear},
     {"matmul", 2, 2, "", lang_builtin_linear, IR_OP_matmul},
-    {"attend", 3, 3, " causal window scale ", lang_builtin_attend, IR_OP_attend},
+    {"attend", 3, 3, " causal window scale bias ", lang_builtin_attend, IR_OP_attend},
     {"rope", 2, 2, " rotary interleaved ", lang_builtin_rope, IR_OP_rope},
     {"gather", 2, 2, "", lang_builtin_gather, IR_OP_gather},
     {"pos", 1, 1, "", lang_builtin_pos, IR_OP_pos},
@@ -168,6 +183,10 @@ static const lang_builtin table[] = {
     {"float", 1, 1, "", to_float, IR_OP_COUNT},
     {"len", 1, 1, "", length, IR_OP_COUNT},
     {"append", 0, -1, "", append, IR_OP_append},
+    {"uniform", 2, 2, "", lang_builtin_random, IR_OP_random},
+    {"normal", 2, 2, "", lang_builtin_random, IR_OP_random},
+    {"bernoulli", 3, 3, "", lang_builtin_random, IR_OP_random},
+    {"choose", 1, -1, "", lang_builtin_choose, IR_OP_COUNT},
 };
 enum { TABLE_COUNT = sizeof table / sizeof *table };
 
@@ -177,6 +196,9 @@ static const lang_builtin elementwise[] = {
 #define A1(a) 1
 #define A2(a, b) 2
 #define A3(a, b, c) 3
+#define A4(a, b, c, d) 4
+#define A5(a, b, c, d, e) 5
+#define A6(a, b, c, d, e, f) 6
 #define OP(opname, operands, attrs, type, flags, cost, meaning)                                 \
   [IR_OP_##opname] = {.name = (operands) == 1 && (attrs) == 0 && ((flags)&EW) ? #opname : NULL, \
                       .min = 1,                                                                 \
@@ -193,12 +215,17 @@ static const lang_builtin elementwise[] = {
 #define STATE 0
 #define FLOAT 0
 #define BOOLS 0
+#define INTS 0
+#define REGION 0
 #include "ir/ops.def"
 #undef OP
 #undef A0
 #undef A1
 #undef A2
 #undef A3
+#undef A4
+#undef A5
+#undef A6
 #undef PURE
 #undef EW
 #undef COMM
@@ -208,18 +235,23 @@ static const lang_builtin elementwise[] = {
 #undef STATE
 #undef FLOAT
 #undef BOOLS
+#undef INTS
+#undef REGION
 };
 
 // Words that a later version gives a meaning.
 static const char *const later[] = {
-    "choose",     "top_k",    "sort",      "argsort", "argmin",        "any",       "all",           "cumsum",
-    "cumulative", "reverse",  "with_grad", "stack",   "shift",         "conv1d",    "conv2d",        "max_pool2d",
-    "avg_pool2d", "upsample", "variance",  "atan",    "channel_scale", "row_scale", "cross_entropy",
+    "cumulative", "shift", "channel_scale", "row_scale", "cross_entropy",
 };
 
 const lang_builtin *lang_builtin_find(const char *name) {
   for (int i = 0; i < TABLE_COUNT; i++) {
     if (!strcmp(table[i].name, name)) return &table[i];
+  }
+  int more;
+  const lang_builtin *others = lang_more_builtins(&more);
+  for (int i = 0; i < more; i++) {
+    if (!strcmp(others[i].name, name)) return &others[i];
   }
   ir_op op;
   return ir_op_find(name, &op) && elementwise[op].name ? &elementwise[op] : NULL;
@@ -237,7 +269,10 @@ bool lang_builtin_later(const char *name) {
 bool lang_builtin_constant(const lang_elab *elab, const char *name, lang_value *out) {
   ir_dtype dtype;
   if (!strcmp(name, "true")) *out = lang_value_bool(true);
-  else if (!strcmp(name, "false") || !strcmp(name, "training")) *out = lang_value_bool(false);
+  else if (!strcmp(name, "false")) *out = lang_value_bool(false);
+  else if (!strcmp(name, "training")) *out = lang_value_bool(elab->options->training);
+  else if (!strcmp(name, "inf")) *out = lang_value_float(INFINITY);
+  else if (!strcmp(name, "nan")) *out = lang_value_float(NAN);
   else if (!strcmp(name, "f")) *out = (lang_value){.kind = LANG_V_DTYPE, .dtype = {elab->options->float_dtype, true}};
   else if (ir_dtype_find(name, &dtype)) *out = (lang_value){.kind = LANG_V_DTYPE, .dtype = {dtype, false}};
   else return false;
@@ -245,7 +280,7 @@ bool lang_builtin_constant(const lang_elab *elab, const char *name, lang_value *
 }
 
 void lang_builtin_names(weir_arena *arena, lang_names *out) {
-  static const char *const words[] = {"true", "false", "training", "f"};
+  static const char *const words[] = {"true", "false", "training", "f", "inf", "nan"};
   lang_name name = {0};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
     name.text = words[i];
@@ -257,6 +292,12 @@ void lang_builtin_names(weir_arena *arena, lang_names *out) {
   }
   for (int i = 0; i < TABLE_COUNT; i++) {
     name.text = table[i].name;
+    LANG_PUSH(arena, out, name);
+  }
+  int more;
+  const lang_builtin *others = lang_more_builtins(&more);
+  for (int i = 0; i < more; i++) {
+    name.text = others[i].name;
     LANG_PUSH(arena, out, name);
   }
   for (int i = 0; i < IR_OP_COUNT; i++) {
@@ -291,5 +332,13 @@ lang_value lang_builtin_call(lang_frame *frame, const lang_builtin *builtin, con
                weir_arena_printf(arena, "%d", builtin->max));
     return lang_value_error();
   }
-  return named_ok(frame, builtin, call) ? builtin->call(frame, builtin, call) : lang_value_error();
+  if (!named_ok(frame, builtin, call)) return lang_value_error();
+  bool elements = builtin->op < IR_OP_COUNT && (ir_op_get_info(builtin->op)->flags & IR_FLAG_EW);
+  if (frame->function && frame->function->index && !elements && builtin->op != IR_OP_pos &&
+      !lang_index_takes(frame, builtin->name, call))
+    return lang_value_error();
+  lang_value v = builtin->call(frame, builtin, call);
+  if (v.kind == LANG_V_TENSOR && !lang_shape_rule(frame, v.tensor, builtin->name, call->expr->span))
+    return lang_value_error();
+  return v;
 }

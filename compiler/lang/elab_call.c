@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compiler/lang/elab_impl.h"
+#include "ir/rules.h"
 
 // ---- arguments
 
@@ -197,9 +198,11 @@ static bool proved_range(lang_frame *callee, const lang_expr *range, const lang_
   int64_t lo, hi;
   const ir_value *value = tensor->value;
   lang_elab *elab = callee->elab;
+  ir_dim below;
   if (!range) return true;
-  if (!lang_range_bounds(callee, range, &lo, &hi)) return false;
-  if (value->lo <= value->hi && value->lo >= lo && value->hi <= hi) return true;
+  if (!lang_range_limits(callee, range, &lo, &hi, &below)) return false;
+  bool known = value->lo <= value->hi && value->lo >= lo;
+  if (known && (below ? ir_value_below(value, below) : value->hi <= hi)) return true;
   lang_diag *diag = lang_error(elab, LANG_W_UNPROVED_RANGE, span, who, lang_span_text(elab, range->span));
   if (value->lo <= value->hi) {
     lang_note_add(elab, diag, tensor->span, "it is known to be in %" PRId64 "..=%" PRId64, value->lo, value->hi);
@@ -281,6 +284,10 @@ static lang_value fit_one(lang_frame *callee, const lang_type *type, const lang_
   lang_tensor_value *copy = WEIR_NEW(callee->elab->arena, lang_tensor_value);
   *copy = *tensor;
   copy->state = NULL;
+  for (int i = 0; i < IR_MAX_RANK; i++) {
+    if (copy->labels[i] && !strcmp(copy->labels[i], "..."))
+      copy->labels[i] = NULL;  // of this signature, not the caller's
+  }
   if (!proved_range(callee, range, tensor, who, span)) return lang_value_error();
   return (lang_value){.kind = LANG_V_TENSOR, .tensor = copy};
 }
@@ -349,8 +356,8 @@ static lang_value call_inline(lang_frame *frame, const lang_callable *fn, const 
   callee.scope = callee.locals = lang_scope_create(elab->arena, fn->self ? fn->self->scope : NULL);
   lang_tensor_value **tensors = WEIR_NEW_ARRAY(elab->arena, lang_tensor_value *, decl->signature.params.count + 1);
   lang_value result = lang_value_error();
-  if (lang_bind_signature(&callee, &decl->signature, call, tensors)) {
-    lang_prove(&callee, &decl->wheres, call->expr->span);
+  if (lang_bind_signature(&callee, &decl->signature, call, tensors) &&
+      lang_prove(&callee, &decl->wheres, call->expr->span)) {
     const char *what = weir_arena_printf(elab->arena, "in fn %s, called here", decl->name.text);
     lang_site *outer = lang_site_push(elab, what, call->expr->span);
     callee.result = lang_value_none();
@@ -366,7 +373,8 @@ static lang_value call_inline(lang_frame *frame, const lang_callable *fn, const 
 
 lang_value lang_call_fn(lang_frame *frame, const lang_callable *fn, const lang_call *call) {
   if (fn->builtin) return lang_builtin_call(frame, fn->builtin, call);
-  if (fn->decl->kind != LANG_FN_PLAIN) {
+  bool member = fn->self && fn->self != frame->self && fn->self->model;
+  if (fn->decl->kind != LANG_FN_PLAIN && !member) {
     lang_error(frame->elab, LANG_W_CALLS_ENTRY, call->expr->span, fn->decl->name.text);
     return lang_value_error();
   }
@@ -377,6 +385,8 @@ lang_value lang_call_fn(lang_frame *frame, const lang_callable *fn, const lang_c
 }
 
 lang_value lang_eval_call(lang_frame *frame, const lang_expr *expr) {
+  lang_value routed;
+  if (lang_index_route(frame, expr, &routed)) return routed;
   lang_value callee = lang_eval(frame, expr->call.callee), none;
   lang_call call;
   const char *name = lang_span_text(frame->elab, expr->call.callee->span);

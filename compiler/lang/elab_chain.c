@@ -25,8 +25,7 @@ static lang_span loc_span(const lang_elab *elab, ir_loc loc) {
   return (lang_span){0};
 }
 
-// The operand and axis that axis |axis| of the result of |node| comes from; false where the node itself says the size.
-static bool trace(const ir_node *node, int *axis, int *operand) {
+bool lang_axis_origin(const ir_node *node, int *axis, int *operand) {
   const ir_op_info *info = ir_op_get_info(node->op);
   int rank = node->results[0]->type.rank, from_end = rank - 1 - *axis;
   *operand = 0;
@@ -135,7 +134,7 @@ void lang_note_dim(lang_elab *elab, lang_diag *diag, const lang_function *functi
       continue;
     }
     int operand;
-    if (!trace(node, &axis, &operand)) {
+    if (!lang_axis_origin(node, &axis, &operand)) {
       lang_note_add(elab, diag, loc_span(elab, node->loc), "%s%s is made by %s here", who, c.size,
                     ir_op_get_info(node->op)->name);
       return;

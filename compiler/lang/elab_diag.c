@@ -5,21 +5,31 @@
 
 #include "compiler/lang/elab_impl.h"
 
+static void reserve(lang_buffer *b, size_t length) {
+  size_t need = b->length + length + 1;
+  if (need <= b->capacity) return;
+  size_t capacity = b->capacity * 2 > need ? b->capacity * 2 : need + 64;
+  b->data = weir_arena_grow(b->arena, b->data, b->length, capacity, 1);
+  b->capacity = capacity;
+}
+
+void lang_buffer_puts(lang_buffer *b, const char *text) {
+  size_t length = strlen(text);
+  reserve(b, length);
+  memcpy(b->data + b->length, text, length + 1);
+  b->length += length;
+}
+
 void lang_buffer_add(lang_buffer *b, const char *fmt, ...) {
   va_list args, again;
   va_start(args, fmt);
   va_copy(again, args);
   int length = vsnprintf(NULL, 0, fmt, args);
   va_end(args);
-  size_t need = b->length + (size_t)(length < 0 ? 0 : length) + 1;
-  if (need > b->capacity) {
-    size_t capacity = b->capacity * 2 > need ? b->capacity * 2 : need + 64;
-    b->data = weir_arena_grow(b->arena, b->data, b->length, capacity, 1);
-    b->capacity = capacity;
-  }
+  reserve(b, (size_t)(length < 0 ? 0 : length));
   if (length > 0) vsnprintf(b->data + b->length, (size_t)length + 1, fmt, again);
   va_end(again);
-  b->length = need - 1;
+  b->length += (size_t)(length < 0 ? 0 : length);
   b->data[b->length] = 0;
 }
 

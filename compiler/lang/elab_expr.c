@@ -133,6 +133,10 @@ lang_value lang_arithmetic(lang_frame *frame, lang_binary_op op, lang_value a, l
   if (is_size(a) && is_size(b)) return dim_arithmetic(frame, op, a, b, span);
   if (op == LANG_OP_ADD && a.kind == LANG_V_LIST && b.kind == LANG_V_LIST) return join_lists(frame, a, b, span);
   bool tensor = a.kind == LANG_V_TENSOR || b.kind == LANG_V_TENSOR;
+  bool divides = op == LANG_OP_DIV || op == LANG_OP_MOD;
+  if (divides && a.kind == LANG_V_TENSOR && ir_dtype_is_int(a.tensor->value->type.dtype) && b.kind == LANG_V_INT &&
+      !b.i)
+    return divide_by_zero(frame, span);
   if (tensor && is_scalar(a) && is_scalar(b)) return lang_elementwise(frame, ops[op], (lang_value[]){a, b}, 2, span);
   return bad_operands(frame, lang_binary_op_text(op), a, b, span);
 }
@@ -196,12 +200,15 @@ static bool holds(lang_compare_op op, double a, double b) {
 
 static bool int_holds(lang_compare_op op, int64_t a, int64_t b) { return holds(op, a < b ? -1 : a > b, 0); }
 
-static lang_value undecided(lang_frame *frame, const lang_expr *expr, lang_value a, lang_value b) {
-  weir_arena *arena = frame->elab->arena;
-  lang_diag *diag = lang_error(frame->elab, LANG_W_UNDECIDED, expr->span, lang_span_text(frame->elab, expr->span));
-  lang_note_add(frame->elab, diag, (lang_span){0},
-                "left is %s, right is %s; a `where` at the dim's declaration gives facts", lang_value_print(arena, a),
-                lang_value_print(arena, b));
+static lang_value undecided(lang_frame *frame, lang_compare_op op, const lang_expr *expr, lang_value a, lang_value b) {
+  lang_elab *elab = frame->elab;
+  bool demanded = elab->demand.file != 0;
+  lang_diag *diag =
+      lang_error(elab, LANG_W_UNDECIDED, demanded ? elab->demand : expr->span, lang_span_text(elab, expr->span));
+  if (demanded) lang_note_add(elab, diag, expr->span, "demanded here");
+  lang_note_add(elab, diag, (lang_span){0}, "left is %s, right is %s", lang_value_print(elab->arena, a),
+                lang_value_print(elab->arena, b));
+  lang_note_missing(elab, diag, op, as_dim(frame, a), as_dim(frame, b));
   return lang_value_error();
 }
 
@@ -215,7 +222,7 @@ lang_value lang_compare(lang_frame *frame, lang_compare_op op, lang_value a, lan
   }
   if (is_size(a) && is_size(b)) {
     int decided = lang_dim_decide(frame->elab->module->dims, op, as_dim(frame, a), as_dim(frame, b));
-    return decided < 0 ? undecided(frame, expr, a, b) : lang_value_bool(decided);
+    return decided < 0 ? undecided(frame, op, expr, a, b) : lang_value_bool(decided);
   }
   if ((a.kind == LANG_V_TENSOR || b.kind == LANG_V_TENSOR) && is_scalar(a) && is_scalar(b)) {
     return lang_elementwise(frame, ops[op], (lang_value[]){a, b}, 2, expr->op_span);
@@ -292,11 +299,6 @@ static lang_value comprehension(lang_frame *frame, const lang_expr *expr) {
 
 // ---- all kinds
 
-static lang_value later(lang_frame *frame, lang_diag_code code, lang_span span) {
-  lang_error(frame->elab, code, span);
-  return lang_value_error();
-}
-
 static lang_value dispatch(lang_frame *frame, const lang_expr *expr) {
   switch (expr->kind) {
     case LANG_EXPR_NAME:
@@ -322,7 +324,7 @@ static lang_value dispatch(lang_frame *frame, const lang_expr *expr) {
     case LANG_EXPR_CALL:
       return lang_eval_call(frame, expr);
     case LANG_EXPR_REDUCE:
-      return later(frame, LANG_W_LATER_REDUCER, expr->span);
+      return lang_index_reduce(frame, expr);
     case LANG_EXPR_RESHAPE:
       return lang_reshape(frame, expr);
     case LANG_EXPR_RANGE:
@@ -339,6 +341,8 @@ lang_value lang_eval(lang_frame *frame, const lang_expr *expr) {
   if (!lang_spend(frame->elab, 1, expr->span) || !lang_enter(frame->elab, expr->span)) return lang_value_error();
   lang_value value = dispatch(frame, expr);
   lang_leave(frame->elab);
+  lang_observer *observer = frame->elab->options->observer;
+  if (observer) observer->value(observer, expr, &value);
   return value;
 }
 
@@ -365,8 +369,7 @@ bool lang_eval_int(lang_frame *frame, const lang_expr *expr, int64_t *out) {
   return false;
 }
 
-bool lang_truth(lang_frame *frame, const lang_expr *expr, bool *out) {
-  lang_value v = lang_eval(frame, expr);
+static bool truth_of(lang_frame *frame, const lang_expr *expr, lang_value v, bool *out) {
   if (lang_value_void(v)) return false;
   if (v.kind == LANG_V_BOOL) {
     *out = v.b;
@@ -375,6 +378,10 @@ bool lang_truth(lang_frame *frame, const lang_expr *expr, bool *out) {
   lang_error(frame->elab, v.kind == LANG_V_TENSOR ? LANG_W_RUN_TIME_CONDITION : LANG_W_WANTS_BOOL, expr->span,
              lang_value_describe(frame->elab->arena, v));
   return false;
+}
+
+bool lang_truth(lang_frame *frame, const lang_expr *expr, bool *out) {
+  return truth_of(frame, expr, lang_eval(frame, expr), out);
 }
 
 static void note_names(lang_frame *frame, lang_diag *diag, const lang_expr *expr, int *left) {
@@ -409,13 +416,20 @@ bool lang_prove(lang_frame *frame, const lang_exprs *wheres, lang_span use) {
   for (int i = 0; i < wheres->count; i++) {
     const lang_expr *where = wheres->data[i];
     bool truth;
-    if (!lang_truth(frame, where, &truth) || truth) continue;
+    lang_span outer = frame->elab->demand;
+    frame->elab->demand = use;
+    lang_value value = lang_eval(frame, where);
+    frame->elab->demand = outer;
+    if (value.kind == LANG_V_LATER) continue;
+    bool decided = truth_of(frame, where, value, &truth);
+    if (decided && truth) continue;
+    all = false;
+    if (!decided) continue;
     lang_diag *diag = lang_error(frame->elab, LANG_W_WHERE_FAILS, use.file ? use : where->span,
                                  lang_span_text(frame->elab, where->span));
     if (use.file) lang_note_add(frame->elab, diag, where->span, "demanded here");
     int left = 4;
     note_names(frame, diag, where, &left);
-    all = false;
   }
   return all;
 }

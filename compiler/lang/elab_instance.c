@@ -34,8 +34,9 @@ static bool bind_instance(lang_elab *elab, lang_instance *instance, const lang_c
 
 static bool nested_well(lang_frame *frame, const lang_symbol *symbol, lang_span span) {
   int depth = 0;
+  bool model = symbol->item->kind == LANG_ITEM_MODEL;
   for (const lang_instance *owner = frame->self; owner; owner = owner->owner, depth++) {
-    if (owner->block != &symbol->item->block) continue;
+    if (model ? owner->model != &symbol->item->model : owner->block != &symbol->item->block) continue;
     lang_error(frame->elab, LANG_W_CONTAINS_ITSELF, span, symbol->name);
     return false;
   }
@@ -47,11 +48,16 @@ static bool nested_well(lang_frame *frame, const lang_symbol *symbol, lang_span 
 static lang_value construct_one(lang_frame *frame, const lang_symbol *symbol, const lang_expr *expr,
                                 const lang_call *call) {
   if (!lang_spend(frame->elab, 32, expr->span)) return lang_value_error();
-  const lang_block *block = &symbol->item->block;
-  lang_instance *instance = create(frame, symbol->file, block->name.text, expr->span);
-  instance->block = block;
-  instance->params = &block->params;
-  instance->body = &block->body;
+  lang_instance *instance = create(frame, symbol->file, symbol->name, expr->span);
+  if (symbol->item->kind == LANG_ITEM_MODEL) {
+    instance->model = &symbol->item->model;
+    instance->params = &instance->model->params;
+    instance->body = &instance->model->body;
+  } else {
+    instance->block = &symbol->item->block;
+    instance->params = &instance->block->params;
+    instance->body = &instance->block->body;
+  }
   if (!bind_instance(frame->elab, instance, call)) return lang_value_error();
   return (lang_value){.kind = LANG_V_INSTANCE, .instance = instance};
 }
@@ -74,9 +80,8 @@ static const lang_symbol *find_block(lang_frame *frame, const lang_expr *expr) {
   lang_elab *elab = frame->elab;
   const lang_name *name = &expr->construct.name;
   const lang_symbol *symbol = lang_program_find(elab->program, frame->file, name->text);
-  if (symbol && symbol->item->kind == LANG_ITEM_BLOCK) return symbol;
-  if (symbol && symbol->item->kind == LANG_ITEM_MODEL) lang_error(elab, LANG_W_LATER_MODEL, name->span, name->text);
-  else if (symbol) lang_error(elab, LANG_W_NOT_A_BLOCK, name->span, name->text);
+  if (symbol && (symbol->item->kind == LANG_ITEM_BLOCK || symbol->item->kind == LANG_ITEM_MODEL)) return symbol;
+  if (symbol) lang_error(elab, LANG_W_NOT_A_BLOCK, name->span, name->text);
   else if (!lang_reported(elab, LANG_W_UNKNOWN_BLOCK, name->span))
     lang_error(elab, LANG_W_UNKNOWN_BLOCK, name->span, name->text);
   return NULL;
@@ -96,8 +101,10 @@ lang_value lang_construct(lang_frame *frame, const lang_expr *expr) {
       counts[i] = v.i;
       continue;
     }
-    if (!lang_value_void(v))
+    if (!lang_value_void(v)) {
       lang_error(frame->elab, LANG_W_BAD_COUNT, count->span, lang_value_describe(frame->elab->arena, v));
+      v = lang_value_error();
+    }
     none = ok ? lang_value_void_of(v, v) : none;
     ok = false;
   }
@@ -105,13 +112,59 @@ lang_value lang_construct(lang_frame *frame, const lang_expr *expr) {
   return ok ? construct_many(frame, symbol, expr, &call, counts, levels) : none;
 }
 
-// ---- places
+// ---- models as members
 
-lang_space *lang_space_find(lang_space *space, const char *name) {
-  for (int i = 0; i < space->children.count; i++) {
-    if (!strcmp(space->children.data[i]->name, name)) return space->children.data[i];
+const lang_dim *lang_model_dim(const lang_instance *self, const char *name) {
+  if (!self || !self->model || !self->path || !*self->path) return NULL;
+  for (int i = 0; i < self->body->stmts.count; i++) {
+    const lang_stmt *stmt = self->body->stmts.data[i];
+    for (int k = 0; stmt->kind == LANG_STMT_DIM && k < stmt->dim.names.count; k++) {
+      if (!strcmp(stmt->dim.names.data[k].text, name)) return &stmt->dim;
+    }
   }
   return NULL;
+}
+
+// What the model promises itself about its dims holds for those that stand for them.
+bool lang_model_dims_hold(lang_frame *callee, lang_span use) {
+  lang_elab *elab = callee->elab;
+  bool all = true;
+  if (!callee->self || !callee->self->model) return true;
+  for (int i = 0; i < callee->self->body->stmts.count; i++) {
+    const lang_stmt *stmt = callee->self->body->stmts.data[i];
+    if (stmt->kind != LANG_STMT_DIM || stmt->dim.value) continue;
+    for (int k = 0; k < stmt->dim.names.count; k++) {
+      const lang_binding *bound = lang_scope_here(callee->scope, stmt->dim.names.data[k].text);
+      int64_t lo, hi, least, most;
+      if (!bound || bound->value.kind != LANG_V_DIM || !stmt->dim.range) continue;
+      if (!lang_range_bounds(callee, stmt->dim.range, &least, &most)) continue;
+      ir_dim_bounds(bound->value.dim, &lo, &hi);
+      if (lo >= least && hi <= most) continue;
+      lang_diag *diag =
+          lang_error(elab, LANG_W_OUT_OF_RANGE, use, bound->name, ir_dim_print(elab->arena, bound->value.dim));
+      lang_note_add(elab, diag, stmt->dim.range->span, "the model declares this");
+      all = false;
+    }
+    bool bound = lang_scope_here(callee->scope, stmt->dim.names.data[0].text) != NULL;
+    if (bound) all = lang_prove(callee, &stmt->dim.wheres, use) && all;
+  }
+  return all;
+}
+
+// ---- places
+
+static const char *child_name(const void *list, int place) {
+  return ((const lang_space *)list)->children.data[place]->name;
+}
+
+lang_space *lang_space_find(lang_space *space, const char *name) {
+  int place = lang_name_table_find(&space->table, name, child_name, space);
+  return place < 0 ? NULL : space->children.data[place];
+}
+
+void lang_space_add(weir_arena *arena, lang_space *space, lang_space *child) {
+  LANG_PUSH(arena, &space->children, child);
+  lang_name_table_put(arena, &space->table, child->name, space->children.count - 1, child_name, space);
 }
 
 static const char *join(weir_arena *arena, const char *path, const char *name) {
@@ -144,11 +197,11 @@ static void layout(lang_elab *elab, lang_instance *instance) {
   lang_frame frame = {.elab = elab, .file = instance->file, .self = instance, .structure = true, .main = true};
   frame.scope = frame.locals = instance->scope;
   const char *what =
-      instance->block ? weir_arena_printf(elab->arena, "in %s (%s), constructed here", instance->path, instance->name)
+      *instance->path ? weir_arena_printf(elab->arena, "in %s (%s), constructed here", instance->path, instance->name)
                       : weir_arena_printf(elab->arena, "in the model %s", instance->name);
   lang_site *outer = lang_site_push(elab, what, instance->span);
   const lang_exprs *wheres = instance->block ? &instance->block->wheres : &instance->model->wheres;
-  instance->refused = !lang_prove(&frame, wheres, instance->block ? instance->span : (lang_span){0});
+  instance->refused = !lang_prove(&frame, wheres, *instance->path ? instance->span : (lang_span){0});
   lang_layout_body(&frame, instance->body);
   lang_error_flush(elab);
   elab->site = outer;
@@ -181,9 +234,37 @@ void lang_place(lang_elab *elab, lang_value value, const char *path, lang_span s
 
 // ---- the model
 
-static lang_value override_value(const char *text) {
+// "[1, [2, 3]]", numbers, true and false; what is none of these is a text. |depth| bounds the brackets.
+static lang_value override_value(weir_arena *arena, const char *text, int depth);
+
+static bool override_list(weir_arena *arena, const char *text, size_t length, int depth, lang_value *out) {
+  LANG_LIST(lang_value) items = {0};
+  int open = 0;
+  for (size_t at = 1, from = 1; at < length; at++) {
+    open += (text[at] == '[') - (text[at] == ']');
+    bool end = at == length - 1;
+    if (open < -end) return false;
+    if (!end && (text[at] != ',' || open)) continue;
+    while (from < at && text[from] == ' ') from++;
+    if (from == at && !end) return false;
+    if (from < at) {
+      lang_value item = override_value(arena, weir_arena_strndup(arena, text + from, at - from), depth - 1);
+      LANG_PUSH(arena, &items, item);
+    }
+    from = at + 1;
+  }
+  *out = lang_value_list(arena, LANG_V_LIST, items.data, items.count);
+  return open == -1;
+}
+
+static lang_value override_value(weir_arena *arena, const char *text, int depth) {
   char *end;
+  size_t length = strlen(text);
+  lang_value list;
   if (!strcmp(text, "true") || !strcmp(text, "false")) return lang_value_bool(*text == 't');
+  if (depth > 0 && length >= 2 && *text == '[' && text[length - 1] == ']' &&
+      override_list(arena, text, length, depth, &list))
+    return list;
   long long i = strtoll(text, &end, 10);
   if (*text && !*end) return lang_value_int(i);
   double f = strtod(text, &end);
@@ -201,7 +282,7 @@ static void add_overrides(lang_elab *elab, const lang_instance *model, lang_call
     }
     arg.name = (lang_name){weir_arena_strndup(elab->arena, text, (size_t)(equals - text)), model->span};
     LANG_PUSH(elab->arena, &call->named, arg);
-    LANG_PUSH(elab->arena, &call->named_values, override_value(equals + 1));
+    LANG_PUSH(elab->arena, &call->named_values, override_value(elab->arena, equals + 1, 8));
   }
 }
 
@@ -224,6 +305,13 @@ lang_instance *lang_instance_model(lang_elab *elab, const lang_symbol *symbol) {
 
 void lang_list_begin(lang_elab *elab) { elab->listing++; }
 
+static bool has_fns(const lang_body *body) {
+  for (int i = 0; i < body->stmts.count; i++) {
+    if (body->stmts.data[i]->kind == LANG_STMT_FN) return true;
+  }
+  return false;
+}
+
 static void list_slot(lang_elab *elab, lang_slot *slot, const char *path, lang_listing *listing, lang_buffer *key) {
   if (slot->mark == elab->listing) {
     lang_buffer_add(key, "=%d,", slot->order);
@@ -233,7 +321,8 @@ static void list_slot(lang_elab *elab, lang_slot *slot, const char *path, lang_l
   slot->order = listing->slots.count;
   LANG_PUSH(elab->arena, &listing->slots, slot);
   if (path) LANG_PUSH(elab->arena, &listing->paths, path);
-  lang_buffer_add(key, ".");
+  if (slot->kind == LANG_SLOT_STATE && has_fns(slot->owner->body)) listing->threads = true;
+  lang_buffer_puts(key, ".");
 }
 
 static void list_space(lang_elab *elab, const lang_space *space, const char *path, lang_listing *listing,
@@ -259,9 +348,9 @@ static void list_instance(lang_elab *elab, lang_instance *instance, const char *
   for (int i = 0; i < instance->params->count; i++) {
     const char *name = instance->params->data[i].name.text;
     lang_list_value(elab, instance->args[i], path ? join(elab->arena, path, name) : NULL, listing, key);
-    lang_buffer_add(key, ",");
+    lang_buffer_puts(key, ",");
   }
-  lang_buffer_add(key, "}");
+  lang_buffer_puts(key, "}");
   list_space(elab, instance->space, path, listing, key);
 }
 
@@ -272,19 +361,19 @@ void lang_list_value(lang_elab *elab, lang_value value, const char *path, lang_l
       list_instance(elab, value.instance, path, listing, key);
       return;
     case LANG_V_LIST:
-      lang_buffer_add(key, "[");
+      lang_buffer_puts(key, "[");
       for (int64_t i = 0; i < value.list.count; i++) {
         lang_list_value(elab, value.list.items[i], path ? weir_arena_printf(elab->arena, "%s.%" PRId64, path, i) : NULL,
                         listing, key);
-        lang_buffer_add(key, ",");
+        lang_buffer_puts(key, ",");
       }
-      lang_buffer_add(key, "]");
+      lang_buffer_puts(key, "]");
       return;
     case LANG_V_FN:
       lang_buffer_add(key, "fn:%p:%p", (const void *)value.fn->decl, (const void *)value.fn->builtin);
       return;
     default:
-      lang_buffer_add(key, "%s", lang_value_print(elab->arena, value));
+      lang_buffer_puts(key, lang_value_print(elab->arena, value));
       return;
   }
 }

@@ -26,14 +26,17 @@ lang_usage *lang_slot_use(lang_frame *frame, lang_slot *slot) {
   lang_function *function = frame->function;
   if (slot->seen == function) return &function->uses.data[slot->seen_index];
   slot->seen = function;
-  lang_spend(frame->elab, 1 + function->uses.count / 64, slot->span);
-  for (int i = function->uses.count - 1; i >= 0; i--) {
-    if (function->uses.data[i].slot != slot) continue;
-    slot->seen_index = i;
-    return &function->uses.data[i];
+  lang_spend(frame->elab, 1, slot->span);
+  uint64_t hash = (uint64_t)(uintptr_t)slot * 0x9E3779B97F4A7C15u >> 20;
+  int cursor = 0, at;
+  while ((at = lang_table_next(&function->used, hash, &cursor)) >= 0) {
+    if (function->uses.data[at].slot != slot) continue;
+    slot->seen_index = at;
+    return &function->uses.data[at];
   }
   lang_usage use = {.slot = slot};
   slot->seen_index = function->uses.count;
+  lang_table_add(frame->elab->arena, &function->used, hash, slot->seen_index);
   LANG_PUSH(frame->elab->arena, &function->uses, use);
   return &function->uses.data[slot->seen_index];
 }
@@ -63,6 +66,11 @@ lang_value lang_slot_read(lang_frame *frame, lang_slot *slot, lang_span span) {
   if (slot->kind == LANG_SLOT_WEIGHT) return weight_read(frame, slot, span);
   lang_tensor_value *current = lang_state_initial(frame, slot, span);
   if (!current) return lang_value_error();
+  lang_usage *use = lang_slot_use(frame, slot);
+  if (!slot->over && use->kind == LANG_USE_READ && !use->before && !lang_region_carries(frame, slot)) {
+    use->before = true;
+    use->before_span = span;
+  }
   lang_tensor_value *copy = WEIR_NEW(frame->elab->arena, lang_tensor_value);
   *copy = *current;
   copy->state = slot;
@@ -165,6 +173,20 @@ static lang_value unbound_dim(lang_frame *frame, const char *name, lang_span spa
   return lang_value_error();
 }
 
+// A dim of the file that names a size of others; while it is worked out it has no value itself.
+static lang_value derived_dim(lang_frame *frame, const char *name, const lang_dim *dim, lang_span span) {
+  lang_elab *elab = frame->elab;
+  lang_scope *outer = frame->scope;
+  int errors = elab->diags->error_count;
+  frame->scope = lang_scope_create(elab->arena, outer);
+  lang_scope_add(elab->arena, frame->scope, name, lang_value_error(), LANG_BINDING_CONST, span);
+  lang_value value = lang_dim_derive(frame, name, dim);
+  frame->scope = outer;
+  if (value.kind == LANG_V_ERROR && elab->diags->error_count == errors)
+    lang_error(elab, LANG_W_CONTAINS_ITSELF, span, name);
+  return value;
+}
+
 // The names of a body have been checked as a whole (elab_names.c): what has no value here got none on this path, or was
 // reported there.
 static lang_value no_value(lang_frame *frame, const char *name, lang_span span) {
@@ -187,7 +209,11 @@ lang_value lang_lookup(lang_frame *frame, const char *name, lang_span span) {
     lang_value fn = instance_fn(frame, frame->self, name);
     if (fn.kind == LANG_V_FN) return fn;
   }
-  if (lang_program_find_dim(elab->program, frame->file, name)) return unbound_dim(frame, name, span);
+  const lang_dim *own = lang_model_dim(frame->self, name);
+  if (own && own->value) return lang_eval(frame, own->value);
+  const lang_symbol *decl = lang_program_find_dim(elab->program, frame->file, name);
+  if (!own && decl && decl->item->dim.value) return derived_dim(frame, name, &decl->item->dim, decl->span);
+  if (own || decl) return unbound_dim(frame, name, span);
   const lang_symbol *symbol = lang_program_find(elab->program, frame->file, name);
   if (symbol) return file_value(frame, symbol, name, span);
   lang_value constant;

@@ -83,10 +83,11 @@ static bool number_named(lang_frame *frame, const lang_call *call, const char *n
 static bool attend_roles(lang_frame *frame, lang_tensor_value *const *x, bool causal, const lang_call *call) {
   lang_elab *elab = frame->elab;
   ir_dim_table *dims = elab->module->dims;
-  ir_dim rows = x[0]->value->type.dims[0], seen = x[1]->value->type.dims[0];
+  int lead = x[0]->value->type.rank - 3;
+  ir_dim rows = x[0]->value->type.dims[lead], seen = x[1]->value->type.dims[lead];
   const ir_symbol *seq = lang_dim_seq(seen, dims);
   for (int i = 0; i < 3; i++) {
-    ir_dim dim = x[i]->value->type.dims[0];
+    ir_dim dim = x[i]->value->type.dims[lead];
     if (!lang_dim_batch(dim)) continue;
     lang_error(elab, LANG_W_ALONG_BATCH, call->exprs[i]->span, "attend", ir_dim_print(elab->arena, dim));
     return false;
@@ -102,14 +103,29 @@ static bool attend_roles(lang_frame *frame, lang_tensor_value *const *x, bool ca
   return true;
 }
 
+// What a state over last(T, W) serves: a reach of W rows.
+static bool attend_reach(lang_frame *frame, lang_tensor_value *const *x, bool causal, double window,
+                         const lang_call *call) {
+  for (int i = 1; i < 3; i++) {
+    const ir_type *type = &x[i]->value->type;
+    const ir_symbol *kept = lang_dim_kept(type->dims[type->rank - 3], frame->elab->module->dims);
+    int64_t reach = kept ? kept->hi + 1 : x[i]->state ? x[i]->state->window : 0;
+    if (!reach || (causal && window >= 1 && window <= (double)reach)) continue;
+    lang_error(frame->elab, LANG_W_BEHIND_WINDOW, call->expr->span,
+               weir_arena_printf(frame->elab->arena, "%" PRId64, reach));
+    return false;
+  }
+  return true;
+}
+
 lang_value lang_builtin_attend(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   (void)self;
   lang_elab *elab = frame->elab;
-  lang_tensor_value *x[3];
+  lang_tensor_value *x[4];
   for (int i = 0; i < 3; i++) {
     x[i] = tensor_arg(frame, call, i);
     if (!x[i]) return lang_value_error();
-    if (x[i]->value->type.rank == 3) continue;
+    if (x[i]->value->type.rank >= 3 && x[i]->value->type.rank == x[0]->value->type.rank) continue;
     lang_error(elab, LANG_W_ATTEND_RANK, call->exprs[i]->span, lang_tensor_text(elab->arena, x[i]));
     return lang_value_error();
   }
@@ -117,7 +133,8 @@ lang_value lang_builtin_attend(lang_frame *frame, const lang_builtin *self, cons
   int64_t size;
   if (!number_named(frame, call, "causal", &causal) || !number_named(frame, call, "window", &window))
     return lang_value_error();
-  if (ir_dim_is_const(x[0]->value->type.dims[2], &size) && size > 0) scale = 1 / sqrt((double)size);
+  if (ir_dim_is_const(x[0]->value->type.dims[x[0]->value->type.rank - 1], &size) && size > 0)
+    scale = 1 / sqrt((double)size);
   if (!number_named(frame, call, "scale", &scale) || !one_type(frame, x, 3, call)) return lang_value_error();
   if (!attend_roles(frame, x, causal != 0, call)) return lang_value_error();
   if (!(window >= 0 && window < 0x1p53) || window != floor(window)) {
@@ -126,9 +143,19 @@ lang_value lang_builtin_attend(lang_frame *frame, const lang_builtin *self, cons
     lang_error(elab, LANG_W_NAMED_NUMBER, expr->span, "window", lang_value_describe(elab->arena, v));
     return lang_value_error();
   }
+  if (!attend_reach(frame, x, causal != 0, window, call)) return lang_value_error();
   ir_attr attrs[3] = {ir_attr_int(IR_ATTR_causal, causal != 0), ir_attr_int(IR_ATTR_window, (int64_t)window),
                       ir_attr_float(IR_ATTR_scale, scale)};
-  return lang_build(frame, IR_OP_attend, x, 3, attrs, 3, call->expr->span);
+  const lang_expr *expr;
+  lang_value bias = lang_call_named(call, "bias", &expr);
+  if (bias.kind != LANG_V_NONE && bias.kind != LANG_V_TENSOR) {
+    lang_error(elab, LANG_W_WANTS_TENSOR, expr->span, "bias", lang_value_describe(elab->arena, bias));
+    return lang_value_error();
+  }
+  x[3] = bias.kind == LANG_V_TENSOR ? bias.tensor : NULL;
+  lang_value v = lang_build(frame, IR_OP_attend, x, x[3] ? 4 : 3, attrs, 3, call->expr->span);
+  if (v.kind == LANG_V_TENSOR) memcpy(v.tensor->labels, x[0]->labels, sizeof x[0]->labels);
+  return v;
 }
 
 // ---- positions
@@ -138,12 +165,19 @@ static lang_value positions(lang_frame *frame, ir_op op, ir_dim dim, lang_span s
     lang_error(frame->elab, LANG_W_ALONG_BATCH, span, ir_op_get_info(op)->name, ir_dim_print(frame->elab->arena, dim));
     return lang_value_error();
   }
+  // Of a dim that is computed from one that grows there is no position in the whole sequence.
+  const ir_symbol *seq = lang_dim_seq(dim, frame->elab->module->dims);
+  if (op == IR_OP_pos && seq != ir_dim_as_symbol(dim) && !lang_dim_history(dim, frame->elab->module->dims))
+    lang_event_add(frame, seq, LANG_W_ALONG_GROWING, span, "pos of this size");
   ir_attr attr = ir_attr_dim(IR_ATTR_dim, dim);
   return lang_build(frame, op, NULL, 0, &attr, 1, span);
 }
 
 lang_value lang_builtin_pos(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   lang_value v = call->positional[0];
+  bool number = self->op == IR_OP_pos && v.kind == LANG_V_TENSOR;
+  if (number && frame->function && frame->function->index) return lang_index_pos(frame, v.tensor, call->expr->span);
+  if (number && v.tensor->index) return lang_pos_of(frame, v.tensor, call->expr->span);
   ir_dim dim = v.kind == LANG_V_DIM ? v.dim : NULL;
   if (v.kind == LANG_V_INT && v.i >= 0) dim = ir_dim_const(frame->elab->module->dims, v.i);
   if (!dim) {
@@ -279,12 +313,15 @@ lang_value lang_builtin_reduce(lang_frame *frame, const lang_builtin *self, cons
   if (count < 0) return lang_value_error();
   ir_dtype dtype = x->value->type.dtype;
   bool floats = (ir_op_get_info(self->op)->flags & IR_FLAG_FLOAT) != 0;
-  if (dtype == IR_bool || (floats && !ir_dtype_is_float(dtype))) {
+  bool bools = (ir_op_get_info(self->op)->flags & IR_FLAG_BOOLS) != 0;
+  if ((dtype == IR_bool) != bools || (floats && !ir_dtype_is_float(dtype))) {
     lang_error(elab, LANG_W_BAD_ELEMENT_TYPE, call->exprs[0]->span, self->name, lang_tensor_text(elab->arena, x),
-               floats ? "floats" : "numbers");
+               bools    ? "bool"
+               : floats ? "floats"
+                        : "numbers");
     return lang_value_error();
   }
-  bool single = self->op == IR_OP_softmax || self->op == IR_OP_argmax;
+  bool single = self->op == IR_OP_softmax || self->op == IR_OP_argmax || self->op == IR_OP_argmin;
   if (single && count > 1) {
     lang_error(elab, LANG_W_BAD_AXIS, call->expr->span, "several axes");
     return lang_value_error();

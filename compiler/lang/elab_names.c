@@ -125,28 +125,25 @@ void lang_check_subs(lang_checker *c, const lang_subs *subs, bool type) {
 }
 
 static void check_reducer(lang_checker *c, const lang_expr *expr) {
-  lang_refuse_later(c, LANG_W_LATER_REDUCER, expr->span, "");
-  c->later++;
   lang_known_names *scope = lang_known_push(c);
   for (int i = 0; i < expr->reduce.binders.count; i++) {
     const lang_binder *binder = &expr->reduce.binders.data[i];
     lang_known_add(c, scope, binder->name.text, binder->name.span, false);
     if (binder->range) lang_check_expr(c, binder->range);
   }
-  lang_check_expr(c, expr->reduce.callee);
   lang_check_expr(c, expr->reduce.body);
   lang_check_exprs(c, &expr->reduce.guards);
   lang_known_pop(c);
-  c->later--;
 }
 
-static void check_comprehension(lang_checker *c, const lang_expr *expr) {
+static void check_comprehension(lang_checker *c, const lang_expr *expr,
+                                void (*check)(lang_checker *c, const lang_expr *expr)) {
   lang_check_expr(c, expr->comprehension.range);
   lang_known_names *scope = lang_known_push(c);
   for (int i = 0; i < expr->comprehension.names.count; i++) {
     lang_known_add(c, scope, expr->comprehension.names.data[i].text, expr->comprehension.names.data[i].span, false);
   }
-  lang_check_expr(c, expr->comprehension.value);
+  check(c, expr->comprehension.value);
   lang_known_pop(c);
 }
 
@@ -154,11 +151,28 @@ static void check_construct(lang_checker *c, const lang_expr *expr) {
   const lang_name *name = &expr->construct.name;
   const lang_symbol *symbol = lang_program_find(c->elab->program, c->file, name->text);
   if (!symbol) unknown(c, LANG_W_UNKNOWN_BLOCK, name->text, name->span);
-  else if (symbol->item->kind == LANG_ITEM_MODEL) lang_refuse_later(c, LANG_W_LATER_MODEL, name->span, name->text);
-  else if (symbol->item->kind != LANG_ITEM_BLOCK) lang_error(c->elab, LANG_W_NOT_A_BLOCK, name->span, name->text);
+  else if (symbol->item->kind != LANG_ITEM_BLOCK && symbol->item->kind != LANG_ITEM_MODEL)
+    lang_error(c->elab, LANG_W_NOT_A_BLOCK, name->span, name->text);
   else lang_mention_add(c->elab, c->node, lang_mention_symbol(c->elab, symbol), expr->span, name->text);
   lang_check_args(c, &expr->construct.args);
   lang_check_exprs(c, &expr->construct.counts);
+}
+
+static bool is_choice(lang_checker *c, const lang_expr *expr) {
+  return expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME &&
+         !strcmp(expr->call.callee->name, "choose") && !lang_known_find(c->scope, "choose");
+}
+
+void lang_check_value(lang_checker *c, const lang_expr *expr) {
+  if (is_choice(c, expr)) {
+    lang_check_args(c, &expr->call.args);
+  } else if (expr->kind == LANG_EXPR_LIST) {
+    for (int i = 0; i < expr->list.values.count; i++) lang_check_value(c, expr->list.values.data[i]);
+  } else if (expr->kind == LANG_EXPR_COMPREHENSION) {
+    check_comprehension(c, expr, lang_check_value);
+  } else {
+    lang_check_expr(c, expr);
+  }
 }
 
 void lang_check_expr(lang_checker *c, const lang_expr *expr) {
@@ -170,7 +184,7 @@ void lang_check_expr(lang_checker *c, const lang_expr *expr) {
       lang_check_exprs(c, &expr->list.values);
       return;
     case LANG_EXPR_COMPREHENSION:
-      check_comprehension(c, expr);
+      check_comprehension(c, expr, lang_check_expr);
       return;
     case LANG_EXPR_UNARY:
       lang_check_expr(c, expr->unary.operand);
@@ -190,6 +204,7 @@ void lang_check_expr(lang_checker *c, const lang_expr *expr) {
       lang_check_subs(c, &expr->index.subs, false);
       return;
     case LANG_EXPR_CALL:
+      if (is_choice(c, expr)) lang_error(c->elab, LANG_W_CHOICE_NAMELESS, expr->span);
       if (expr->call.callee->kind == LANG_EXPR_NAME)
         lang_check_name(c, expr->call.callee->name, expr->call.callee->span, expr->span);
       else lang_check_expr(c, expr->call.callee);

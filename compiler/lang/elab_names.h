@@ -28,7 +28,7 @@ typedef struct {
   const lang_model *model;
   const lang_body *owner;  // of the block or model
   int node;                // of the fn or block whose body is checked, else -1
-  bool in_loop, in_fn;
+  bool in_loop, in_fn, in_region;
   int later;  // inside of something that is refused as a whole
 } lang_checker;
 
@@ -53,6 +53,8 @@ void lang_refuse_later(lang_checker *c, lang_diag_code code, lang_span span, con
 // |whole|: of the call, where the name is called.
 void lang_check_name(lang_checker *c, const char *name, lang_span span, lang_span whole);
 void lang_check_expr(lang_checker *c, const lang_expr *expr);
+// |expr| is a whole value, where a choice may stand: itself, or as an element of a list.
+void lang_check_value(lang_checker *c, const lang_expr *expr);
 void lang_check_exprs(lang_checker *c, const lang_exprs *exprs);
 void lang_check_args(lang_checker *c, const lang_args *args);
 // |type|: of a type, where `_` is any size.

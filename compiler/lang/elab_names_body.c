@@ -66,7 +66,7 @@ static void check_params(lang_checker *c, const lang_params *params, bool entry)
       lang_error(c->elab, LANG_W_ENTRY_F, param->type->name.span);
     }
     if (param->range) lang_check_expr(c, param->range);
-    if (param->value) lang_check_expr(c, param->value);
+    if (param->value) lang_check_value(c, param->value);
   }
 }
 
@@ -199,12 +199,23 @@ static void check_fn(lang_checker *c, const lang_fn *fn, int node) {
   c->node = was_node;
 }
 
+// `y[n + 1] = ...` is refused as a whole where it is elaborated; its names are said to be indices until then.
+static void add_misplaced(lang_checker *c, lang_known_names *indices, const lang_expr *expr) {
+  if (expr->kind == LANG_EXPR_BINARY) {
+    add_misplaced(c, indices, expr->binary.left);
+    add_misplaced(c, indices, expr->binary.right);
+  } else if (expr->kind == LANG_EXPR_NAME && !lang_known_find(c->scope, expr->name)) {
+    lang_known_add(c, indices, expr->name, expr->span, false);
+  }
+}
+
 static void check_target(lang_checker *c, const lang_target *target, lang_known_names *indices) {
   for (int i = 0; i < target->subs.count; i++) {
     const lang_sub *sub = &target->subs.data[i];
     if (sub->kind == LANG_SUB_BINDER) lang_known_add(c, indices, sub->name.text, sub->name.span, false);
     else if (sub->kind == LANG_SUB_INDEX && sub->low->kind == LANG_EXPR_NAME)
       lang_known_add(c, indices, sub->low->name, sub->span, false);
+    else if (sub->kind == LANG_SUB_INDEX) add_misplaced(c, indices, sub->low);
   }
   lang_check_subs(c, &target->subs, false);
 }
@@ -212,21 +223,6 @@ static void check_target(lang_checker *c, const lang_target *target, lang_known_
 static bool is_append(const lang_expr *expr) {
   return expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME &&
          !strcmp(expr->call.callee->name, "append");
-}
-
-// A state over rows of the body, by its whole name.
-static bool is_rows(const lang_body *body, const char *name) {
-  for (int i = 0; body && i < body->stmts.count; i++) {
-    const lang_stmt *stmt = body->stmts.data[i];
-    for (int k = 0; stmt->kind == LANG_STMT_IF && k < stmt->branch.arms.count; k++) {
-      if (is_rows(&stmt->branch.arms.data[k].body, name)) return true;
-    }
-    if (stmt->kind == LANG_STMT_IF && stmt->branch.has_else && is_rows(&stmt->branch.otherwise, name)) return true;
-    for (int k = 0; stmt->kind == LANG_STMT_STATE && stmt->state.over && k < stmt->state.paths.count; k++) {
-      if (!strcmp(stmt->state.paths.data[k].text, name)) return true;
-    }
-  }
-  return false;
 }
 
 static bool assigns_whole(const lang_stmt *stmt, const char *name) {
@@ -242,32 +238,27 @@ static bool assigns_whole(const lang_stmt *stmt, const char *name) {
 bool lang_assigned_whole(const lang_body *body, const char *name) {
   for (int i = 0; i < body->stmts.count; i++) {
     const lang_stmt *stmt = body->stmts.data[i];
+    const lang_body *inner[] = {NULL, NULL};
     if (stmt->kind == LANG_STMT_ASSIGN && assigns_whole(stmt, name)) return true;
-    if (stmt->kind == LANG_STMT_FN && lang_assigned_whole(&stmt->fn.body, name)) return true;
+    if (stmt->kind == LANG_STMT_FN) inner[0] = &stmt->fn.body;
+    if (stmt->kind == LANG_STMT_FOR) inner[0] = &stmt->loop.body;
+    if (stmt->kind == LANG_STMT_SCAN) inner[0] = &stmt->scan.body;
+    if (stmt->kind == LANG_STMT_COND) inner[0] = &stmt->cond.body, inner[1] = &stmt->cond.otherwise;
+    if (stmt->kind == LANG_STMT_IF && stmt->branch.has_else) inner[0] = &stmt->branch.otherwise;
+    for (int k = 0; k < 2; k++) {
+      if (inner[k] && lang_assigned_whole(inner[k], name)) return true;
+    }
+    for (int k = 0; stmt->kind == LANG_STMT_IF && k < stmt->branch.arms.count; k++) {
+      if (lang_assigned_whole(&stmt->branch.arms.data[k].body, name)) return true;
+    }
   }
   return false;
 }
 
-static void check_whole(lang_checker *c, const lang_stmt *stmt) {
-  for (int k = 0; k < stmt->assign.targets.count; k++) {
-    const lang_target *target = &stmt->assign.targets.data[k];
-    if (!is_rows(c->owner, target->path.text) || !assigns_whole(stmt, target->path.text)) continue;
-    lang_refuse_later(c, LANG_W_LATER_WHOLE, target->span, target->path.text);
-  }
-}
-
 static void check_assign(lang_checker *c, const lang_stmt *stmt) {
-  check_whole(c, stmt);
-  const lang_target *indexed = NULL;
   lang_known_names *indices = lang_known_push(c);
-  for (int i = 0; i < stmt->assign.targets.count; i++) {
-    if (stmt->assign.targets.data[i].indexed) indexed = &stmt->assign.targets.data[i];
-  }
-  if (indexed) lang_refuse_later(c, LANG_W_LATER_INDEX, indexed->span, "");
-  c->later += indexed != NULL;
   for (int i = 0; i < stmt->assign.targets.count; i++) check_target(c, &stmt->assign.targets.data[i], indices);
   lang_check_exprs(c, &stmt->assign.values);
-  c->later -= indexed != NULL;
   lang_known_pop(c);
 }
 
@@ -285,26 +276,26 @@ static void check_for(lang_checker *c, const lang_stmt *stmt) {
 }
 
 static void check_scan(lang_checker *c, const lang_stmt *stmt) {
-  lang_refuse_later(c, LANG_W_LATER_SCAN, stmt->span, "");
-  c->later++;
+  bool was = c->in_region;
   lang_check_expr(c, stmt->scan.range);
-  lang_known_names *scope = lang_known_push(c);
-  lang_known_add(c, scope, stmt->scan.name.text, stmt->scan.name.span, false);
   for (int i = 0; i < stmt->scan.carries.count; i++)
     lang_check_name(c, stmt->scan.carries.data[i].text, stmt->scan.carries.data[i].span, (lang_span){0});
+  lang_known_names *scope = lang_known_push(c);
+  lang_known_add(c, scope, stmt->scan.name.text, stmt->scan.name.span, false);
   if (stmt->scan.condition) lang_check_expr(c, stmt->scan.condition);
+  c->in_region = true;
   check_body(c, &stmt->scan.body);
+  c->in_region = was;
   lang_known_pop(c);
-  c->later--;
 }
 
 static void check_cond(lang_checker *c, const lang_stmt *stmt) {
-  lang_refuse_later(c, LANG_W_LATER_COND, stmt->span, "");
-  c->later++;
+  bool was = c->in_region;
   lang_check_expr(c, stmt->cond.condition);
+  c->in_region = true;
   check_body(c, &stmt->cond.body);
   check_body(c, &stmt->cond.otherwise);
-  c->later--;
+  c->in_region = was;
 }
 
 static void check_dim(lang_checker *c, const lang_dim *dim) {
@@ -324,26 +315,20 @@ static void check_dim(lang_checker *c, const lang_dim *dim) {
 }
 
 static void check_placed(lang_checker *c, lang_span span) {
-  if (c->in_loop) lang_error(c->elab, LANG_W_MEMBER_IN_LOOP, span);
+  if (c->in_region) lang_error(c->elab, LANG_W_MEMBER_IN_REGION, span);
+  else if (c->in_loop) lang_error(c->elab, LANG_W_MEMBER_IN_LOOP, span);
   else if (c->in_fn) lang_error(c->elab, LANG_W_MEMBER_IN_FN, span);
-}
-
-static void check_over(lang_checker *c, const lang_expr *over) {
-  bool window = over->kind == LANG_EXPR_CALL && over->call.callee->kind == LANG_EXPR_NAME &&
-                !strcmp(over->call.callee->name, "last");
-  if (window) lang_refuse_later(c, LANG_W_LATER_WINDOW, over->span, "");
-  lang_check_expr(c, over);
 }
 
 static bool is_initialiser(const lang_expr *value) {
   return value && value->kind == LANG_EXPR_CALL && value->call.callee->kind == LANG_EXPR_NAME &&
-         !lang_builtin_find(value->call.callee->name);
+         (lang_is_initialiser(value->call.callee->name) || !lang_builtin_find(value->call.callee->name));
 }
 
 static void check_stmt(lang_checker *c, const lang_stmt *stmt) {
   switch (stmt->kind) {
     case LANG_STMT_LET:
-      lang_check_expr(c, stmt->let.value);
+      lang_check_value(c, stmt->let.value);
       return;
     case LANG_STMT_DIM:
       check_dim(c, &stmt->dim);
@@ -360,12 +345,12 @@ static void check_stmt(lang_checker *c, const lang_stmt *stmt) {
     case LANG_STMT_STATE:
       check_placed(c, stmt->span);
       check_type(c, stmt->state.type);
-      if (stmt->state.over) check_over(c, stmt->state.over);
+      if (stmt->state.over) lang_check_expr(c, stmt->state.over);
       if (stmt->state.value) lang_check_expr(c, stmt->state.value);
       return;
     case LANG_STMT_MEMBER:
       check_placed(c, stmt->span);
-      lang_check_expr(c, stmt->member.value);
+      lang_check_value(c, stmt->member.value);
       return;
     case LANG_STMT_ASSIGN:
       check_assign(c, stmt);
@@ -431,9 +416,34 @@ static void check_owner(lang_checker *c, const lang_params *params, const lang_s
   lang_known_pop(c);
 }
 
+// The names of a rule: parameters, the dims of their types, and the conditions that only rules have.
+static void check_rule(lang_checker *c, const lang_rule *rule) {
+  lang_known_names *known = lang_known_push(c);
+  check_twice(c, &rule->params);
+  for (int i = 0; i < rule->params.count; i++)
+    lang_known_add(c, known, rule->params.data[i].name.text, rule->params.data[i].name.span, false);
+  for (int i = 0; i < rule->params.count; i++) add_fresh_dims(c, rule->params.data[i].type);
+  check_params(c, &rule->params, false);
+  lang_check_expr(c, rule->left);
+  lang_check_expr(c, rule->right);
+  for (int i = 0; lang_rule_condition(i); i++) {
+    if (!lang_known_here(known, lang_rule_condition(i)))
+      lang_known_add(c, known, lang_rule_condition(i), rule->name.span, false);
+  }
+  lang_check_exprs(c, &rule->wheres);
+  lang_known_pop(c);
+}
+
 static int node_of(const lang_checker *c, const char *name) {
   const lang_symbol *symbol = lang_program_find(c->elab->program, c->file, name);
   return symbol ? lang_mention_symbol(c->elab, symbol) : -1;
+}
+
+void lang_names_check_blocks(lang_elab *elab, const lang_file *file, const lang_exprs *values) {
+  lang_checker c = {.elab = elab, .file = file, .node = -1};
+  for (int i = 0; i < values->count; i++) {
+    if (values->data[i]->kind == LANG_EXPR_CONSTRUCT) lang_check_expr(&c, values->data[i]);
+  }
 }
 
 void lang_names_check(lang_elab *elab, const lang_file *file) {
@@ -444,7 +454,7 @@ void lang_names_check(lang_elab *elab, const lang_file *file) {
     c.node = -1;
     switch (item->kind) {
       case LANG_ITEM_LET:
-        lang_check_expr(&c, item->let.value);
+        lang_check_value(&c, item->let.value);
         break;
       case LANG_ITEM_DIM:
         check_dim(&c, &item->dim);
@@ -461,7 +471,7 @@ void lang_names_check(lang_elab *elab, const lang_file *file) {
         check_owner(&c, &item->model.params, NULL, &item->model.wheres, &item->model.body);
         break;
       case LANG_ITEM_RULE:
-        lang_error(elab, LANG_W_LATER_RULE, item->rule.name.span, item->rule.name.text);
+        check_rule(&c, &item->rule);
         break;
       case LANG_ITEM_USE:
       case LANG_ITEM_BIND:

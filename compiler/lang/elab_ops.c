@@ -24,13 +24,13 @@ static const ir_symbol *mentions(lang_elab *elab, const ir_type *type, const ir_
   return NULL;
 }
 
-// |result| of an op over |operands|: the latest rule, and whether the result is a latest value itself.
-static void check_latest(lang_frame *frame, lang_tensor_value *const *operands, int count, lang_tensor_value *result,
-                         lang_span span) {
+void lang_check_latest(lang_frame *frame, lang_tensor_value *const *operands, int count, lang_tensor_value *result,
+                       lang_span span) {
   lang_elab *elab = frame->elab;
   for (int i = 0; i < count; i++) {
     const ir_symbol *latest = operands[i]->latest;
     if (!latest) continue;
+    if (lang_region_meets(frame, latest, span)) continue;
     const ir_symbol *met = mentions(elab, &result->value->type, latest);
     for (int k = 0; k < count && !met; k++) {
       if (k != i) met = mentions(elab, &operands[k]->value->type, latest);
@@ -42,8 +42,26 @@ static void check_latest(lang_frame *frame, lang_tensor_value *const *operands, 
 
 // ---- building
 
+// The names of axes that an op keeps.
+static void keep_labels(lang_tensor_value *result, lang_tensor_value *const *operands, int count) {
+  const ir_value *value = result->value;
+  for (int i = 0; value->def && i < value->type.rank; i++) {
+    int axis = i, operand;
+    if (!lang_axis_origin(value->def, &axis, &operand) || operand >= count) continue;
+    if (axis < operands[operand]->value->type.rank) result->labels[i] = operands[operand]->labels[axis];
+  }
+}
+
 lang_value lang_build(lang_frame *frame, ir_op op, lang_tensor_value *const *operands, int count, const ir_attr *attrs,
                       int attr_count, lang_span span) {
+  if (frame->function && frame->function->index)
+    return lang_index_build(frame, op, operands, count, attrs, attr_count, span);
+  for (int i = 0; i < count && op != IR_OP_element; i++) lang_number_use(frame, operands[i], span);
+  return lang_build_here(frame, op, operands, count, attrs, attr_count, span);
+}
+
+lang_value lang_build_here(lang_frame *frame, ir_op op, lang_tensor_value *const *operands, int count,
+                           const ir_attr *attrs, int attr_count, lang_span span) {
   lang_elab *elab = frame->elab;
   const char *reason = NULL;
   if (!frame->function) {
@@ -53,17 +71,20 @@ lang_value lang_build(lang_frame *frame, ir_op op, lang_tensor_value *const *ope
   ir_value **values = WEIR_NEW_ARRAY(elab->arena, ir_value *, count + 1);
   bool is_f = false;
   for (int i = 0; i < count; i++) {
-    values[i] = operands[i]->value;
+    bool counts = operands[i]->index && op != IR_OP_element && !frame->function->index;
+    if (counts) lang_length_rule(frame, operands[i]->index, span);  // a loop's t: in this call alone
+    values[i] = lang_capture_value(frame, operands[i]->value);
     is_f = is_f || operands[i]->is_f;
   }
   if (!lang_spend(elab, 4 + count, span)) return lang_value_error();
-  ir_value *built = ir_build(frame->function->ir, op, values, count, attrs, attr_count, lang_loc(elab, span), &reason);
+  ir_value *built = ir_build(lang_here(frame), op, values, count, attrs, attr_count, lang_loc(elab, span), &reason);
   if (!built) {
     lang_error(elab, LANG_W_OP_REFUSED, span, reason ? reason : ir_op_get_info(op)->name);
     return lang_value_error();
   }
   lang_value v = lang_wrap(frame, built, is_f && ir_dtype_is_float(built->type.dtype), span);
-  check_latest(frame, operands, count, v.tensor, span);
+  lang_check_latest(frame, operands, count, v.tensor, span);
+  keep_labels(v.tensor, operands, count);
   return v;
 }
 
@@ -76,15 +97,6 @@ static lang_tensor_value *constant(lang_frame *frame, double number, const lang_
   if (v.kind != LANG_V_TENSOR) return NULL;
   v.tensor->is_f = like->is_f;
   return v.tensor;
-}
-
-static bool number_fits(lang_value v, ir_dtype dtype) {
-  if (ir_dtype_is_float(dtype)) return true;
-  if (v.kind == LANG_V_FLOAT || dtype == IR_bool) return false;
-  int bits = 8 * ir_dtype_bytes(dtype);
-  bool is_signed = dtype != IR_u8;
-  int64_t hi = bits == 64 ? (int64_t)1 << 53 : ((int64_t)1 << (bits - is_signed)) - 1;
-  return v.i <= hi && v.i >= (is_signed ? -hi - (bits < 64) : 0);
 }
 
 static lang_tensor_value *size_of(lang_frame *frame, ir_dim dim, const lang_tensor_value *like, lang_span span) {
@@ -102,7 +114,7 @@ lang_tensor_value *lang_tensor_of(lang_frame *frame, lang_value value, const lan
   if (value.kind == LANG_V_DIM) return size_of(frame, value.dim, like, span);
   if (value.kind == LANG_V_BOOL && like && like->value->type.dtype == IR_bool)
     return constant(frame, value.b, like, span);
-  if (lang_value_is_number(value) && like && number_fits(value, like->value->type.dtype)) {
+  if (lang_value_is_number(value) && like && lang_number_fits(value, like->value->type.dtype)) {
     return constant(frame, lang_value_number(value), like, span);
   }
   if (lang_value_is_number(value) && like) {
@@ -112,30 +124,6 @@ lang_tensor_value *lang_tensor_of(lang_frame *frame, lang_value value, const lan
     lang_error(elab, LANG_W_WANTS_TENSOR, span, "the operand", lang_value_describe(elab->arena, value));
   }
   return NULL;
-}
-
-// ---- casts
-
-lang_value lang_cast(lang_frame *frame, lang_value value, ir_dtype dtype, bool is_f, lang_span span) {
-  ir_value like_value = {.type = {.dtype = dtype}};
-  lang_tensor_value like = {.value = &like_value, .is_f = is_f};
-  if (lang_value_void(value)) return value;
-  if (value.kind == LANG_V_FLOAT && !ir_dtype_is_float(dtype) && fabs(value.f) < 0x1p53)
-    value = lang_value_int((int64_t)value.f);
-  lang_tensor_value *x = lang_tensor_of(frame, value, value.kind == LANG_V_DIM ? NULL : &like, span);
-  if (!x) return lang_value_error();
-  lang_value result;
-  if (x->value->type.dtype == dtype) {
-    result = lang_wrap(frame, x->value, is_f, span);
-    result.tensor->latest = x->latest;
-  } else {
-    ir_attr attr = ir_attr_dtype(IR_ATTR_dtype, dtype);
-    result = lang_build(frame, IR_OP_cast, &x, 1, &attr, 1, span);
-    if (result.kind != LANG_V_TENSOR) return result;
-    result.tensor->is_f = is_f;
-  }
-  memcpy(result.tensor->labels, x->labels, sizeof x->labels);
-  return result;
 }
 
 // ---- elementwise
@@ -207,6 +195,7 @@ static void report_clash(lang_frame *frame, ir_op op, const lang_tensor_value *a
   }
   if (left && right)
     lang_note_add(elab, diag, (lang_span){0}, "reduce one side over its own rows: x + mean(m, over = S)");
+  if (lang_dim_seq(p, elab->module->dims) == right) lang_note_missing(elab, diag, LANG_OP_EQ, p, q);
   lang_note_dim(elab, diag, frame->function, a->value, x->rank - from_end, "");
   lang_note_dim(elab, diag, frame->function, b->value, y->rank - from_end, "");
 }
@@ -249,15 +238,82 @@ lang_value lang_elementwise(lang_frame *frame, ir_op op, const lang_value *value
 
 // ---- axes and roles
 
+// Only training may look along a batch, with ops that make one value of many or put them in order.
+static bool trains(const lang_elab *elab, const char *op) {
+  lang_value training;
+  const lang_builtin *builtin = lang_builtin_find(op);
+  bool looks = builtin && (ir_op_get_info(builtin->op)->flags & (IR_FLAG_REDUCE | IR_FLAG_ROW));
+  return looks && lang_builtin_constant(elab, "training", &training) && training.b;
+}
+
 void lang_axis_rule(lang_frame *frame, const lang_tensor_value *x, int axis, const char *op, lang_span span) {
   lang_elab *elab = frame->elab;
   ir_dim dim = x->value->type.dims[axis];
-  if (lang_dim_batch(dim)) {
-    lang_diag *diag = lang_error(elab, LANG_W_ALONG_BATCH, span, op, ir_dim_print(elab->arena, dim));
+  if (lang_dim_batch(dim) && !trains(elab, op)) {
+    const char *name = ir_dim_print(elab->arena, dim);
+    lang_diag *diag = lang_error(elab, LANG_W_ALONG_BATCH, span, op, name);
     lang_note_add(elab, diag, x->span, "this is %s", lang_tensor_text(elab->arena, x));
+    lang_note_dim(elab, diag, frame->function, x->value, axis, "");
+    lang_note_add(elab, diag, (lang_span){0},
+                  "each example is computed alone: work along the other dims, as in x[.., 0] "
+                  "or `over = D`; statistics over %s belong under `if training`",
+                  name);
+  } else if (x->labels[axis] && !strcmp(x->labels[axis], "...")) {
+    lang_diag *diag = lang_error(elab, LANG_W_ALONG_MAPPED, span, op, ir_dim_print(elab->arena, dim));
+    lang_note_add(elab, diag, (lang_span){0}, "name the dim in the signature to work along it: f[N, D]");
   }
-  const ir_symbol *seq = lang_dim_seq(dim, elab->module->dims);
-  if (seq) lang_event_add(frame, seq, LANG_W_ALONG_GROWING, span, op);
+  lang_event_along(frame, x, axis, LANG_W_ALONG_GROWING, span, op);
+}
+
+// Whether a state keeps all rows of |seq| between calls.
+static bool is_kept_whole(const lang_elab *elab, const ir_symbol *seq) {
+  for (int i = 0; i < elab->slots.count; i++) {
+    if (elab->slots.data[i]->whole && elab->slots.data[i]->symbol == seq) return true;
+  }
+  return false;
+}
+
+// Rows that grow are paired with a history alone: not with each other, and not with a sequence that comes whole.
+void lang_pair_rule(lang_frame *frame, const ir_dim *sizes, int count, const char *op, lang_span span) {
+  ir_dim_table *dims = frame->elab->module->dims;
+  for (int i = 1; i < count; i++) {
+    const ir_symbol *one = lang_dim_seq(sizes[i], dims);
+    for (int k = 0; one && k < i; k++) {
+      const ir_symbol *other = lang_dim_seq(sizes[k], dims);
+      if (!other || lang_dim_history(sizes[i], dims) || lang_dim_history(sizes[k], dims)) continue;
+      if (one == other) {
+        lang_event_add(frame, one, LANG_W_ROWS_BY_ROWS, span, op);
+        continue;
+      }
+      if (!is_kept_whole(frame->elab, other)) lang_event_add(frame, one, LANG_W_ROWS_BY_WHOLE, span, op);
+      if (!is_kept_whole(frame->elab, one)) lang_event_add(frame, other, LANG_W_ROWS_BY_WHOLE, span, op);
+    }
+  }
+}
+
+// What an axis with a role may be in any tensor: a batch dim is the first and alone.
+bool lang_shape_rule(lang_frame *frame, const lang_tensor_value *x, const char *op, lang_span span) {
+  lang_elab *elab = frame->elab;
+  ir_dim_table *dims = elab->module->dims;
+  const ir_type *type = &x->value->type;
+  bool batch = false, seq = false;
+  lang_pair_rule(frame, type->dims, type->rank, op, span);
+  for (int i = 0; i < type->rank; i++) {
+    bool here = lang_dim_batch(type->dims[i]);
+    if (here && i > 0) {
+      lang_diag *diag = lang_error(elab, LANG_W_BATCH_NOT_FIRST, span, ir_dim_print(elab->arena, type->dims[i]));
+      lang_note_add(elab, diag, (lang_span){0}, "%s gives %s", op, lang_tensor_text(elab->arena, x));
+      return false;
+    }
+    batch = batch || here;
+    seq = seq || lang_dim_seq(type->dims[i], dims);
+  }
+  if (batch && seq) lang_error(elab, LANG_W_SEQ_AND_BATCH, span, lang_tensor_text(elab->arena, x));
+  return !(batch && seq);
+}
+
+void lang_number_use(lang_frame *frame, const lang_tensor_value *x, lang_span span) {
+  if (x->index) lang_event_add(frame, lang_dim_seq(x->index, frame->elab->module->dims), LANG_W_LENGTH_GROWS, span, "");
 }
 
 void lang_length_rule(lang_frame *frame, ir_dim dim, lang_span span) {

@@ -10,16 +10,23 @@ static const struct {
   form form;
   bool later;
 } settings[] = {
-    {"target", FORM_SET, false},     {"float", FORM_SET, false},    {"store", FORM_SELECT, false},
-    {"quantize", FORM_SELECT, true}, {"prune", FORM_SELECT, true},  {"activations", FORM_SELECT, true},
-    {"cache", FORM_SELECT, true},    {"factor", FORM_SELECT, true}, {"parallel", FORM_SET, true},
-    {"freeze", FORM_SELECT, true},
+    {"target", FORM_SET, false},        {"float", FORM_SET, false},      {"store", FORM_SELECT, false},
+    {"rules", FORM_SET, false},         {"quantize", FORM_SELECT, true}, {"prune", FORM_SELECT, true},
+    {"activations", FORM_SELECT, true}, {"cache", FORM_SELECT, true},    {"factor", FORM_SELECT, true},
+    {"parallel", FORM_SET, true},       {"freeze", FORM_SELECT, true},
 };
 enum { SETTING_COUNT = sizeof settings / sizeof *settings };
+
+// What the sections say that are carried along: nothing acts on them here, but a slip is one all the same.
+static const char *const train_settings[] = {"loss", "batch", "steps",    "epochs", "clip",   "float", "seed",
+                                             "data", "log",   "schedule", "save",   "update", "freeze"};
+static const char *const search_settings[] = {"train", "maximize", "minimize", "strategy", "budget", "seed", "data"};
+static const char *const cluster_settings[] = {"node", "nodes", "link", "switch", "storage"};
 
 static const char *const stores[] = {"f32",  "f16",  "bf16", "q8_0", "q4_0", "q4_1",
                                      "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
 static const char *const floats[] = {"f32", "f16", "bf16", "f64"};
+static const char *const rules[] = {"all", "exact", "none"};
 static const char *const targets[] = {"cpu", "cuda"};
 
 static bool listed(const char *const *names, int count, const char *name) {
@@ -60,7 +67,7 @@ static void check_setting(lang_elab *elab, const lang_setting *line) {
     }
     return;
   }
-  lang_diag *diag = lang_error(elab, LANG_W_UNKNOWN_SETTING, line->name.span, line->name.text);
+  lang_diag *diag = lang_error(elab, LANG_W_UNKNOWN_SETTING, line->name.span, line->name.text, "plan");
   lang_suggest(elab, diag, line->name.text, names, SETTING_COUNT);
 }
 
@@ -80,17 +87,50 @@ static void check_target(lang_elab *elab, const lang_file *file, const lang_name
                 "when the model is built");
 }
 
+static const char *const *settings_of(lang_section_kind kind, int *out_count) {
+  switch (kind) {
+    case LANG_SECTION_TRAIN:
+      *out_count = sizeof train_settings / sizeof *train_settings;
+      return train_settings;
+    case LANG_SECTION_SEARCH:
+      *out_count = sizeof search_settings / sizeof *search_settings;
+      return search_settings;
+    default:
+      *out_count = sizeof cluster_settings / sizeof *cluster_settings;
+      return cluster_settings;
+  }
+}
+
+// Train, search and cluster sections: the names of settings, and of the blocks that update.
+static void check_carried(lang_elab *elab, const lang_file *file, const lang_section *section) {
+  int count;
+  const char *const *names = settings_of(section->kind, &count);
+  for (int i = 0; i < section->settings.count; i++) {
+    const lang_setting *line = &section->settings.data[i];
+    if (line->kind == LANG_SETTING_WHERE && section->kind != LANG_SECTION_TRAIN) continue;
+    if (line->kind == LANG_SETTING_WHERE || !listed(names, count, line->name.text)) {
+      const char *name = line->kind == LANG_SETTING_WHERE ? "where" : line->name.text;
+      lang_diag *diag =
+          lang_error(elab, LANG_W_UNKNOWN_SETTING, line->kind == LANG_SETTING_WHERE ? line->span : line->name.span,
+                     name, lang_section_text(section->kind));
+      lang_suggest(elab, diag, name, names, count);
+      continue;
+    }
+    lang_names_check_blocks(elab, file, &line->values);
+  }
+}
+
 void lang_sections_check(lang_elab *elab, const lang_file *file) {
   for (int i = 0; i < file->items.count; i++) {
     const lang_item *item = file->items.data[i];
     if (item->kind == LANG_ITEM_BIND) check_target(elab, file, &item->bind.target);
     if (item->kind != LANG_ITEM_SECTION) continue;
     const lang_section *section = &item->section;
+    if (section->kind != LANG_SECTION_CLUSTER) check_target(elab, file, &section->target);
     if (section->kind != LANG_SECTION_PLAN) {
-      lang_error(elab, LANG_W_LATER_SECTION, section->name.span, lang_section_text(section->kind), section->name.text);
+      check_carried(elab, file, section);
       continue;
     }
-    check_target(elab, file, &section->target);
     for (int k = 0; k < section->settings.count; k++) check_setting(elab, &section->settings.data[k]);
   }
   lang_error_flush(elab);
@@ -147,9 +187,13 @@ static bool value_of(lang_frame *frame, const lang_expr *expr, lang_setting_valu
 
 static bool known_value(lang_elab *elab, const char *setting, const lang_setting_value *value) {
   bool word = value->kind == LANG_SETTING_NAME || value->kind == LANG_SETTING_CALL;
-  const char *const *names = !strcmp(setting, "store") ? stores : !strcmp(setting, "float") ? floats : targets;
+  const char *const *names = !strcmp(setting, "store")   ? stores
+                             : !strcmp(setting, "float") ? floats
+                             : !strcmp(setting, "rules") ? rules
+                                                         : targets;
   int count = names == stores   ? (int)(sizeof stores / sizeof *stores)
               : names == floats ? (int)(sizeof floats / sizeof *floats)
+              : names == rules  ? (int)(sizeof rules / sizeof *rules)
                                 : (int)(sizeof targets / sizeof *targets);
   if (word && listed(names, count, value->text)) return true;
   lang_buffer all = {.arena = elab->arena};

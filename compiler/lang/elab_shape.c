@@ -8,9 +8,11 @@
 
 // ---- reshape
 
+// Whether dim |b| of the new shape may be what became of |a|, which has a role.
 static bool same_role_symbol(lang_elab *elab, ir_dim a, ir_dim b) {
-  const ir_symbol *seq = lang_dim_seq(a, elab->module->dims);
-  if (seq) return lang_dim_seq(b, elab->module->dims) == seq;
+  ir_dim_table *dims = elab->module->dims;
+  const ir_symbol *seq = lang_dim_seq(a, dims);
+  if (seq) return lang_dim_seq(b, dims) == seq && lang_dim_history(a, dims) == lang_dim_history(b, dims);
   return lang_dim_batch(b);
 }
 
@@ -19,6 +21,17 @@ static ir_dim product(lang_elab *elab, const ir_type *type, int count) {
   ir_dim all = ir_dim_const(dims, 1);
   for (int i = 0; all && i < count; i++) all = ir_dim_mul(dims, all, type->dims[i]);
   return all;
+}
+
+static void count_seq(void *user, const ir_symbol *symbol) {
+  unsigned *seen = user;
+  if (symbol->role == IR_ROLE_SEQ) *seen |= 1u << (symbol->index % 31);
+}
+
+static int seqs_in(ir_dim dim) {
+  unsigned seen = 0;
+  ir_dim_visit(dim, count_seq, &seen);
+  return __builtin_popcount(seen);
 }
 
 static const char *shape_text(weir_arena *arena, const ir_type *type) {
@@ -35,17 +48,28 @@ static bool keeps_role(lang_frame *frame, const lang_tensor_value *x, int axis, 
   const char *name = ir_dim_print(elab->arena, dim), *shape = shape_text(elab->arena, to);
   const ir_symbol *seq = lang_dim_seq(dim, dims);
   if (!seq && !lang_dim_batch(dim)) return true;
-  int at = 0;
-  while (at < to->rank && !same_role_symbol(elab, dim, to->dims[at])) at++;
-  if (at == to->rank) {
-    lang_error(elab, LANG_W_RESHAPE_LOSES, span, name, shape);
+  ir_dim before = product(elab, from, axis);
+  int at = -1;
+  bool in_place = false;
+  for (int i = 0; i < to->rank && !in_place; i++) {
+    ir_dim after = product(elab, to, i);
+    if (!same_role_symbol(elab, dim, to->dims[i])) continue;
+    if (at < 0) at = i;
+    in_place = before && after && lang_dim_equal(dims, before, after);
+    if (in_place) at = i;
+  }
+  if (at < 0) {
+    lang_diag *diag = lang_error(elab, LANG_W_RESHAPE_LOSES, span, name, shape);
+    lang_note_dim(elab, diag, frame->function, x->value, axis, "");
+    if (seq)
+      lang_note_add(elab, diag, (lang_span){0}, "its size is that of each request: name it, `x as [%s, ...]`", name);
     return false;
   }
-  ir_dim before = product(elab, from, axis), after = product(elab, to, at);
-  bool in_place = before && after && lang_dim_equal(dims, before, after);
   bool same = lang_dim_equal(dims, dim, to->dims[at]);
   if (!seq && !(same && in_place)) {
-    lang_error(elab, LANG_W_RESHAPE_BATCH, span, name, shape);
+    lang_diag *diag = lang_error(elab, LANG_W_RESHAPE_BATCH, span, name, shape);
+    lang_note_add(elab, diag, (lang_span){0}, "ops map over leading dims by themselves: leave %s out of the reshape",
+                  name);
     return false;
   }
   if (!in_place) {
@@ -53,7 +77,11 @@ static bool keeps_role(lang_frame *frame, const lang_tensor_value *x, int axis, 
     lang_note_add(elab, diag, (lang_span){0}, "permute(x as [%s, ...], [...]) moves a dim", name);
     return false;
   }
-  if (!same) lang_event_add(frame, seq, LANG_W_ALONG_GROWING, span, "this reshape");
+  if (seqs_in(to->dims[at]) > seqs_in(dim)) {
+    lang_error(elab, LANG_W_RESHAPE_LOSES, span, name, shape);
+    return false;
+  }
+  if (!same) lang_event_along(frame, x, axis, LANG_W_ALONG_GROWING, span, "this reshape");
   return true;
 }
 
@@ -68,9 +96,7 @@ static bool same_count(lang_frame *frame, const lang_tensor_value *x, const ir_t
   lang_diag *diag =
       lang_error(elab, LANG_W_RESHAPE_COUNT, span, lang_tensor_text(elab->arena, x), ir_dim_print(elab->arena, before),
                  shape_text(elab->arena, to), ir_dim_print(elab->arena, after));
-  const char *text = ir_dim_print(elab->arena, after);
-  if (strpbrk(text, "/%"))
-    lang_note_add(elab, diag, (lang_span){0}, "`/` is floor: `where T %% 2 == 0` at the dim says that nothing is lost");
+  lang_note_missing(elab, diag, LANG_OP_EQ, before, after);
   for (int i = x->value->type.rank - 1; i >= 0; i--) {
     if (i < to->rank && !lang_dim_equal(elab->module->dims, x->value->type.dims[i], to->dims[i])) {
       lang_note_dim(elab, diag, frame->function, x->value, i, "");
@@ -157,8 +183,7 @@ static ir_dim size_or_null(lang_frame *frame, const lang_expr *expr) {
   if (lang_value_void(v)) return NULL;
   if (v.kind == LANG_V_INT && v.i >= 0) return ir_dim_const(frame->elab->module->dims, v.i);
   if (v.kind == LANG_V_DIM) return v.dim;
-  if (v.kind == LANG_V_TENSOR) lang_error(frame->elab, LANG_W_LATER_INDEX, expr->span);
-  else lang_error(frame->elab, LANG_W_BAD_INDEX, expr->span, lang_value_describe(frame->elab->arena, v));
+  lang_error(frame->elab, LANG_W_BAD_INDEX, expr->span, lang_value_describe(frame->elab->arena, v));
   return NULL;
 }
 
@@ -166,7 +191,7 @@ static bool pick_of(lang_frame *frame, const lang_sub *sub, ir_dim dim, pick *ou
   ir_dim_table *dims = frame->elab->module->dims;
   *out = (pick){.start = ir_dim_const(dims, 0), .stop = dim};
   if (sub->kind == LANG_SUB_BINDER) {
-    lang_error(frame->elab, LANG_W_LATER_INDEX, sub->span);
+    lang_error(frame->elab, LANG_W_STRAY_BINDER, sub->span);
     return false;
   }
   if (sub->low) out->start = size_or_null(frame, sub->low);
@@ -193,6 +218,8 @@ static lang_value apply_pick(lang_frame *frame, lang_tensor_value *x, int axis, 
                                  weir_arena_printf(elab->arena, "dim %s", ir_dim_print(elab->arena, dim)));
     const ir_symbol *seq = lang_dim_seq(dim, dims);
     if (seq) lang_note_add(elab, diag, (lang_span){0}, "%s may be as short as %" PRId64, seq->name, seq->lo);
+    bool low = lang_dim_decide(dims, LANG_OP_LE, p->start, p->stop) != 1;
+    lang_note_missing(elab, diag, LANG_OP_LE, low ? p->start : p->stop, low ? p->stop : dim);
     return lang_value_error();
   }
   ir_attr attrs[3] = {ir_attr_int(IR_ATTR_axis, axis), ir_attr_dim(IR_ATTR_start, p->start),
@@ -220,8 +247,22 @@ static lang_value drop_axes(lang_frame *frame, lang_value v, const bool *drop, l
   return v;
 }
 
-static lang_value tensor_index(lang_frame *frame, lang_tensor_value *x, const lang_expr *expr) {
-  const lang_subs *subs = &expr->index.subs;
+// The integer that the first of |subs| is at run time: a loop's variable, or what is computed; else null.
+static lang_tensor_value *run_time_index(lang_frame *frame, const lang_subs *subs) {
+  const lang_sub *sub = subs->count ? &subs->data[0] : NULL;
+  if (!sub || sub->kind != LANG_SUB_INDEX || sub->low->kind == LANG_EXPR_NUMBER) return NULL;
+  lang_value v = lang_eval(frame, sub->low);
+  return v.kind == LANG_V_TENSOR ? v.tensor : NULL;
+}
+
+static lang_value tensor_index(lang_frame *frame, lang_tensor_value *x, const lang_expr *expr, int skip) {
+  lang_subs rest = {.data = expr->index.subs.data + skip, .count = expr->index.subs.count - skip};
+  const lang_subs *subs = &rest;
+  lang_tensor_value *variable = run_time_index(frame, subs);
+  if (variable) {
+    lang_value row = lang_row_of(frame, x, variable, expr->span);
+    return row.kind != LANG_V_TENSOR || rest.count == 1 ? row : tensor_index(frame, row.tensor, expr, skip + 1);
+  }
   int rank = x->value->type.rank, dots = -1;
   for (int i = 0; i < subs->count; i++) dots = subs->data[i].kind == LANG_SUB_ELLIPSIS ? i : dots;
   int extra = rank - (subs->count - (dots >= 0));
@@ -249,7 +290,9 @@ lang_value lang_index(lang_frame *frame, const lang_expr *expr) {
   lang_value base = lang_eval(frame, expr->index.base);
   if (lang_value_void(base)) return base;
   if (base.kind == LANG_V_LIST) return list_index(frame, base, expr);
-  if (base.kind == LANG_V_TENSOR) return tensor_index(frame, base.tensor, expr);
+  if (base.kind == LANG_V_TENSOR && frame->function && frame->function->index)
+    return lang_index_element(frame, base.tensor, &expr->index.subs, expr->span);
+  if (base.kind == LANG_V_TENSOR) return tensor_index(frame, base.tensor, expr, 0);
   lang_error(frame->elab, LANG_W_NOT_INDEXABLE, expr->index.base->span, lang_value_describe(frame->elab->arena, base));
   return lang_value_error();
 }

@@ -27,7 +27,7 @@ lang_space *lang_space_insert(lang_frame *frame, const lang_path *path) {
     if (!child) {
       child = WEIR_NEW(elab->arena, lang_space);
       *child = (lang_space){.name = part->text, .owner = frame->self, .span = path->span};
-      LANG_PUSH(elab->arena, &at->children, child);
+      lang_space_add(elab->arena, at, child);
     }
     at = child;
   }
@@ -37,6 +37,13 @@ lang_space *lang_space_insert(lang_frame *frame, const lang_path *path) {
 // ---- initial values
 
 static const char *const initialisers[] = {"normal", "uniform", "glorot", "kaiming", "zeros", "ones"};
+
+bool lang_is_initialiser(const char *name) {
+  for (size_t i = 0; i < sizeof initialisers / sizeof *initialisers; i++) {
+    if (!strcmp(initialisers[i], name)) return true;
+  }
+  return false;
+}
 
 // An initialiser with its arguments worked out: "uniform(0.044)".
 static const char *initialiser(lang_frame *frame, const lang_expr *expr) {
@@ -65,7 +72,8 @@ static const char *initialiser(lang_frame *frame, const lang_expr *expr) {
 
 static bool is_initialiser(const lang_expr *expr) {
   if (expr->kind != LANG_EXPR_CALL || expr->call.callee->kind != LANG_EXPR_NAME) return false;
-  return !lang_builtin_find(expr->call.callee->name);
+  const char *name = expr->call.callee->name;
+  return lang_is_initialiser(name) || !lang_builtin_find(name);
 }
 
 static const char *initial_text(lang_frame *frame, const lang_slot *slot, const lang_expr *expr) {
@@ -121,9 +129,24 @@ static void add_weight(lang_elab *elab, lang_slot *slot) {
   WEIR_PUSH(elab->arena, elab->graph->weights, elab->graph->weight_count, elab->graph->weight_capacity, weight);
 }
 
-static bool over_is_window(const lang_expr *over) {
-  return over->kind == LANG_EXPR_CALL && over->call.callee->kind == LANG_EXPR_NAME &&
-         !strcmp(over->call.callee->name, "last");
+// `over T` and `over last(T, W)`.
+static void read_over(lang_frame *frame, lang_slot *slot, const lang_expr *over) {
+  lang_elab *elab = frame->elab;
+  bool window = over->kind == LANG_EXPR_CALL && over->call.callee->kind == LANG_EXPR_NAME &&
+                !strcmp(over->call.callee->name, "last");
+  slot->over = over;
+  if (window) {
+    const lang_args *args = &over->call.args;
+    bool form =
+        args->count == 2 && args->data[0].kind == LANG_ARG_POSITIONAL && args->data[1].kind == LANG_ARG_POSITIONAL;
+    if (form) slot->over = args->data[0].value;
+    if (form && !lang_eval_int(frame, args->data[1].value, &slot->window)) slot->window = 1;
+    if (!form || slot->window < 1 || slot->window > INT32_MAX) {
+      lang_error(elab, LANG_W_BAD_WINDOW, over->span);
+      slot->window = 1;
+    }
+  }
+  if (slot->over->kind != LANG_EXPR_NAME) lang_error(elab, LANG_W_BAD_OVER, over->span);
 }
 
 static void declare(lang_frame *frame, const lang_stmt *stmt, const lang_path *path) {
@@ -138,9 +161,8 @@ static void declare(lang_frame *frame, const lang_stmt *stmt, const lang_path *p
   slot->owner = frame->self;
   slot->index = -1;
   if (state && stmt->state.over) {
-    slot->over = stmt->state.over;
-    if (over_is_window(slot->over)) lang_error(elab, LANG_W_LATER_WINDOW, slot->over->span);
-    else if (slot->over->kind != LANG_EXPR_NAME) lang_error(elab, LANG_W_BAD_OVER, slot->over->span);
+    read_over(frame, slot, stmt->state.over);
+    slot->whole = lang_assigned_whole(frame->self->body, path->text);
     if (stmt->state.value) lang_error(elab, LANG_W_ROWS_INITIAL, stmt->state.value->span, path->text);
   }
   if (!resolve_type(frame, slot, state ? stmt->state.type : stmt->param.type)) {

@@ -1,20 +1,40 @@
-// States: reading, appending, writing. In an entry a state starts empty and is dropped: rows appended are the rows
-// themselves, a fixed shape begins with its initial value, and the graph function has no state parameters. In a step
-// the rows before this call are a parameter over T.past, appending gives T.past + T rows, and the new value is a
-// result.
+// States: what a name of a state stands for, appending, assigning. A state is a fixed shape, or rows: appended over a T
+// that grows (all of them, or the last W), or assigned whole over an S that does not.
+//
+// In a step the value before this call is a parameter: of fixed shape; f[T.past, ...] of rows, f[T.keepN, ...] of the
+// last W = N + 1; f[S, ...] of what another step assigned whole. Appending gives the history, T rows longer; the new
+// value is a result. In an entry a state starts empty and is dropped: rows appended are the rows themselves, a fixed
+// shape begins with its initial value, and graph functions have no states, but where one call reads what another has
+// written (lang_function.threaded). Nothing here knows regions but lang_state_may_change: values from outside are
+// captured where they are used.
 #include <inttypes.h>
 #include <string.h>
 
 #include "compiler/lang/elab_impl.h"
 
-static lang_tensor_value *fixed_param(lang_frame *frame, lang_slot *slot, lang_usage *use, lang_span span) {
+static ir_param *add_param(lang_frame *frame, lang_slot *slot, ir_type type) {
   ir_function *ir = frame->function->ir;
-  use->param = ir_function_add_param(ir, IR_PARAM_STATE, slot->path, ir_type_make(slot->dtype, slot->rank, slot->dims));
-  ir->params[ir->param_count - 1].init = slot->init;
-  return lang_wrap(frame, use->param, slot->is_f, span).tensor;
+  lang_usage *use = lang_slot_use(frame, slot);
+  use->param = ir_function_add_param(ir, IR_PARAM_STATE, slot->path, type);
+  return &ir->params[ir->param_count - 1];
 }
 
-// The initial value as a tensor, for an entry.
+static lang_tensor_value *fixed_param(lang_frame *frame, lang_slot *slot, lang_span span) {
+  lang_usage *use = lang_slot_use(frame, slot);
+  if (!use->param) add_param(frame, slot, ir_type_make(slot->dtype, slot->rank, slot->dims))->init = slot->init;
+  return lang_wrap(frame, lang_slot_use(frame, slot)->param, slot->is_f, span).tensor;
+}
+
+lang_tensor_value *lang_state_rows_param(lang_frame *frame, lang_slot *slot, ir_type type, lang_span span) {
+  if (!lang_slot_use(frame, slot)->param) {
+    ir_param *param = add_param(frame, slot, type);
+    param->rows = true;
+    param->window = slot->window;
+  }
+  return lang_wrap(frame, lang_slot_use(frame, slot)->param, slot->is_f, span).tensor;
+}
+
+// The initial value as a tensor, for an entry; built outside of all regions, since any of them may ask for it.
 static lang_tensor_value *fixed_constant(lang_frame *frame, lang_slot *slot, lang_span span) {
   if (!slot->init) {
     lang_error(frame->elab, LANG_W_NO_INITIAL, span, slot->path);
@@ -22,30 +42,102 @@ static lang_tensor_value *fixed_constant(lang_frame *frame, lang_slot *slot, lan
   }
   ir_attr attrs[2] = {ir_attr_float(IR_ATTR_value, strtod(slot->init, NULL)),
                       ir_attr_dtype(IR_ATTR_dtype, slot->dtype)};
-  lang_value v = lang_build(frame, IR_OP_constant, NULL, 0, attrs, 2, span);
+  lang_region *inside = lang_region_leave(frame);
+  lang_value v = lang_build_here(frame, IR_OP_constant, NULL, 0, attrs, 2, span);
   if (v.kind == LANG_V_TENSOR && slot->rank) {
     ir_attr dims = ir_attr_dims(IR_ATTR_dims, slot->dims, slot->rank);
-    v = lang_build(frame, IR_OP_broadcast, &v.tensor, 1, &dims, 1, span);
+    v = lang_build_here(frame, IR_OP_broadcast, &v.tensor, 1, &dims, 1, span);
   }
+  lang_region_enter(frame, inside);
   if (v.kind != LANG_V_TENSOR) return NULL;
   v.tensor->is_f = slot->is_f;
   return v.tensor;
 }
 
-lang_tensor_value *lang_state_initial(lang_frame *frame, lang_slot *slot, lang_span span) {
-  lang_usage *use = lang_slot_use(frame, slot);
-  if (use->current) return use->current;
-  if (slot->over) {
-    const char *dot = strrchr(slot->path, '.');
-    bool whole = lang_assigned_whole(slot->owner->body, dot ? dot + 1 : slot->path);
-    if (!whole) lang_error(frame->elab, LANG_W_READ_BEFORE_APPEND, span, slot->path);
+// ---- rows that were assigned whole
+
+static ir_type rows_type(const lang_slot *slot, ir_dim rows) {
+  ir_type type = {.dtype = slot->dtype, .rank = slot->rank + 1};
+  type.dims[0] = rows;
+  memcpy(type.dims + 1, slot->dims, (size_t)slot->rank * sizeof *slot->dims);
+  return type;
+}
+
+// The dim that the rows run over, as this application has it; null where nothing says it.
+static ir_dim over_dim(lang_frame *frame, const lang_slot *slot) {
+  const lang_binding *bound = lang_scope_find(frame->scope, slot->over->name);
+  if (bound && bound->value.kind == LANG_V_INT) return ir_dim_const(frame->elab->module->dims, bound->value.i);
+  return bound && bound->value.kind == LANG_V_DIM ? bound->value.dim : NULL;
+}
+
+// How many rows a state has that another step assigned: the seq of the model that has the name.
+static ir_dim whole_rows(lang_frame *frame, const lang_slot *slot) {
+  lang_elab *elab = frame->elab;
+  ir_dim_table *dims = elab->module->dims;
+  ir_dim here = over_dim(frame, slot);
+  if (here && ir_dim_as_symbol(here)) return here;
+  if (slot->symbol) return ir_dim_symbol(dims, slot->symbol);
+  const lang_binding *bound = lang_scope_find(elab->model->scope, slot->over->name);
+  ir_dim named = bound && bound->value.kind == LANG_V_DIM ? bound->value.dim : here;
+  if (named && ir_dim_as_symbol(named)) return named;
+  ir_symbol *symbol = ir_symbol_get(dims, slot->over->name);
+  symbol->role = IR_ROLE_SEQ;
+  if (symbol->divisor < 1) symbol->divisor = 1;
+  if (named) ir_dim_bounds(named, &symbol->lo, &symbol->hi);
+  return ir_dim_symbol(dims, symbol);
+}
+
+static lang_tensor_value *whole_read(lang_frame *frame, lang_slot *slot, lang_span span) {
+  if (!frame->function->step && !frame->function->threaded) {
+    lang_error(frame->elab, LANG_W_READ_BEFORE_WRITE, span, slot->path);
     return NULL;
   }
-  lang_tensor_value *value =
-      frame->function->step ? fixed_param(frame, slot, use, span) : fixed_constant(frame, slot, span);
-  use = lang_slot_use(frame, slot);
-  use->current = value;
+  ir_dim rows = whole_rows(frame, slot);
+  slot->symbol = ir_dim_as_symbol(rows);
+  if (!slot->symbol) {
+    lang_error(frame->elab, LANG_W_STATE_OVER, span, slot->path, ir_dim_print(frame->elab->arena, rows));
+    return NULL;
+  }
+  return lang_state_rows_param(frame, slot, rows_type(slot, rows), span);
+}
+
+lang_tensor_value *lang_state_initial(lang_frame *frame, lang_slot *slot, lang_span span) {
+  lang_usage *use = lang_slot_use(frame, slot);
+  lang_function *function = frame->function;
+  if (use->current) return use->current;
+  if (slot->over && !slot->whole) {
+    lang_error(frame->elab, LANG_W_READ_BEFORE_APPEND, span, slot->path);
+    return NULL;
+  }
+  if (use->kind != LANG_USE_READ) {  // an entry's call that kept its states to itself
+    lang_diag *diag = lang_error(frame->elab, LANG_W_APPLIED_TWICE, span, slot->owner->name, slot->path);
+    lang_note_add(frame->elab, diag, use->span, "the first time is here");
+    return NULL;
+  }
+  lang_tensor_value *value = slot->over                             ? whole_read(frame, slot, span)
+                             : function->step || function->threaded ? fixed_param(frame, slot, span)
+                                                                    : fixed_constant(frame, slot, span);
+  lang_slot_use(frame, slot)->current = value;
   return value;
+}
+
+// ---- where a state may change
+
+bool lang_state_may_change(lang_frame *frame, const lang_slot *slot, bool rows, lang_span span) {
+  lang_elab *elab = frame->elab;
+  for (const lang_region *region = frame->function->region; region; region = region->parent) {
+    bool allowed = region->kind == LANG_REGION_COND;
+    for (int i = 0; i < region->carried.count && region->kind == LANG_REGION_SCAN; i++)
+      allowed = allowed || region->carried.data[i] == slot;
+    if (!rows && allowed) continue;
+    lang_diag_code code = rows && region->kind == LANG_REGION_COND ? LANG_W_APPEND_ON_PATH
+                          : rows                                   ? LANG_W_APPEND_IN_LOOP
+                                                                   : LANG_W_STATE_NOT_CARRIED;
+    lang_diag *diag = lang_error(elab, code, span, slot->path);
+    lang_note_add(elab, diag, slot->span, "declared here");
+    return false;
+  }
+  return true;
 }
 
 // ---- append
@@ -72,10 +164,8 @@ static lang_value rows_of(lang_frame *frame, const lang_slot *slot, const lang_e
 static bool rows_fit(lang_frame *frame, const lang_slot *slot, const lang_tensor_value *rows, ir_dim over,
                      lang_span span) {
   lang_elab *elab = frame->elab;
-  ir_type wanted = {.dtype = slot->dtype, .rank = slot->rank + 1};
-  if (wanted.rank > IR_MAX_RANK) return false;
-  wanted.dims[0] = over;
-  memcpy(wanted.dims + 1, slot->dims, (size_t)slot->rank * sizeof *slot->dims);
+  if (slot->rank + 1 > IR_MAX_RANK) return false;
+  ir_type wanted = rows_type(slot, over);
   const ir_type *got = &rows->value->type;
   bool fits = got->dtype == slot->dtype && rows->is_f == slot->is_f && got->rank == wanted.rank;
   int axis = -1;
@@ -88,18 +178,6 @@ static bool rows_fit(lang_frame *frame, const lang_slot *slot, const lang_tensor
   lang_note_add(elab, diag, slot->span, "declared here");
   if (axis >= 0) lang_note_dim(elab, diag, frame->function, rows->value, axis, "");
   return false;
-}
-
-// The dim that the rows run over, as this application has it.
-static ir_dim over_dim(lang_frame *frame, const lang_slot *slot, lang_span span) {
-  lang_elab *elab = frame->elab;
-  const lang_binding *bound = lang_scope_find(frame->scope, slot->over->name);
-  if (bound && lang_value_void(bound->value)) return NULL;
-  if (bound && bound->value.kind == LANG_V_INT) return ir_dim_const(elab->module->dims, bound->value.i);
-  if (bound && bound->value.kind == LANG_V_DIM) return bound->value.dim;
-  lang_error(elab, LANG_W_DIM_NOT_FIXED, slot->over->span, slot->over->name);
-  (void)span;
-  return NULL;
 }
 
 static lang_tensor_value *append_in_step(lang_frame *frame, lang_slot *slot, lang_tensor_value *rows, ir_dim over,
@@ -116,45 +194,50 @@ static lang_tensor_value *append_in_step(lang_frame *frame, lang_slot *slot, lan
     return NULL;
   }
   slot->symbol = symbol;
-  ir_symbol *past = ir_symbol_past(dims, ir_symbol_find(dims, symbol->name));
-  ir_type type = {.dtype = slot->dtype, .rank = slot->rank + 1};
-  type.dims[0] = ir_dim_symbol(dims, past);
-  memcpy(type.dims + 1, slot->dims, (size_t)slot->rank * sizeof *slot->dims);
-  lang_usage *use = lang_slot_use(frame, slot);
-  ir_function *ir = frame->function->ir;
-  use->param = ir_function_add_param(ir, IR_PARAM_STATE, slot->path, type);
-  ir->params[ir->param_count - 1].rows = true;
-  lang_growth growth = {symbol, span};
+  ir_symbol *found = ir_symbol_find(dims, symbol->name);
+  ir_symbol *past = slot->window ? ir_symbol_keep(dims, found, slot->window) : ir_symbol_past(dims, found);
+  lang_tensor_value *before = lang_state_rows_param(frame, slot, rows_type(slot, ir_dim_symbol(dims, past)), span);
+  lang_growth growth = {symbol, span, false};
   LANG_PUSH(elab->arena, &frame->function->grown, growth);
-  lang_tensor_value *before = lang_wrap(frame, use->param, slot->is_f, span).tensor;
   lang_value v = lang_build(frame, IR_OP_append, (lang_tensor_value *[]){before, rows}, 2, NULL, 0, span);
   return v.kind == LANG_V_TENSOR ? v.tensor : NULL;
+}
+
+// Whether rows may be appended to the state here and now.
+static bool may_append(lang_frame *frame, lang_slot *slot, lang_span span) {
+  lang_elab *elab = frame->elab;
+  const lang_usage *use = lang_slot_use(frame, slot);
+  if (!slot->over || slot->whole) {
+    lang_error(elab, slot->over ? LANG_W_APPEND_WHOLE : LANG_W_APPEND_FIXED, span, slot->path);
+    return false;
+  }
+  if (use->kind != LANG_USE_READ) {
+    lang_diag *diag = lang_error(elab, LANG_W_APPENDED_TWICE, span, slot->path);
+    lang_note_add(elab, diag, use->span, "the first time is here");
+    return false;
+  }
+  return lang_state_may_change(frame, slot, true, span);
 }
 
 void lang_state_append(lang_frame *frame, lang_slot *slot, const lang_expr *expr) {
   lang_elab *elab = frame->elab;
   lang_value v = rows_of(frame, slot, expr);
-  if (lang_value_void(v) || !frame->function) return;
-  lang_usage *use = lang_slot_use(frame, slot);
-  if (!slot->over) {
-    lang_error(elab, LANG_W_APPEND_FIXED, expr->span, slot->path);
-    return;
-  }
-  if (use->kind != LANG_USE_READ) {
-    lang_diag *diag = lang_error(elab, LANG_W_APPENDED_TWICE, expr->span, slot->path);
-    lang_note_add(elab, diag, use->span, "the first time is here");
-    return;
-  }
-  ir_dim over = slot->over->kind == LANG_EXPR_NAME ? over_dim(frame, slot, expr->span) : NULL;
+  if (lang_value_void(v) || !frame->function || !may_append(frame, slot, expr->span)) return;
   if (v.kind != LANG_V_TENSOR) {
     lang_error(elab, LANG_W_WANTS_TENSOR, expr->span, "what is appended", lang_value_describe(elab->arena, v));
     return;
+  }
+  ir_dim over = slot->over->kind == LANG_EXPR_NAME ? over_dim(frame, slot) : NULL;
+  if (!over && slot->over->kind == LANG_EXPR_NAME) {
+    const lang_binding *bound = lang_scope_find(frame->scope, slot->over->name);
+    if (!bound || !lang_value_void(bound->value))
+      lang_error(elab, LANG_W_DIM_NOT_FIXED, slot->over->span, slot->over->name);
   }
   if (!over || !rows_fit(frame, slot, v.tensor, over, expr->span)) return;
   lang_tensor_value *history = v.tensor;
   if (frame->function->step) history = append_in_step(frame, slot, v.tensor, over, expr->span);
   if (!history) return;
-  use = lang_slot_use(frame, slot);
+  lang_usage *use = lang_slot_use(frame, slot);
   use->current = WEIR_NEW(elab->arena, lang_tensor_value);
   *use->current = *history;
   use->current->latest = NULL;
@@ -164,31 +247,73 @@ void lang_state_append(lang_frame *frame, lang_slot *slot, const lang_expr *expr
 
 // ---- writing
 
-void lang_state_write(lang_frame *frame, lang_slot *slot, lang_value value, lang_span span) {
+static lang_tensor_value *of_type(lang_frame *frame, lang_slot *slot, lang_value value, const ir_type *wanted,
+                                  lang_span span) {
   lang_elab *elab = frame->elab;
-  if (slot->over) {
-    return;  // refused at its place by the check of names
-  }
-  if (lang_value_void(value)) return;
-  ir_type wanted = ir_type_make(slot->dtype, slot->rank, slot->dims);
-  ir_value like_value = {.type = wanted};
+  ir_value like_value = {.type = *wanted};
   lang_tensor_value like = {.value = &like_value, .is_f = slot->is_f};
   lang_tensor_value *tensor = lang_tensor_of(frame, value, &like, span);
-  if (!tensor) return;
-  if (!ir_type_equal(&tensor->value->type, &wanted) || tensor->is_f != slot->is_f) {
-    lang_diag *diag = lang_error(elab, LANG_W_STATE_TYPE, span, lang_tensor_text(elab->arena, tensor), slot->path,
-                                 lang_type_text(elab->arena, &wanted, slot->is_f));
-    lang_note_add(elab, diag, slot->span, "declared here");
-    return;
-  }
+  if (tensor) lang_number_use(frame, tensor, span);
+  if (!tensor || (ir_type_equal(&tensor->value->type, wanted) && tensor->is_f == slot->is_f)) return tensor;
+  lang_diag *diag = lang_error(elab, LANG_W_STATE_TYPE, span, lang_tensor_text(elab->arena, tensor), slot->path,
+                               lang_type_text(elab->arena, wanted, slot->is_f));
+  lang_note_add(elab, diag, slot->span, "declared here");
+  return NULL;
+}
+
+static void take_value(lang_frame *frame, lang_slot *slot, const lang_tensor_value *tensor, const ir_symbol *latest,
+                       lang_span span) {
   lang_usage *use = lang_slot_use(frame, slot);
-  if (frame->function->step && !use->param) {
-    fixed_param(frame, slot, use, span);
-    use = lang_slot_use(frame, slot);
-  }
-  use->current = WEIR_NEW(elab->arena, lang_tensor_value);
+  use->current = WEIR_NEW(frame->elab->arena, lang_tensor_value);
   *use->current = *tensor;
-  use->current->latest = &lang_latest_any;
+  use->current->latest = latest;
   use->kind = LANG_USE_WRITE;
   use->span = span;
+}
+
+// All rows at once: over an S that arrives whole.
+static void write_whole(lang_frame *frame, lang_slot *slot, lang_value value, lang_span span) {
+  lang_elab *elab = frame->elab;
+  lang_usage *use = lang_slot_use(frame, slot);
+  if (use->current) {
+    lang_diag *diag =
+        lang_error(elab, use->kind == LANG_USE_READ ? LANG_W_WHOLE_AFTER_READ : LANG_W_WHOLE_TWICE, span, slot->path);
+    if (use->kind != LANG_USE_READ) lang_note_add(elab, diag, use->span, "the first time is here");
+    return;
+  }
+  if (slot->window || value.kind != LANG_V_TENSOR || !value.tensor->value->type.rank) {
+    lang_error(elab, LANG_W_WHOLE_FORM, span, slot->path, lang_value_describe(elab->arena, value));
+    return;
+  }
+  ir_dim rows = over_dim(frame, slot);
+  if (!rows) rows = value.tensor->value->type.dims[0];
+  const ir_symbol *seq = lang_dim_seq(rows, elab->module->dims);
+  if (!seq) {
+    lang_error(elab, LANG_W_STATE_OVER, span, slot->path, ir_dim_print(elab->arena, rows));
+    return;
+  }
+  ir_type wanted = rows_type(slot, rows);
+  lang_tensor_value *tensor = of_type(frame, slot, value, &wanted, span);
+  if (!tensor) return;
+  lang_event_add(frame, seq, LANG_W_WHOLE_GROWS, span, slot->path);
+  if (!slot->symbol) slot->symbol = ir_dim_as_symbol(rows);
+  if (frame->function->step) {
+    lang_state_rows_param(frame, slot, wanted, span);
+    ir_dim_bounds(rows, &slot->least, &slot->most);
+  }
+  take_value(frame, slot, tensor, NULL, span);
+}
+
+void lang_state_write(lang_frame *frame, lang_slot *slot, lang_value value, lang_span span) {
+  if (lang_value_void(value) || !frame->function) return;
+  if (!lang_state_may_change(frame, slot, slot->over != NULL, span)) return;
+  if (slot->over) {
+    write_whole(frame, slot, value, span);
+    return;
+  }
+  ir_type wanted = ir_type_make(slot->dtype, slot->rank, slot->dims);
+  lang_tensor_value *tensor = of_type(frame, slot, value, &wanted, span);
+  if (!tensor) return;
+  if (frame->function->step || frame->function->threaded) fixed_param(frame, slot, span);
+  take_value(frame, slot, tensor, lang_region_carries(frame, slot) ? tensor->latest : &lang_latest_any, span);
 }

@@ -66,17 +66,14 @@ void lang_let_run(lang_frame *frame, const lang_let *let, lang_scope *scope) {
 
 static void declare_dims(lang_frame *frame, const lang_dim *dim) {
   lang_elab *elab = frame->elab;
+  if (frame->self && lang_model_dim(frame->self, dim->names.data[0].text)) return;  // comes with each call
   for (int i = 0; i < dim->names.count; i++) {
     const lang_name *name = &dim->names.data[i];
     lang_value value;
     if (dim->value) {
-      value = lang_eval(frame, dim->value);
+      value = lang_dim_derive(frame, name->text, dim);
       if (value.kind == LANG_V_LATER) continue;
-      if (!lang_value_void(value) && value.kind != LANG_V_INT && value.kind != LANG_V_DIM) {
-        lang_error(elab, LANG_W_BAD_DIM, dim->value->span, lang_value_describe(elab->arena, value));
-        value = lang_value_error();
-      }
-    } else if (frame->self->model) {
+    } else if (frame->self && frame->self->model) {
       value =
           lang_value_of_dim(ir_dim_symbol(elab->module->dims, lang_dim_declare(frame, name->text, dim, name->span)));
     } else {
@@ -151,17 +148,32 @@ void lang_layout_body(lang_frame *frame, const lang_body *body) {
 
 // ---- assignment
 
-static void set_local(lang_frame *frame, const lang_name *name, lang_value value) {
+// Whether the name belongs to the body that is run; else it lies outside of the region.
+static bool is_inside(const lang_frame *frame, const char *name) {
+  for (lang_scope *scope = frame->scope; scope; scope = scope->parent) {
+    if (lang_scope_here(scope, name)) return true;
+    if (scope == frame->locals) return false;
+  }
+  return false;
+}
+
+void lang_set_local(lang_frame *frame, const lang_name *name, lang_value value) {
   lang_binding *bound = lang_scope_find(frame->scope, name->text);
   lang_elab *elab = frame->elab;
   if (value.kind == LANG_V_TENSOR && !value.tensor->value->name && value.tensor->value->def) {
     value.tensor->value->name = name->text;
   }
-  if (bound && bound->kind == LANG_BINDING_LOCAL) {
+  bool outside = frame->region && bound && bound->kind == LANG_BINDING_LOCAL && !is_inside(frame, name->text);
+  if (outside && frame->region->kind == LANG_REGION_SCAN) {
+    lang_diag *diag = lang_error(elab, LANG_W_NOT_CARRIED, name->span, name->text);
+    lang_note_add(elab, diag, bound->span, "it has a value from here");
+    return;
+  }
+  if (bound && bound->kind == LANG_BINDING_LOCAL && !outside) {
     bound->value = value;
     return;
   }
-  if (bound) {
+  if (bound && !outside) {
     lang_diag *diag = lang_error(elab, LANG_W_NOT_ASSIGNABLE, name->span, name->text);
     lang_note_add(elab, diag, bound->span, "declared here");
     return;
@@ -199,7 +211,7 @@ static void assign_one(lang_frame *frame, const lang_target *target, lang_value 
   } else if (target->path.parts.count > 1) {
     lang_error(elab, LANG_W_NOT_ASSIGNABLE, target->span, target->path.text);
   } else {
-    set_local(frame, &target->path.parts.data[0], value);
+    lang_set_local(frame, &target->path.parts.data[0], value);
   }
 }
 
@@ -209,6 +221,12 @@ static bool is_append(const lang_expr *expr) {
 }
 
 static void poison_target(lang_frame *frame, const lang_target *target) {
+  const char *variable =
+      target->indexed && target->subs.count ? lang_scan_variable(frame, target->subs.data[0].low) : NULL;
+  if (variable) {
+    lang_scan_row(frame, &target->path.parts.data[0], variable, lang_value_error(), target->span);
+    return;
+  }
   if (target->path.parts.count > 1 || target_space(frame, &target->path)) return;
   lang_binding *bound = lang_scope_find(frame->scope, target->path.text);
   if (bound && bound->kind == LANG_BINDING_LOCAL) bound->value = lang_value_error();
@@ -218,13 +236,32 @@ static void poison_target(lang_frame *frame, const lang_target *target) {
   }
 }
 
+// Value |i|; as index notation where its target has subscripts, which goes with one target for each value only.
+static lang_value assigned_value(lang_frame *frame, const lang_targets *targets, const lang_exprs *values, int i) {
+  const lang_expr *expr = values->data[i];
+  if (values->count == targets->count && targets->data[i].indexed)
+    return lang_index_value(frame, targets->data[i].subs.data, targets->data[i].subs.count, expr, expr->span);
+  for (int k = 0; values->count != targets->count && k < targets->count; k++) {
+    if (!targets->data[k].indexed) continue;
+    lang_error(frame->elab, LANG_W_INDEX_TARGETS, targets->data[k].span);
+    return lang_value_error();
+  }
+  return lang_eval(frame, expr);
+}
+
 static void assign(lang_frame *frame, const lang_stmt *stmt) {
   const lang_targets *targets = &stmt->assign.targets;
   const lang_exprs *values = &stmt->assign.values;
-  for (int i = 0; i < targets->count; i++) {
-    if (!targets->data[i].indexed) continue;
-    lang_error(frame->elab, LANG_W_LATER_INDEX, targets->data[i].span);
-    for (int k = 0; k < targets->count; k++) poison_target(frame, &targets->data[k]);
+  const lang_subs *subs = &targets->data[0].subs;
+  const char *variable = targets->count == 1 && values->count == 1 && subs->count > 0 &&
+                                 subs->data[0].kind == LANG_SUB_INDEX && targets->data[0].path.parts.count == 1
+                             ? lang_scan_variable(frame, subs->data[0].low)
+                             : NULL;
+  if (variable) {
+    lang_value row = subs->count > 1 ? lang_index_value(frame, subs->data + 1, subs->count - 1, values->data[0],
+                                                        values->data[0]->span)
+                                     : lang_eval(frame, values->data[0]);
+    lang_scan_row(frame, &targets->data[0].path.parts.data[0], variable, row, values->data[0]->span);
     return;
   }
   if (targets->count == 1 && values->count == 1 && is_append(values->data[0])) {
@@ -235,7 +272,7 @@ static void assign(lang_frame *frame, const lang_stmt *stmt) {
     }
   }
   lang_value *parts = WEIR_NEW_ARRAY(frame->elab->arena, lang_value, targets->count + values->count);
-  for (int i = 0; i < values->count; i++) parts[i] = lang_eval(frame, values->data[i]);
+  for (int i = 0; i < values->count; i++) parts[i] = assigned_value(frame, targets, values, i);
   lang_span span = values->data[0]->span;
   if (values->count == targets->count) {
     for (int i = 0; i < targets->count; i++) assign_one(frame, &targets->data[i], parts[i], values->data[i]->span);
@@ -250,16 +287,21 @@ static void assign(lang_frame *frame, const lang_stmt *stmt) {
 }
 
 // What cannot be run leaves its names behind without a value that anybody complains about.
-static void poison_body(lang_frame *frame, const lang_body *body) {
+void lang_poison_body(lang_frame *frame, const lang_body *body) {
   for (int i = 0; i < body->stmts.count; i++) {
     const lang_stmt *stmt = body->stmts.data[i];
     if (stmt->kind == LANG_STMT_ASSIGN) {
       for (int k = 0; k < stmt->assign.targets.count; k++) poison_target(frame, &stmt->assign.targets.data[k]);
     } else if (stmt->kind == LANG_STMT_IF) {
-      for (int k = 0; k < stmt->branch.arms.count; k++) poison_body(frame, &stmt->branch.arms.data[k].body);
-      if (stmt->branch.has_else) poison_body(frame, &stmt->branch.otherwise);
+      for (int k = 0; k < stmt->branch.arms.count; k++) lang_poison_body(frame, &stmt->branch.arms.data[k].body);
+      if (stmt->branch.has_else) lang_poison_body(frame, &stmt->branch.otherwise);
     } else if (stmt->kind == LANG_STMT_FOR) {
-      poison_body(frame, &stmt->loop.body);
+      lang_poison_body(frame, &stmt->loop.body);
+    } else if (stmt->kind == LANG_STMT_SCAN) {
+      lang_poison_body(frame, &stmt->scan.body);
+    } else if (stmt->kind == LANG_STMT_COND) {
+      lang_poison_body(frame, &stmt->cond.body);
+      lang_poison_body(frame, &stmt->cond.otherwise);
     }
   }
 }
@@ -271,7 +313,7 @@ static void run_for(lang_frame *frame, const lang_stmt *stmt) {
   lang_value over = lang_eval(frame, stmt->loop.range), item;
   int64_t count = lang_value_void(over) ? -1 : lang_iterations(frame, over, stmt->loop.range->span);
   if (count < 0) {
-    poison_body(frame, &stmt->loop.body);
+    lang_poison_body(frame, &stmt->loop.body);
     return;
   }
   const lang_names *names = &stmt->loop.names;
@@ -296,8 +338,8 @@ static void run_if(lang_frame *frame, const lang_stmt *stmt) {
   bool decided;
   const lang_body *arm = chosen_arm(frame, stmt, &decided);
   if (!decided) {
-    for (int k = 0; k < stmt->branch.arms.count; k++) poison_body(frame, &stmt->branch.arms.data[k].body);
-    if (stmt->branch.has_else) poison_body(frame, &stmt->branch.otherwise);
+    for (int k = 0; k < stmt->branch.arms.count; k++) lang_poison_body(frame, &stmt->branch.arms.data[k].body);
+    if (stmt->branch.has_else) lang_poison_body(frame, &stmt->branch.otherwise);
   } else if (arm) {
     lang_scope *outer = frame->scope;
     frame->scope = lang_scope_create(frame->elab->arena, outer);
@@ -312,6 +354,10 @@ static void run_return(lang_frame *frame, const lang_stmt *stmt) {
   const lang_exprs *values = &stmt->ret.values;
   lang_value *parts = WEIR_NEW_ARRAY(frame->elab->arena, lang_value, values->count);
   bool failed = false;
+  if (frame->region) {
+    lang_error(frame->elab, LANG_W_RETURN_IN_REGION, stmt->span);
+    return;
+  }
   for (int i = 0; i < values->count; i++) {
     parts[i] = lang_eval(frame, values->data[i]);
     failed = failed || lang_value_void(parts[i]);
@@ -324,7 +370,7 @@ static void run_return(lang_frame *frame, const lang_stmt *stmt) {
 }
 
 static bool let_is_laid_out(const lang_frame *frame, const lang_let *let) {
-  return frame->main && !frame->loops && lang_scope_here(frame->self->scope, let->names.data[0].text);
+  return frame->main && !frame->loops && !frame->region && lang_scope_here(frame->self->scope, let->names.data[0].text);
 }
 
 static void run_stmt(lang_frame *frame, const lang_stmt *stmt) {
@@ -333,7 +379,7 @@ static void run_stmt(lang_frame *frame, const lang_stmt *stmt) {
       if (!let_is_laid_out(frame, &stmt->let)) lang_let_run(frame, &stmt->let, frame->scope);
       break;
     case LANG_STMT_DIM:
-      if (frame->self && !lang_scope_find(frame->scope, stmt->dim.names.data[0].text)) declare_dims(frame, &stmt->dim);
+      if (!lang_scope_find(frame->scope, stmt->dim.names.data[0].text)) declare_dims(frame, &stmt->dim);
       break;
     case LANG_STMT_ASSIGN:
       assign(frame, stmt);
@@ -351,13 +397,10 @@ static void run_stmt(lang_frame *frame, const lang_stmt *stmt) {
       run_if(frame, stmt);
       break;
     case LANG_STMT_SCAN:
-      lang_error(frame->elab, LANG_W_LATER_SCAN, stmt->span);
-      poison_body(frame, &stmt->scan.body);
+      lang_run_scan(frame, stmt);
       break;
     case LANG_STMT_COND:
-      lang_error(frame->elab, LANG_W_LATER_COND, stmt->span);
-      poison_body(frame, &stmt->cond.body);
-      poison_body(frame, &stmt->cond.otherwise);
+      lang_run_cond(frame, stmt);
       break;
     case LANG_STMT_FN:
     case LANG_STMT_PARAM:

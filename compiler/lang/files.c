@@ -42,13 +42,24 @@ static void file_add(loader *l, const lang_source *source, const char *id) {
 
 // ---- finding files
 
+// Reads a file, or takes the text that stands for it.
+static weir_status source_of(loader *l, const char *path, const char *id, lang_source **out) {
+  int number = l->diags->source_count + 1;
+  for (int i = 0; i < l->search->overlay_count; i++) {
+    const lang_overlay *overlay = &l->search->overlays[i];
+    if (strcmp(identity(l, overlay->path), id) == 0)
+      return lang_source_make(l->arena, number, path, overlay->text, overlay->length, out);
+  }
+  return lang_source_read(l->arena, number, path, out);
+}
+
 // Reads |path| unless it has been; the file's index, or -1 with |*out_status| set.
 static int path_take(loader *l, const char *path, weir_status *out_status) {
   const char *id = identity(l, path);
   int index = file_find(l, id);
   if (index >= 0) return index;
   lang_source *source;
-  *out_status = lang_source_read(l->arena, l->diags->source_count + 1, path, &source);
+  *out_status = source_of(l, path, id, &source);
   if (*out_status) return -1;
   file_add(l, source, id);
   return l->program->file_count - 1;

@@ -9,10 +9,19 @@
 extern "C" {
 #endif
 
-// Folders in which `use a.b;` looks for a/b.weir, first one first.
+// A text that stands for the file at |path|: what an editor has and has not saved.
+typedef struct {
+  const char *path;
+  const char *text;
+  size_t length;
+} lang_overlay;
+
+// Folders in which `use a.b;` looks for a/b.weir, first one first; and texts that go before files.
 typedef struct {
   const char *const *folders;
   int count;
+  const lang_overlay *overlays;
+  int overlay_count;
 } lang_search;
 
 // One declaration of a file. A let or a dim of several names has a symbol for each.

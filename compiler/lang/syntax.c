@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "compiler/lang/service.h"
+
 #define MOST_SAID 6
 
 static bool is_one_of(const char *word, const char *const *words) {
@@ -15,11 +17,11 @@ static bool is_one_of(const char *word, const char *const *words) {
   return false;
 }
 
-static const char *const free_words[] = {"use",  "block", "model", "entry",  "step",    "over", "rule",
-                                         "bind", "plan",  "train", "search", "cluster", NULL};
-static const char *const reserved_words[] = {"let",   "dim",  "fn",   "param", "state", "for",  "in",
-                                             "if",    "else", "scan", "carry", "while", "cond", "return",
-                                             "where", "as",   "and",  "or",    "not",   NULL};
+const char *const lang_declaration_words[] = {"use",  "block", "model", "entry",  "step",    "over", "rule",
+                                              "bind", "plan",  "train", "search", "cluster", NULL};
+const char *const lang_reserved_words[] = {"let",   "dim",  "fn",   "param", "state", "for",  "in",
+                                           "if",    "else", "scan", "carry", "while", "cond", "return",
+                                           "where", "as",   "and",  "or",    "not",   NULL};
 static const char *const operators[] = {"'+'", "'-'", "'*'", "'/'", "'%'", "'<'", "'>'", "<=", ">=",  "==",
                                         "!=",  "and", "or",  "as",  "'.'", "'['", "'('", "..", "..=", NULL};
 static const char *const beginnings[] = {"a number", "a string", "'('", "'['", "'-'", "not", NULL};
@@ -51,8 +53,8 @@ static const char *say_expected(weir_arena *arena, const char *const *expected, 
   if (operator) said[n++] = "an operator";
   for (int i = 0; i < count; i++) {
     const char *word = expected[i];
-    if ((name || declaration) && (strcmp(word, "a name") == 0 || is_one_of(word, free_words))) continue;
-    if ((declaration || statement) && is_one_of(word, reserved_words)) continue;
+    if ((name || declaration) && (strcmp(word, "a name") == 0 || is_one_of(word, lang_declaration_words))) continue;
+    if ((declaration || statement) && is_one_of(word, lang_reserved_words)) continue;
     if ((statement || expression) && is_one_of(word, beginnings)) continue;
     if (operator&& is_one_of(word, operators)) continue;
     if (n == MOST_SAID) return NULL;
@@ -88,7 +90,7 @@ static void reserved_note(lang_reader *reader, lang_diag *diag, const char *toke
     lang_span at = reader->before;
     token = weir_arena_strndup(reader->arena, reader->source->text + at.begin, at.end - at.begin);
   }
-  if (is_one_of(token, reserved_words))
+  if (is_one_of(token, lang_reserved_words))
     lang_diag_note(&reader->diags, diag, (lang_span){0}, "'%s' is reserved: it cannot be a name", token);
 }
 

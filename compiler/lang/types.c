@@ -56,8 +56,11 @@ static bool is_open(lang_frame *frame, const lang_sub *sub, const lang_dim **out
   if (sub->kind != LANG_SUB_INDEX || sub->low->kind != LANG_EXPR_NAME || is_any(sub)) return false;
   const char *name = sub->low->name;
   if (lang_scope_find(frame->scope, name)) return false;
+  *out_decl = lang_model_dim(frame->self, name);
+  if (*out_decl) return !(*out_decl)->value;
   const lang_symbol *decl = lang_program_find_dim(frame->elab->program, frame->file, name);
   if (decl) *out_decl = &decl->item->dim;
+  if (decl && decl->item->dim.value) return false;  // a name for a size of the others
   return decl || !lang_program_find(frame->elab->program, frame->file, name);
 }
 
@@ -131,7 +134,7 @@ static bool add_ellipsis(lang_frame *frame, lang_tensor_type *out, const char **
   for (int64_t i = 0; i < dots->value.list.count; i++) {
     lang_value v = dots->value.list.items[i];
     ir_dim dim = v.kind == LANG_V_DIM ? v.dim : ir_dim_const(frame->elab->module->dims, v.i);
-    if (!add_dim(frame, out, dim, NULL, labels, span)) return false;
+    if (!add_dim(frame, out, dim, "...", labels, span)) return false;
   }
   return true;
 }
@@ -188,7 +191,12 @@ bool lang_type_check(lang_frame *callee, const lang_type *type, const lang_tenso
   if (wanted.type.rank == got->rank && axis < 0) return true;
   lang_diag *diag = lang_error(elab, LANG_W_TYPE_MISMATCH, use, who, got_text, wanted_text);
   lang_note_add(elab, diag, type->span, "declared here as %s", lang_span_text(elab, type->span));
-  if (wanted.type.rank == got->rank) lang_note_dim(elab, diag, callee->function, actual->value, axis, "");
+  if (wanted.type.rank == got->rank) {
+    const ir_symbol *seq = lang_dim_seq(wanted.type.dims[axis], elab->module->dims);
+    if (seq && seq == lang_dim_seq(got->dims[axis], elab->module->dims))
+      lang_note_missing(elab, diag, LANG_OP_EQ, wanted.type.dims[axis], got->dims[axis]);
+    lang_note_dim(elab, diag, callee->function, actual->value, axis, "");
+  }
   return false;
 }
 
@@ -249,6 +257,21 @@ lang_value lang_value_fit(lang_frame *frame, lang_value value, const lang_type *
                                lang_value_describe(frame->elab->arena, value), lang_span_text(frame->elab, type->span));
   lang_note_add(frame->elab, diag, type->span, "declared here");
   return lang_value_error();
+}
+
+bool lang_range_limits(lang_frame *frame, const lang_expr *range, int64_t *out_lo, int64_t *out_hi, ir_dim *out_below) {
+  lang_value v = lang_eval(frame, range);
+  *out_below = NULL;
+  if (v.kind != LANG_V_RANGE || v.list.items[0].kind != LANG_V_INT || v.list.items[1].kind != LANG_V_DIM)
+    return !lang_value_void(v) && lang_range_bounds(frame, range, out_lo, out_hi);
+  int64_t lo, hi;
+  *out_below = v.list.items[1].dim;
+  ir_dim_bounds(*out_below, &lo, &hi);
+  *out_lo = v.list.items[0].i;
+  *out_hi = hi > INT32_MAX ? INT32_MAX : hi - 1;
+  if (*out_lo >= 0 && *out_hi >= *out_lo) return true;
+  lang_error(frame->elab, LANG_W_BAD_RANGE, range->span);
+  return false;
 }
 
 bool lang_range_bounds(lang_frame *frame, const lang_expr *range, int64_t *out_lo, int64_t *out_hi) {

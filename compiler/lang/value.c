@@ -125,6 +125,57 @@ bool lang_value_equal(lang_value a, lang_value b) {
   }
 }
 
+// ---- names of long lists
+
+static uint32_t name_hash(const char *name) {
+  uint32_t h = 2166136261u;
+  for (; *name; name++) h = (h ^ (unsigned char)*name) * 16777619u;
+  return h;
+}
+
+// The slot of the name, or the free one where it would be.
+static int table_slot(const lang_name_table *table, uint32_t hash, const char *name,
+                      const char *(*name_at)(const void *list, int place), const void *list) {
+  int mask = table->size - 1, at = (int)(hash & (uint32_t)mask);
+  while (table->places[at] && (table->hashes[at] != hash || strcmp(name_at(list, table->places[at] - 1), name)))
+    at = (at + 1) & mask;
+  return at;
+}
+
+static void table_grow(weir_arena *arena, lang_name_table *table) {
+  lang_name_table old = *table;
+  table->size = old.size ? 2 * old.size : 16;
+  table->hashes = WEIR_NEW_ARRAY(arena, uint32_t, table->size);
+  table->places = WEIR_NEW_ARRAY(arena, int, table->size);
+  for (int i = 0; i < old.size; i++) {
+    if (!old.places[i]) continue;
+    int at = (int)(old.hashes[i] & (uint32_t)(table->size - 1));
+    while (table->places[at]) at = (at + 1) & (table->size - 1);
+    table->places[at] = old.places[i];
+    table->hashes[at] = old.hashes[i];
+  }
+}
+
+void lang_name_table_put(weir_arena *arena, lang_name_table *table, const char *name, int place,
+                         const char *(*name_at)(const void *list, int place), const void *list) {
+  if (2 * table->used >= table->size) table_grow(arena, table);
+  uint32_t hash = name_hash(name);
+  int at = table_slot(table, hash, name, name_at, list);
+  table->used += !table->places[at];
+  table->places[at] = place + 1;
+  table->hashes[at] = hash;
+}
+
+int lang_name_table_find(const lang_name_table *table, const char *name,
+                         const char *(*name_at)(const void *list, int place), const void *list) {
+  if (!table->size) return -1;
+  return table->places[table_slot(table, name_hash(name), name, name_at, list)] - 1;
+}
+
+// ---- scopes
+
+static const char *binding_name(const void *list, int place) { return ((const lang_scope *)list)->data[place].name; }
+
 lang_scope *lang_scope_create(weir_arena *arena, lang_scope *parent) {
   lang_scope *scope = WEIR_NEW(arena, lang_scope);
   scope->parent = parent;
@@ -132,10 +183,8 @@ lang_scope *lang_scope_create(weir_arena *arena, lang_scope *parent) {
 }
 
 lang_binding *lang_scope_here(lang_scope *scope, const char *name) {
-  for (int i = scope->count - 1; i >= 0; i--) {
-    if (!strcmp(scope->data[i].name, name)) return &scope->data[i];
-  }
-  return NULL;
+  int place = lang_name_table_find(&scope->table, name, binding_name, scope);
+  return place < 0 ? NULL : &scope->data[place];
 }
 
 lang_binding *lang_scope_find(lang_scope *scope, const char *name) {
@@ -150,5 +199,6 @@ lang_binding *lang_scope_add(weir_arena *arena, lang_scope *scope, const char *n
                              lang_binding_kind kind, lang_span span) {
   lang_binding binding = {name, value, kind, span};
   WEIR_PUSH(arena, scope->data, scope->count, scope->capacity, binding);
+  lang_name_table_put(arena, &scope->table, name, scope->count - 1, binding_name, scope);
   return &scope->data[scope->count - 1];
 }

@@ -47,6 +47,7 @@ typedef struct {
   bool is_f;                        // declared as `f`: never mixed with the type that f happens to be
   const ir_symbol *latest;          // where this seq grows, the value is of its last row: never combined with rows
   const lang_slot *state;           // it is this state, by name
+  ir_dim index;                     // the variable of a scan or of index notation: it is in 0..index; else null
   const char *labels[IR_MAX_RANK];  // how the text calls the axes, or null: tells apart dims of equal size
   lang_span span;                   // what made it
 } lang_tensor_value;
@@ -106,10 +107,24 @@ typedef struct {
   lang_binding_kind kind;
   lang_span span;
 } lang_binding;
+// Places in a list by name, for lists that grow long: open addressing, place + 1, 0 for none. Begin with zeros.
+typedef struct {
+  uint32_t *hashes;
+  int *places;
+  int size, used;  // |size| a power of two
+} lang_name_table;
+// Enters a place; of equal names the newest place is found.
+void lang_name_table_put(weir_arena *arena, lang_name_table *table, const char *name, int place,
+                         const char *(*name_at)(const void *list, int place), const void *list);
+// -1 for none.
+int lang_name_table_find(const lang_name_table *table, const char *name,
+                         const char *(*name_at)(const void *list, int place), const void *list);
+
 typedef struct lang_scope {
   struct lang_scope *parent;
   lang_binding *data;
   int count, capacity;
+  lang_name_table table;
 } lang_scope;
 
 lang_scope *lang_scope_create(weir_arena *arena, lang_scope *parent);

@@ -120,6 +120,7 @@ weir_status pass_run(pass_context *context, ir_module *module, pass_id id) {
     int64_t start = now_ns();
     record.progress = passes[id].run(module);
     record.time_ns = now_ns() - start;
+    ir_module_drop_regions(module);
     for (int i = 0; i < module->function_count; i++) ir_function_renumber(module->functions[i]);
   }
   record.nodes_after = count_nodes(module);

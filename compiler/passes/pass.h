@@ -3,7 +3,7 @@
 // A pass is one file pass_<name>.c with one function pass_<name>(module) that says whether it changed anything;
 // passes.def is the list of passes and their order. Passes allocate from the module's arena, never free, keep the
 // module valid for ir_verify, and know nothing of dumps, timing or flags: the gate renumbers, times, dumps, verifies
-// and skips. One thread per module; no globals.
+// and skips, and drops the regions of nodes that a pass removed. One thread per module; no globals.
 #ifndef WEIR_COMPILER_PASSES_PASS_H
 #define WEIR_COMPILER_PASSES_PASS_H
 

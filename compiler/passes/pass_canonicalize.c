@@ -1,13 +1,10 @@
-// Canonical form: one way to write what can be written in several. Rules are exact for finite numbers: they remove
-// identities, merge movements, fold constants with the interpreter's own op references, and merge constant factors only
-// where no rounding can differ.
+// Canonical form: one way to write what can be written in several. Here is structure, which no rule of a text can say:
+// constants are folded with the interpreter's own op references and stand on the right, movements of any shape are
+// merged or dropped. Algebra is a matter of rules (models/std/rules.weir, pass_rules.c).
 //
-// A rule looks at one node and gives the value that may stand for its result (an existing one, or a new node in front
-// of it), or null. Rules are tried from first to last node until none applies any more.
-#include <math.h>
-
+// A rewriting looks at one node and gives the value that may stand for its result (an existing one, or a new node in
+// front of it), or null. They are tried from first to last node until none applies any more.
 #include "compiler/passes/pass.h"
-#include "ir/rules.h"
 
 // ---- small questions and builders
 
@@ -22,11 +19,6 @@ static bool is_constant(const ir_value *value, double *out) {
   const ir_node *def = def_of(value, IR_OP_constant);
   if (def && out) *out = def->attrs[0].f;
   return def != NULL;
-}
-
-static bool is_number(const ir_value *value, double number) {
-  double x;
-  return is_constant(value, &x) && x == number;
 }
 
 static bool has_type_of(const ir_value *value, const ir_node *node) {
@@ -45,15 +37,6 @@ static ir_value *insert(ir_node *node, ir_op op, ir_value *const *operands, int 
 static ir_value *insert_constant(ir_node *node, double value, ir_dtype dtype) {
   ir_attr attrs[2] = {ir_attr_float(IR_ATTR_value, value), ir_attr_dtype(IR_ATTR_dtype, dtype)};
   return insert(node, IR_OP_constant, NULL, 0, attrs, 2);
-}
-
-static bool is_integer(const ir_node *node) { return ir_dtype_is_int(node->results[0]->type.dtype); }
-
-// A factor that never rounds: a power of two, in a type whose exponents leave room for it.
-static bool is_exact_factor(double x, ir_dtype dtype) {
-  int exponent;
-  bool wide = dtype == IR_f32 || dtype == IR_f64 || dtype == IR_bf16;
-  return wide && isfinite(x) && fabs(frexp(x, &exponent)) == 0.5 && exponent > -30 && exponent < 30;
 }
 
 // ---- constants
@@ -77,100 +60,25 @@ static ir_value *size_of_constant(ir_node *node) {
   return ir_dim_is_const(node->attrs[0].dim, &size) ? insert_constant(node, (double)size, IR_i32) : NULL;
 }
 
-// x * a * b == x * (a * b): always for integers, for floats where one factor is a power of two. Sums: integers only.
-static ir_value *merge_constants(ir_node *node) {
-  ir_node *inner = def_of(operand(node, 0), node->op);
-  double a, b;
-  if (!inner || !is_constant(operand(inner, 1), &a) || !is_constant(operand(node, 1), &b)) return NULL;
-  ir_dtype dtype = node->results[0]->type.dtype;
-  bool exact = is_integer(node) ? fabs(a) < 0x1p20 && fabs(b) < 0x1p20
-                                : node->op == IR_OP_mul && (is_exact_factor(a, dtype) || is_exact_factor(b, dtype));
-  if (!exact) return NULL;
-  ir_value *merged = insert_constant(node, node->op == IR_OP_mul ? a * b : a + b, dtype);
-  ir_value *operands[2] = {operand(inner, 0), merged};
-  return merged ? insert(node, node->op, operands, 2, NULL, 0) : NULL;
-}
-
 // ---- elementwise
 
-static ir_value *rewrite_add(ir_node *node) {
-  if (is_number(operand(node, 1), 0)) return stand_in(operand(node, 0), node);
-  return merge_constants(node);
+// and, or with a constant.
+static ir_value *rewrite_logic(ir_node *node) {
+  double constant;
+  if (!is_constant(operand(node, 1), &constant)) return NULL;
+  bool neutral = (node->op == IR_OP_and) == (constant != 0);
+  return stand_in(operand(node, neutral ? 0 : 1), node);
 }
 
-static ir_value *rewrite_sub(ir_node *node) {
-  return is_number(operand(node, 1), 0) ? stand_in(operand(node, 0), node) : NULL;
-}
-
-static ir_value *rewrite_mul(ir_node *node) {
-  if (is_number(operand(node, 1), 1)) return stand_in(operand(node, 0), node);
-  return merge_constants(node);
-}
-
-// By a power of two a division is a multiplication.
-static ir_value *rewrite_div(ir_node *node) {
-  double by;
-  if (!is_constant(operand(node, 1), &by)) return NULL;
-  if (by == 1) return stand_in(operand(node, 0), node);
-  if (is_integer(node) || !is_exact_factor(by, node->results[0]->type.dtype)) return NULL;
-  ir_value *operands[2] = {operand(node, 0), insert_constant(node, 1 / by, node->results[0]->type.dtype)};
-  return insert(node, IR_OP_mul, operands, 2, NULL, 0);
-}
-
-static ir_value *rewrite_pow(ir_node *node) {
-  return is_number(operand(node, 1), 1) ? stand_in(operand(node, 0), node) : NULL;
-}
-
-// neg neg, not not.
-static ir_value *rewrite_involution(ir_node *node) {
-  ir_node *inner = def_of(operand(node, 0), node->op);
-  return inner ? operand(inner, 0) : NULL;
-}
-
-// abs abs, relu relu, floor floor ...
-static ir_value *rewrite_idempotent(ir_node *node) {
-  return def_of(operand(node, 0), node->op) ? operand(node, 0) : NULL;
-}
-
-// max, min, and, or of a value with itself; and, or with a constant that decides nothing.
-static ir_value *rewrite_lattice(ir_node *node) {
-  if (operand(node, 0) == operand(node, 1)) return operand(node, 0);
-  bool neutral = (node->op == IR_OP_and && is_number(operand(node, 1), 1)) ||
-                 (node->op == IR_OP_or && is_number(operand(node, 1), 0));
-  return neutral ? stand_in(operand(node, 0), node) : NULL;
-}
-
+// The chosen side of a constant condition.
 static ir_value *rewrite_select(ir_node *node) {
   double condition;
-  if (operand(node, 1) == operand(node, 2)) return stand_in(operand(node, 1), node);
   if (!is_constant(operand(node, 0), &condition)) return NULL;
   return stand_in(operand(node, condition != 0 ? 1 : 2), node);
 }
 
-// True where every value of |from| is one of |to|.
-static bool is_widening(ir_dtype from, ir_dtype to) {
-  if (from == to || to == IR_f64) return from != IR_i64;
-  if (to == IR_f32) return ir_dtype_is_float(from) ? from != IR_f64 : from != IR_i32 && from != IR_i64;
-  int64_t from_lo, from_hi, to_lo, to_hi;
-  if (!ir_dtype_is_int(from) || !ir_dtype_is_int(to)) return false;
-  ir_dtype_range(from, &from_lo, &from_hi);
-  ir_dtype_range(to, &to_lo, &to_hi);
-  return from_lo >= to_lo && from_hi <= to_hi;
-}
-
-// A cast to the same type; a cast of a widening cast reads the narrow value. Integers that become floats and integers
-// again would saturate instead of wrapping: only back to a type that holds them.
-static ir_value *rewrite_cast(ir_node *node) {
-  if (has_type_of(operand(node, 0), node)) return operand(node, 0);
-  const ir_node *inner = def_of(operand(node, 0), IR_OP_cast);
-  if (!inner) return NULL;
-  ir_dtype from = operand(inner, 0)->type.dtype, middle = inner->results[0]->type.dtype,
-           to = node->results[0]->type.dtype;
-  bool one_family = ir_dtype_is_int(from) == ir_dtype_is_int(middle) || is_widening(from, to);
-  if (from == IR_bool || !is_widening(from, middle) || !one_family) return NULL;
-  if (from == to) return operand(inner, 0);
-  return insert(node, IR_OP_cast, &inner->operands[0], 1, node->attrs, 1);
-}
+// To the same type.
+static ir_value *rewrite_cast(ir_node *node) { return has_type_of(operand(node, 0), node) ? operand(node, 0) : NULL; }
 
 // Suffix broadcasting does what a `broadcast` in front does: its source is read directly where the result keeps its
 // shape.
@@ -260,14 +168,11 @@ static ir_value *rewrite_rope(ir_node *node) { return node->attrs[1].i == 0 ? op
 typedef ir_value *(*rewrite_fn)(ir_node *node);
 
 static const rewrite_fn rewrites[IR_OP_COUNT] = {
-    [IR_OP_size] = size_of_constant,   [IR_OP_neg] = rewrite_involution,   [IR_OP_not] = rewrite_involution,
-    [IR_OP_abs] = rewrite_idempotent,  [IR_OP_relu] = rewrite_idempotent,  [IR_OP_floor] = rewrite_idempotent,
-    [IR_OP_ceil] = rewrite_idempotent, [IR_OP_round] = rewrite_idempotent, [IR_OP_cast] = rewrite_cast,
-    [IR_OP_add] = rewrite_add,         [IR_OP_sub] = rewrite_sub,          [IR_OP_mul] = rewrite_mul,
-    [IR_OP_div] = rewrite_div,         [IR_OP_pow] = rewrite_pow,          [IR_OP_max] = rewrite_lattice,
-    [IR_OP_min] = rewrite_lattice,     [IR_OP_and] = rewrite_lattice,      [IR_OP_or] = rewrite_lattice,
-    [IR_OP_select] = rewrite_select,   [IR_OP_reshape] = rewrite_reshape,  [IR_OP_permute] = rewrite_permute,
-    [IR_OP_slice] = rewrite_slice,     [IR_OP_concat] = rewrite_concat,    [IR_OP_broadcast] = rewrite_broadcast,
+    [IR_OP_size] = size_of_constant,   [IR_OP_cast] = rewrite_cast,
+    [IR_OP_and] = rewrite_logic,       [IR_OP_or] = rewrite_logic,
+    [IR_OP_select] = rewrite_select,   [IR_OP_reshape] = rewrite_reshape,
+    [IR_OP_permute] = rewrite_permute, [IR_OP_slice] = rewrite_slice,
+    [IR_OP_concat] = rewrite_concat,   [IR_OP_broadcast] = rewrite_broadcast,
     [IR_OP_last] = rewrite_last,       [IR_OP_rope] = rewrite_rope,
 };
 

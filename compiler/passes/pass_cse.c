@@ -3,33 +3,49 @@
 #include <string.h>
 
 #include "compiler/passes/pass.h"
+#include "ir/rewrite.h"
 
 typedef struct {
   ir_node **slots;  // open addressing, a power of two
   size_t count;
 } node_table;
 
-static bool same_attr(const ir_attr *a, const ir_attr *b) {
-  if (a->name != b->name || a->count != b->count) return false;
-  switch (ir_attr_get_kind(a->name)) {
-    case IR_ATTR_INT:
-    case IR_ATTR_BOOL:
-      return a->i == b->i;
-    case IR_ATTR_FLOAT:
-      return !memcmp(&a->f, &b->f, sizeof a->f);
-    case IR_ATTR_DTYPE:
-      return a->dtype == b->dtype;
-    case IR_ATTR_DIM:
-      return a->dim == b->dim;
-    case IR_ATTR_INTS:
-      return !memcmp(a->ints, b->ints, (size_t)a->count * sizeof a->ints[0]);
-    case IR_ATTR_DIMS:
-      return !memcmp(a->dims, b->dims, (size_t)a->count * sizeof a->dims[0]);
+static bool commutes(const ir_node *node) { return ir_op_get_info(node->op)->flags & IR_FLAG_COMM; }
+
+// Regions are equal where their nodes are, one by one; |twins| maps value ids of |a| to the values of |b|. A region in
+// a region is equal to itself alone.
+static bool same_region_node(const ir_node *a, const ir_node *b, ir_value **twins) {
+  if (a->op != b->op || a->operand_count != b->operand_count || a->callee != b->callee || a->second != b->second)
+    return false;
+  for (int i = 0; i < a->operand_count; i++) {
+    if (twins[a->operands[i]->id] != b->operands[i]) return false;
   }
-  return false;
+  for (int i = 0; i < a->attr_count; i++) {
+    if (!ir_attr_same(&a->attrs[i], &b->attrs[i])) return false;
+  }
+  for (int i = 0; i < a->result_count; i++) twins[a->results[i]->id] = b->results[i];
+  return true;
 }
 
-static bool commutes(const ir_node *node) { return ir_op_get_info(node->op)->flags & IR_FLAG_COMM; }
+static bool same_region(const ir_function *a, const ir_function *b) {
+  if (a == b) return true;
+  if (!a || !b || a->kind != IR_FUNCTION_REGION || b->kind != IR_FUNCTION_REGION) return false;
+  if (a->param_count != b->param_count || a->result_count != b->result_count) return false;
+  ir_value **twins = WEIR_NEW_ARRAY(a->module->arena, ir_value *, a->next_id);
+  for (int i = 0; i < a->param_count; i++) {
+    const ir_value *p = a->params[i].value, *q = b->params[i].value;
+    if (!ir_type_equal(&p->type, &q->type) || p->lo != q->lo || p->hi != q->hi) return false;
+    twins[p->id] = b->params[i].value;
+  }
+  const ir_node *x = a->first, *y = b->first;
+  for (; x && y; x = x->next, y = y->next) {
+    if (!same_region_node(x, y, twins)) return false;
+  }
+  for (int i = 0; i < a->result_count && !x && !y; i++) {
+    if (twins[a->results[i].value->id] != b->results[i].value) return false;
+  }
+  return !x && !y;
+}
 
 static bool same_node(const ir_node *a, const ir_node *b) {
   if (a->op != b->op || a->operand_count != b->operand_count) return false;
@@ -38,9 +54,9 @@ static bool same_node(const ir_node *a, const ir_node *b) {
     if (a->operands[i] != b->operands[i]) return false;
   }
   for (int i = 0; i < a->attr_count; i++) {
-    if (!same_attr(&a->attrs[i], &b->attrs[i])) return false;
+    if (!ir_attr_same(&a->attrs[i], &b->attrs[i])) return false;
   }
-  return true;
+  return same_region(a->callee, b->callee) && same_region(a->second, b->second);
 }
 
 static size_t hash_node(const ir_node *node) {
@@ -80,8 +96,10 @@ static bool merge_function(ir_function *function) {
     if (!(ir_op_get_info(node->op)->flags & IR_FLAG_PURE)) continue;
     ir_node *first = find_or_enter(&table, node);
     if (!first) continue;
-    if (!first->results[0]->name) first->results[0]->name = node->results[0]->name;
-    ir_value_replace(function, node->results[0], first->results[0]);
+    for (int i = 0; i < node->result_count; i++) {
+      if (!first->results[i]->name) first->results[i]->name = node->results[i]->name;
+      ir_value_replace(function, node->results[i], first->results[i]);
+    }
     ir_node_remove(node);
     progress = true;
   }

@@ -35,9 +35,10 @@ static bool drop_functions(ir_module *module) {
   bool *reached = WEIR_NEW_ARRAY(module->arena, bool, module->function_count), any = false;
   for (int i = module->function_count - 1; i >= 0; i--) {  // callers stand behind callees
     const ir_function *function = module->functions[i];
-    if (function->kind != IR_FUNCTION_BLOCK) any = reached[i] = true;
+    if (function->kind == IR_FUNCTION_ENTRY || function->kind == IR_FUNCTION_STEP) any = reached[i] = true;
     for (const ir_node *node = function->first; node && reached[i]; node = node->next) {
       if (node->callee) reached[function_index(module, node->callee)] = true;
+      if (node->second) reached[function_index(module, node->second)] = true;
     }
   }
   int kept = 0, before = module->function_count;

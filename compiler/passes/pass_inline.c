@@ -11,75 +11,68 @@
 enum { SMALL = 24 };
 
 typedef struct {
-  int nodes, inner_calls;  // in its body
+  int nodes, inner_calls;  // in its body and its regions'
   int callers;             // calls of it in the whole module
 } facts;
 
-static int function_index(const ir_module *module, const ir_function *function) {
-  int i = 0;
-  while (module->functions[i] != function) i++;
-  return i;
+// The module's functions as the pass found them: cloned regions come on top of those.
+typedef struct {
+  ir_function **functions;
+  int count;
+  facts *all;
+} survey;
+
+static facts *facts_of(const survey *s, const ir_function *function) {
+  for (int i = 0; i < s->count; i++) {
+    if (s->functions[i] == function) return &s->all[i];
+  }
+  return NULL;
 }
 
-static void count_body(const ir_function *function, facts *out) {
+static void count_body(const survey *s, const ir_function *function, facts *out) {
   out->nodes = out->inner_calls = 0;
   for (const ir_node *node = function->first; node; node = node->next) {
+    const ir_function *parts[2] = {node->callee, node->second};
     out->nodes++;
-    out->inner_calls += node->callee != NULL;
+    out->inner_calls += node->op == IR_OP_call || node->op == IR_OP_route;
+    for (int i = 0; i < 2 && ir_op_get_info(node->op)->flags & IR_FLAG_REGION; i++) {
+      const facts *inner = parts[i] ? facts_of(s, parts[i]) : NULL;
+      if (inner) out->nodes += inner->nodes;
+      if (inner) out->inner_calls += inner->inner_calls;
+    }
   }
 }
 
 static bool is_wanted(const facts *callee) {
-  return callee->callers == 1 || (callee->nodes <= SMALL && callee->inner_calls == 0);
+  return callee && (callee->callers == 1 || (callee->nodes <= SMALL && callee->inner_calls == 0));
 }
 
-// `pos` counts from the rows before T. It means the same in the caller if those rows are the ones of T's stand-in
-// there.
-static bool keeps_positions(const ir_node *call, const ir_dim *map) {
+// `pos` counts from the rows before T, or before what a window keeps. It means the same in the caller if it begins at
+// the same number there; in an entry nothing was before.
+static bool keeps_position(const ir_node *call, ir_dim dim, const ir_dim *map) {
   ir_dim_table *dims = call->parent->module->dims;
-  for (const ir_node *node = call->callee->first; node; node = node->next) {
-    const ir_symbol *symbol = node->op == IR_OP_pos ? ir_dim_as_symbol(node->attrs[0].dim) : NULL;
-    if (!symbol || !symbol->past) continue;
-    const ir_symbol *outer = map[symbol->index] ? ir_dim_as_symbol(map[symbol->index]) : symbol;
-    ir_dim past = map[symbol->past->index] ? map[symbol->past->index] : ir_dim_symbol(dims, symbol->past);
-    bool from_zero =
-        past == ir_dim_const(dims, 0) && (call->parent->kind == IR_FUNCTION_ENTRY || !outer || !outer->past);
-    if (!from_zero && !(outer && outer->past && past == ir_dim_symbol(dims, outer->past))) return false;
+  ir_dim before = ir_dim_substitute(dims, ir_dim_first_position(dims, dim), map);
+  ir_dim moved = ir_dim_substitute(dims, dim, map);
+  ir_dim after = moved ? ir_dim_first_position(dims, moved) : NULL;
+  if (!before || !after || before == after) return before && after;
+  if (call->parent->kind != IR_FUNCTION_ENTRY) return false;
+  ir_dim zero = ir_dim_const(dims, 0);
+  ir_dim *start = WEIR_NEW_ARRAY(call->parent->module->arena, ir_dim, ir_symbol_count(dims));
+  for (int i = 0; i < ir_symbol_count(dims); i++) {
+    const ir_symbol *symbol = ir_symbol_at(dims, i);
+    if (symbol->kept_of) start[i] = zero;
+    if (symbol->past) start[symbol->past->index] = zero;
   }
-  return true;
+  return ir_dim_substitute(dims, before, start) == zero && ir_dim_substitute(dims, after, start) == zero;
 }
 
-// |attr| with the caller's dims.
-static ir_attr move_attr(ir_dim_table *dims, const ir_attr *attr, const ir_dim *map) {
-  ir_attr moved = *attr;
-  ir_attr_kind kind = ir_attr_get_kind(attr->name);
-  if (kind == IR_ATTR_DIM) moved.dim = ir_dim_substitute(dims, attr->dim, map);
-  for (int i = 0; kind == IR_ATTR_DIMS && i < attr->count; i++)
-    moved.dims[i] = ir_dim_substitute(dims, attr->dims[i], map);
-  return moved;
-}
-
-// Copies |inner| before |call|; |values| maps the callee's value ids. False where a rule refuses it under the caller's
-// dims.
-static bool copy_node(ir_node *call, const ir_node *inner, const ir_dim *map, ir_value **values) {
-  ir_function *caller = call->parent;
-  weir_arena *arena = caller->module->arena;
-  ir_value **operands = WEIR_NEW_ARRAY(arena, ir_value *, inner->operand_count);
-  ir_attr attrs[4];
-  for (int i = 0; i < inner->operand_count; i++) operands[i] = values[inner->operands[i]->id];
-  for (int i = 0; i < inner->attr_count; i++) attrs[i] = move_attr(caller->module->dims, &inner->attrs[i], map);
-  ir_node *copy = inner->callee
-                      ? ir_insert_call(caller, call, inner->callee, operands, inner->operand_count, inner->loc, NULL)
-                      : ir_insert(caller, call, inner->op, operands, inner->operand_count, attrs, inner->attr_count,
-                                  inner->loc, NULL);
-  if (!copy) return false;
-  for (int i = 0; i < copy->result_count; i++) {
-    const ir_value *was = inner->results[i];
-    ir_value *now = copy->results[i];
-    now->name = was->name;
-    if (was->lo <= was->hi && (now->lo > now->hi || was->lo > now->lo)) now->lo = was->lo;
-    if (was->lo <= was->hi && (now->lo > now->hi || was->hi < now->hi)) now->hi = was->hi;
-    values[was->id] = now;
+static bool keeps_positions(const ir_node *call, const ir_function *body, const ir_dim *map) {
+  for (const ir_node *node = body->first; node; node = node->next) {
+    const ir_function *parts[2] = {node->callee, node->second};
+    if (node->op == IR_OP_pos && !keeps_position(call, node->attrs[0].dim, map)) return false;
+    for (int i = 0; i < 2; i++) {
+      if (parts[i] && parts[i]->kind == IR_FUNCTION_REGION && !keeps_positions(call, parts[i], map)) return false;
+    }
   }
   return true;
 }
@@ -89,13 +82,13 @@ static bool inline_call(ir_node *call) {
   weir_arena *arena = caller->module->arena;
   const char *error;
   ir_dim *map = WEIR_NEW_ARRAY(arena, ir_dim, ir_symbol_count(caller->module->dims));
-  if (!ir_call_bind(callee, call->operands, call->operand_count, map, &error) || !keeps_positions(call, map))
+  if (!ir_call_bind(callee, call->operands, call->operand_count, map, &error) || !keeps_positions(call, callee, map))
     return false;
   ir_value **values = WEIR_NEW_ARRAY(arena, ir_value *, callee->next_id);
   for (int i = 0; i < callee->param_count; i++) values[callee->params[i].value->id] = call->operands[i];
   ir_node *before = call->prev;
   for (const ir_node *inner = callee->first; inner; inner = inner->next) {
-    if (copy_node(call, inner, map, values)) continue;
+    if (ir_node_clone(caller, call, inner, map, values)) continue;
     while (call->prev != before) ir_node_remove(call->prev);
     return false;
   }
@@ -108,20 +101,28 @@ static bool inline_call(ir_node *call) {
   return true;
 }
 
-bool pass_inline(ir_module *module) {
-  facts *all = WEIR_NEW_ARRAY(module->arena, facts, module->function_count);
-  bool progress = false;
-  for (int i = 0; i < module->function_count; i++) {
-    for (const ir_node *node = module->functions[i]->first; node; node = node->next) {
-      if (node->callee) all[function_index(module, node->callee)].callers++;
+static survey take_survey(const ir_module *module) {
+  survey s = {.count = module->function_count};
+  s.functions = WEIR_NEW_ARRAY(module->arena, ir_function *, s.count);
+  s.all = WEIR_NEW_ARRAY(module->arena, facts, s.count);
+  for (int i = 0; i < s.count; i++) s.functions[i] = module->functions[i];
+  for (int i = 0; i < s.count; i++) {
+    for (const ir_node *node = s.functions[i]->first; node; node = node->next) {
+      if (node->op == IR_OP_call || node->op == IR_OP_route) facts_of(&s, node->callee)->callers++;
     }
   }
-  for (int i = 0; i < module->function_count; i++) {
-    for (ir_node *node = module->functions[i]->first, *next; node; node = next) {
+  return s;
+}
+
+bool pass_inline(ir_module *module) {
+  survey s = take_survey(module);
+  bool progress = false;
+  for (int i = 0; i < s.count; i++) {
+    for (ir_node *node = s.functions[i]->first, *next; node; node = next) {
       next = node->next;
-      if (node->callee && is_wanted(&all[function_index(module, node->callee)])) progress |= inline_call(node);
+      if (node->op == IR_OP_call && is_wanted(facts_of(&s, node->callee))) progress |= inline_call(node);
     }
-    count_body(module->functions[i], &all[i]);
+    count_body(&s, s.functions[i], &s.all[i]);
   }
   return progress;
 }

@@ -96,6 +96,8 @@ static weir_hash key_of(const plan_unit *unit, const char *const *targets, int t
     weir_hasher_add_text(&hasher, source->path);
     weir_hasher_add_text(&hasher, source->text);
   }
+  for (int i = 0; unit->library && i < unit->library->file_count; i++)
+    weir_hasher_add_text(&hasher, unit->library->files[i]->source->text);
   add_optional(&hasher, unit->model_name);
   add_optional(&hasher, request->plan);
   for (int i = 0; i < request->override_count; i++) weir_hasher_add_text(&hasher, request->overrides[i]);

@@ -14,6 +14,7 @@
 #include "codegen/lower/lower.h"
 #include "compiler/import/checkpoint.h"
 #include "compiler/lang/elab.h"
+#include "ir/rewrite.h"
 #include "runtime/base/hash.h"
 #include "runtime/text/buffer.h"
 
@@ -53,6 +54,8 @@ typedef struct {
   const lang_tensor_source *const *sources;  // of graph->weights; null entries: no tensor, its initial value is used
   const char *bind_name;                     // null: equal names
   const char *passes;                        // one line a pass
+  lang_program *library;                     // the library's rules; null without
+  ir_rules *rules;                           // what the pass of rules applied, and where; null: none
   cg_module *code;
   plan_kept *kept;  // each is also named in a warning
   int kept_count, kept_capacity;

@@ -41,9 +41,9 @@ static weir_status put_float(weir_dtype dtype, int64_t index, void *place) {
   return WEIR_OK;
 }
 
-static weir_status fill(weir_view *view, const weir_tensor_info *info) {
+static weir_status fill(weir_view *view, const weir_tensor_info *info, int64_t most) {
   bool bounded = info->lo <= info->hi;
-  uint64_t span = bounded ? (uint64_t)info->hi - (uint64_t)info->lo : 7;
+  uint64_t span = bounded ? (uint64_t)(most < info->lo ? info->lo : most) - (uint64_t)info->lo : 7;
   int64_t width = (int64_t)weir_dtype_bytes(view->dtype), count = (int64_t)view->bytes / width;
   for (int64_t i = 0; i < count; i++) {
     uint8_t *place = (uint8_t *)view->data + i * width;
@@ -70,7 +70,9 @@ weir_status plan_example_inputs(const weir_entry *entry, const int64_t *values, 
       }
     }
     WEIR_TRY(plan_example_room(&out_views[i]));
-    WEIR_TRY(fill(&out_views[i], &info));
+    int64_t most = info.hi, below;
+    if (tensor->limited && rt_expr_eval(tensor->below, values, &below) && below <= most) most = below - 1;
+    WEIR_TRY(fill(&out_views[i], &info, most));
   }
   return WEIR_OK;
 }

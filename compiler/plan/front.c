@@ -78,10 +78,11 @@ static weir_status open_weights(plan_unit *unit) {
 
 weir_status plan_read(weir_arena *arena, const plan_request *request, lang_diags *diags, plan_unit *out_unit) {
   *out_unit = (plan_unit){.arena = arena, .request = request, .diags = diags, .model_name = request->model};
-  lang_search search = {&request->models_folder, request->models_folder ? 1 : 0};
+  lang_search search = {.folders = &request->models_folder, .count = request->models_folder ? 1 : 0};
   WEIR_TRY(is_plan_file(request) ? load_plan_file(out_unit, &search)
                                  : lang_load(arena, request->text, &search, diags, &out_unit->program));
   if (diags->error_count) return text_errors(out_unit);
+  WEIR_TRY(plan_read_rules(out_unit));
   return open_weights(out_unit);
 }
 
@@ -295,12 +296,14 @@ weir_status plan_front(plan_unit *unit) {
     WEIR_TRY(bind(unit));
   }
   WEIR_TRY(check_storages(unit));
+  plan_use_rules(unit);
   pass_options options;
   pass_context context;
   WEIR_TRY(pass_options_init(&options, getenv("WEIR_DUMP"), getenv("WEIR_DEBUG")));
   pass_context_init(&context, &options);
   WEIR_TRY(pass_pipeline(&context, unit->graph->module));
   unit->passes = pass_print_records(unit->arena, &context);
+  WEIR_TRY(plan_check_rules(unit));
   WEIR_TRY(plan_check_cancel(unit->request));
   cg_lower_options lower = {storage_of, unit};
   WEIR_TRY(cg_lower(unit->arena, unit->graph->module, &lower, &unit->code));

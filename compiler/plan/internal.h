@@ -13,6 +13,12 @@ weir_status plan_check_cancel(const plan_request *request) WEIR_MUST_USE;
 // are asked for.
 weir_status plan_check_initial_values(const plan_unit *unit) WEIR_MUST_USE;
 
+// ---- rules.c: reads and tests the rules of the library and of the model, once a text; hands them to the module;
+// complains about those that never came to an end, after the passes.
+weir_status plan_read_rules(plan_unit *unit) WEIR_MUST_USE;
+void plan_use_rules(plan_unit *unit);
+weir_status plan_check_rules(plan_unit *unit) WEIR_MUST_USE;
+
 // ---- stores.c: after lowering: fills |unit->kept| and warns.
 void plan_check_stores(plan_unit *unit);
 

@@ -18,9 +18,10 @@ static const char *name_of(weir_arena *arena, weir_storage storage) {
 
 static const char *reason_of(weir_arena *arena, const cg_weight *weight, weir_storage asked) {
   if (!ir_dtype_is_float(weight->dtype)) return "no floats";
-  if (weight->rank != 2) return "not matrices";
+  int rank = weight->rank - (weight->part_count > 0);
+  if (rank != 2) return "not matrices";
   return weir_arena_printf(arena, "rows of %lld elements are no whole number of blocks of %d",
-                           (long long)weight->dims[1], (int)weir_storage_info(asked)->block_elements);
+                           (long long)weight->dims[weight->rank - 1], (int)weir_storage_info(asked)->block_elements);
 }
 
 // One line for each reason, with the first few paths.

@@ -199,8 +199,24 @@ static bool keeps_bytes(const plan_source_shape *shape, const cg_weight *weight)
   return shape->raw && shape->storage == weight->format.storage;
 }
 
+static weir_status pack(packer *p, const cg_weight *weight, uint8_t *out);
+
+static weir_status pack_parts(packer *p, const cg_weight *weight, uint8_t *out) {
+  cg_weight part = *weight;
+  part.part_count = 0;
+  part.rank--;
+  part.bytes /= weight->part_count;
+  for (int i = 0; i < part.rank; i++) part.dims[i] = weight->dims[i + 1];
+  for (int i = 0; i < weight->part_count; i++) {
+    part.path = weight->parts[i];
+    WEIR_TRY_CTX(pack(p, &part, out + i * part.bytes), "part '%s'", part.path);
+  }
+  return WEIR_OK;
+}
+
 static weir_status pack(packer *p, const cg_weight *weight, uint8_t *out) {
   plan_unit *unit = p->unit;
+  if (weight->part_count) return pack_parts(p, weight, out);
   const lang_tensor_source *source = NULL;
   const lang_weight *known = find_weight(unit, weight->path, &source);
   if (!known) return weir_status_make(WEIR_CODE_INTERNAL, "no such weight in the model");

@@ -130,6 +130,15 @@ Test(invariance, random_weights) {
   weir_arena_deinit(&arena);
 }
 
+// Scans, windows, states of fixed shapes, experts chosen at run time.
+Test(invariance, all_that_a_session_keeps) {
+  weir_arena arena;
+  weir_arena_init(&arena);
+  plan_request request = {.text = WEIR_SOURCE_DIR "/tests/data/streaming.weir", .random = true, .seed = 11};
+  check(&arena, build(&arena, &request));
+  weir_arena_deinit(&arena);
+}
+
 Test(invariance, quantised_weights) {
   weir_arena arena;
   weir_arena_init(&arena);

@@ -30,7 +30,7 @@ static inline void elab_close(elab_bench *bench) {
 
 static inline void elab_load_text(elab_bench *bench, const char *text, size_t length) {
   static const char *const folders[] = {WEIR_SOURCE_DIR "/models"};
-  lang_search search = {folders, 1};
+  lang_search search = {.folders = folders, .count = 1};
   weir_status status =
       lang_load_text(&bench->arena, "test.weir", text, length, &search, &bench->diags, &bench->program);
   cr_assert(!status, "%s", weir_status_message(status));
@@ -38,7 +38,7 @@ static inline void elab_load_text(elab_bench *bench, const char *text, size_t le
 
 static inline void elab_load_model(elab_bench *bench, const char *name) {
   static const char *const folders[] = {WEIR_SOURCE_DIR "/models"};
-  lang_search search = {folders, 1};
+  lang_search search = {.folders = folders, .count = 1};
   const char *path = weir_arena_printf(&bench->arena, "%s/models/%s.weir", WEIR_SOURCE_DIR, name);
   weir_status status = lang_load(&bench->arena, path, &search, &bench->diags, &bench->program);
   cr_assert(!status, "%s", weir_status_message(status));

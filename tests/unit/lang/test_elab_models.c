@@ -45,7 +45,7 @@ Test(elab_models, smollm2) {
   cr_expect_eq(graph->weight_count, 272);
   cr_expect_eq(graph->memory_count, 60);
   cr_expect_eq(functions_named(graph, "DecoderLayer"), 2);  // entry and step: with and without states
-  cr_expect_eq(functions_named(graph, "RMSNorm"), 1);
+  cr_expect_eq(functions_named(graph, "Norm"), 1);
   const ir_function *decoder = ir_function_find(graph->module, "Decoder");
   cr_assert(decoder);
   cr_expect_eq(calls_of(decoder, "DecoderLayer"), 30);

@@ -19,7 +19,7 @@ static folder *folder_open(void) {
   strcpy(f->root, "/tmp/weir_files_XXXXXX");
   cr_assert(mkdtemp(f->root));
   f->folders[0] = weir_arena_printf(&f->bench->arena, "%s/library", f->root);
-  f->search = (lang_search){f->folders, 1};
+  f->search = (lang_search){.folders = f->folders, .count = 1};
   return f;
 }
 

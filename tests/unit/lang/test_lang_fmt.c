@@ -1,4 +1,7 @@
 // The formatter: fixed points, whole trees, no comment lost.
+#include <glob.h>
+
+#include "compiler/lang/diag_example.h"
 #include "tests/unit/lang/lang_test.h"
 
 static const char *tree(lang_bench *bench, const lang_file *file) { return lang_file_dump(&bench->arena, file); }
@@ -29,6 +32,50 @@ Test(fmt, models_are_fixed_points) {
     }
     bench_close(bench);
   }
+}
+
+// All texts of the repository: the zoo, its library, the examples, the data of these tests.
+Test(fmt, every_text_is_a_fixed_point) {
+  static const char *const patterns[] = {"models/*.weir", "models/*/*.weir", "examples/*.weir", "tests/data/*/*.weir"};
+  int texts = 0;
+  for (size_t k = 0; k < sizeof patterns / sizeof *patterns; k++) {
+    char pattern[512];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/%s", WEIR_SOURCE_DIR, patterns[k]);
+    if (glob(pattern, 0, NULL, &found)) continue;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+      lang_bench *bench = bench_open();
+      lang_source *source;
+      cr_assert(!lang_source_read(&bench->arena, 1, found.gl_pathv[i], &source));
+      lang_diags_source_add(&bench->diags, source);
+      const lang_file *file = lang_parse(&bench->arena, source, &bench->diags);
+      if (file->ok) expect_stable(bench, file, found.gl_pathv[i]);
+      texts += file->ok;
+      bench_close(bench);
+    }
+    globfree(&found);
+  }
+  cr_expect(texts > 20, "%d", texts);
+}
+
+// The examples of diagnostics hold every form of the language, refused ones too.
+Test(fmt, examples_of_diagnostics) {
+  int texts = 0;
+  for (int code = 0; code < LANG_W_COUNT; code++) {
+    lang_diag_example example;
+    if (!lang_diag_example_find((lang_diag_code)code, &example)) continue;
+    const lang_example_text *both[] = {&example.wrong, &example.mend};
+    for (int i = 0; i < 2; i++) {
+      lang_bench *bench = bench_open();
+      size_t length;
+      const char *text = lang_example_expand(&bench->arena, both[i], &length);
+      const lang_file *file = bench_parse_bytes(bench, text, length);
+      if (file->ok) expect_stable(bench, file, lang_diag_text((lang_diag_code)code));
+      texts += file->ok;
+      bench_close(bench);
+    }
+  }
+  cr_expect(texts > 300, "%d", texts);
 }
 
 // Puts comments and empty lines into a model at random places between its tokens. False when they hit a string.
@@ -91,4 +138,25 @@ Test(fmt, small_things) {
                 "fn g() { x = a; if b { c = 1; } else if d { e = 2; } else { f = 3; } }\n");
   expect_format("bind b for M{**:\"m.{**}\";a[ 0..2 ] . b: \"c\\n\";}",
                 "bind b for M { **: \"m.{**}\"; a[0..2].b: \"c\\n\"; }\n");
+}
+
+// Each form of statement with a comment before, within and behind it.
+Test(fmt, comments_in_all_forms) {
+  lang_bench *bench = bench_open();
+  const char *text =
+      "// file\nuse std.nn; // used\n\n/// A dim.\ndim T: seq in 1..=8 // bounds\n  where T % 2 == 0; // divisor\n"
+      "rule r(x: f[...]): exact { // left\n  x + x => // right\n  2 * x; }\n"
+      "block B {D: int, // size\n  /// a flag\n  on: bool = true} (x: f[T, D]) // in\n  -> f[T, D] { // body\n"
+      "  // first\n  state h: f[D] = 0; // fixed\n  state k: f[D] over last(T, 3); // rows\n"
+      "  scan t in T // loop\n    carry h { // turn\n    h = h + x[t]; // next\n    y[t] = h;\n    // end of turn\n  "
+      "}\n"
+      "  cond on { // yes\n    z = y; // a\n  } else { // no\n    z = 2 * y; // b\n  } // over\n"
+      "  w[t in T, d] = sum(u: // reducer\n    y[u, d] where pos(u) <= // guard\n    pos(t));\n"
+      "  if on { return z; // early\n  } else if not on { return w; } // late\n  return x; // last\n  // behind\n}\n"
+      "plan p for M { // plan\n  store **.{a,b}: // which\n    f16; // how\n  where a < 2; // demand\n}\n// end\n";
+  const lang_file *file = bench_parse(bench, text);
+  cr_assert(file->ok, "%s", lang_diags_render(&bench->diags, &bench->arena, false));
+  cr_expect_eq(file->comments.count, 34, "%d", file->comments.count);
+  expect_stable(bench, file, text);
+  bench_close(bench);
 }

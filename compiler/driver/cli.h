@@ -75,6 +75,9 @@ int cli_flush(const cli *c);
 // Sorts and prints all diagnostics; true if there are errors.
 bool cli_diagnostics(cli *c, lang_diags *diags);
 json_t *cli_diagnostics_json(const lang_diags *diags);
+// Whether the text has the form of a diagnostic's code, W0123; prints what that code means (code.c).
+bool cli_is_code(const char *text);
+int cli_explain_code(cli *c, const char *text);
 // A string; what is not UTF-8 becomes U+FFFD.
 json_t *cli_json_text(const char *bytes, size_t count);
 // Whether a result may be put at |path|: nothing is there, or a file. Results appear by rename, which would replace a

@@ -1,4 +1,7 @@
-// weir check: every diagnostic of the files named, nothing built.
+// weir check: every diagnostic of the files named, nothing built. A file that several of them use is complained about
+// once. Each program has memory of its own, so that many files need no more than the largest.
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/driver/cli.h"
@@ -6,55 +9,75 @@
 #include "compiler/lang/files.h"
 #include "compiler/plan/home.h"
 
-static int explain(cli *c, const char *code) {
-  lang_diag_code found;
-  if (!lang_diag_find(code, &found)) return cli_usage(c, "there is no error code '%s'", code);
-  if (c->json) {
-    return cli_json(
-        c, json_pack("{s:s,s:s,s:s,s:s}", "code", lang_diag_text(found), "name", lang_diag_name(found), "severity",
-                     lang_severity_text(lang_diag_severity(found)), "explanation", lang_diag_explanation(found)));
+typedef struct {
+  cli *c;
+  const char *models;
+  json_t *list;       // with --json: all diagnostics
+  const char **seen;  // of each one so far: place, code, message
+  int seen_count, seen_capacity;
+  bool wrong;
+} checker;
+
+// Whether the diagnostic was there before, under whichever name of its file.
+static bool is_seen(checker *k, const lang_diags *diags, const lang_diag *diag) {
+  char real[PATH_MAX];
+  const lang_source *source = lang_diags_source(diags, diag->span.file);
+  const char *path = source ? realpath(source->path, real) ? real : source->path : "";
+  const char *key = weir_arena_printf(&k->c->arena, "%s:%u:%u:%s:%s", path, diag->span.begin, diag->span.end,
+                                      lang_diag_text(diag->code), diag->message);
+  for (int i = 0; i < k->seen_count; i++) {
+    if (!strcmp(k->seen[i], key)) return true;
   }
-  printf("%s %s: %s\n\n%s\n", lang_severity_text(lang_diag_severity(found)), lang_diag_text(found),
-         lang_diag_name(found), lang_diag_explanation(found));
-  return CLI_DONE;
+  WEIR_PUSH(&k->c->arena, k->seen, k->seen_count, k->seen_capacity, key);
+  return false;
+}
+
+static void report(checker *k, lang_diags *diags) {
+  int kept = 0;
+  lang_diags_sort(diags);
+  for (int i = 0; i < diags->count; i++) {
+    if (!is_seen(k, diags, diags->data[i])) diags->data[kept++] = diags->data[i];
+  }
+  diags->count = kept;
+  k->wrong = k->wrong || diags->error_count > 0;
+  if (!k->list) {
+    cli_diagnostics(k->c, diags);
+    return;
+  }
+  json_t *items = cli_diagnostics_json(diags);
+  json_array_extend(k->list, items);
+  json_decref(items);
+}
+
+static weir_status check_file(checker *k, const char *path) {
+  weir_arena arena;
+  lang_diags diags;
+  lang_program *program = NULL;
+  lang_search search = {.folders = &k->models, .count = 1};
+  weir_arena_init(&arena);
+  lang_diags_init(&diags, &arena);
+  weir_status status = lang_load(&arena, path, &search, &diags, &program);
+  if (!status) {
+    lang_check(&arena, program, &diags);
+    report(k, &diags);
+    if (!diags.count) cli_detail(k->c, "%s: no errors", path);
+  }
+  weir_arena_deinit(&arena);
+  return status;
 }
 
 int cmd_check(cli *c) {
   const char *code = cli_text(c, "explain");
-  if (code) return explain(c, code);
+  if (code) return cli_explain_code(c, code);
   if (!cli_arguments(c, 1, -1)) return CLI_USAGE;
-  const char *models = NULL;
-  weir_status status = plan_models_folder(&c->arena, &models);
-  if (status) return cli_fail(c, status);
-  lang_search search = {&models, 1};
-  json_t *list = json_array();
-  int result = CLI_DONE;
-  for (int i = 0; i < c->argument_count && !*c->cancel; i++) {
-    lang_diags diags;
-    lang_diags_init(&diags, &c->arena);
-    lang_program *program = NULL;
-    status = lang_load(&c->arena, c->arguments[i], &search, &diags, &program);
-    if (status) {
-      json_decref(list);
-      return cli_fail(c, status);
-    }
-    lang_check(&c->arena, program, &diags);
-    if (c->json) {
-      lang_diags_sort(&diags);
-      json_t *items = cli_diagnostics_json(&diags);
-      json_array_extend(list, items);
-      json_decref(items);
-      if (diags.error_count) result = CLI_INPUT;
-    } else if (cli_diagnostics(c, &diags)) {
-      result = CLI_INPUT;
-    } else {
-      cli_detail(c, "%s: no errors", c->arguments[i]);
-    }
+  checker k = {.c = c};
+  weir_status status = plan_models_folder(&c->arena, &k.models);
+  if (!status && c->json) k.list = json_array();
+  for (int i = 0; i < c->argument_count && !status && !*c->cancel; i++) status = check_file(&k, c->arguments[i]);
+  if (status) {
+    json_decref(k.list);
+    return cli_fail(c, status);
   }
-  if (c->json) {
-    int written = cli_json(c, list);
-    return result == CLI_DONE ? written : result;
-  }
-  json_decref(list);
-  return result;
+  int written = k.list ? cli_json(c, k.list) : CLI_DONE;
+  return k.wrong ? CLI_INPUT : written;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/driver/cost.h"
+#include "compiler/driver/explain_rules.h"
 #include "compiler/driver/model.h"
 #include "compiler/plan/example.h"
 
@@ -29,8 +30,10 @@ static void reach(explanation *x, const char *name, bool *reached) {
   for (int i = 0; i < module->function_count; i++) {
     if (reached[i] || strcmp(module->functions[i]->name, name)) continue;
     reached[i] = true;  // calls do not recur, and nest as deep as the text's blocks
-    for (const ir_node *node = module->functions[i]->first; node; node = node->next)
+    for (const ir_node *node = module->functions[i]->first; node; node = node->next) {
       if (node->callee) reach(x, node->callee->name, reached);
+      if (node->second) reach(x, node->second->name, reached);
+    }
   }
 }
 
@@ -323,10 +326,15 @@ static int explain(explanation *x) {
   bool found = !entry;
   for (int i = 0; i < code->program_count; i++) found = found || is_wanted(x, code->programs[i]);
   if (!found) return cli_error(c, "the model has no entry '%s'", entry);
+  if (cli_has(c, "rules")) {
+    cli_explain_rules(c, &x->front.unit, x->document);
+    return CLI_DONE;
+  }
   int result = check_size_names(x);
   if (!result) result = cli_fail(c, cli_roof_measure(0, &x->roof));
   if (result) return result;
   explain_fusion(x);
+  cli_explain_rules(c, &x->front.unit, x->document);
   if (!c->json) {
     printf("\nPASSES\n%s\nROOF  %.1f GB/s read, %.1f Gflop/s on %d threads\n", x->front.unit.passes,
            1e-9 * x->roof.read_bytes_per_s, 1e-9 * x->roof.flops_per_s, x->roof.threads);
@@ -342,6 +350,7 @@ static int explain(explanation *x) {
 
 int cmd_explain(cli *c) {
   if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
+  if (cli_is_code(c->arguments[0])) return cli_explain_code(c, c->arguments[0]);
   explanation x = {.c = c, .requests = 1, .document = json_object()};
   if (!cli_int(c, "requests", 1, 4096, &x.requests)) return CLI_USAGE;
   int code = cli_front_open(c, c->arguments[0], &x.front);

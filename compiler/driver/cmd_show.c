@@ -102,23 +102,41 @@ static weir_status text_of(cli *c, const plan_unit *unit, show_form form, const 
 }
 
 static int show_text(cli *c, const plan_unit *unit, show_form form) {
-  const char *entry = cli_text(c, "entry"), *svg = cli_text(c, "svg"), *text = NULL;
+  const char *entry = cli_text(c, "entry"), *text = NULL;
   bool known = !entry;
   for (int i = 0; i < unit->code->program_count; i++) known = known || !strcmp(unit->code->programs[i]->name, entry);
   if (!known) return no_entry(c, entry);
-  if (svg && cli_check_output(c, svg)) return CLI_INPUT;
-  if (svg) {
-    const char *picture = svg_draw_module(&c->arena, unit->graph->module);
-    int code = cli_fail(c, weir_file_write_atomic(svg, picture, strlen(picture)));
-    if (code) return code;
-    cli_note(c, "the functions are drawn in %s", svg);
-  }
   int code = cli_fail(c, text_of(c, unit, form, entry, &text));
   return code ? code : print(c, form, text);
 }
 
+// The picture is of the model as it is written: passes would melt its blocks.
+static int draw(cli *c, const char *path) {
+  cli_front front;
+  const char *entry = cli_text(c, "entry");
+  int code = cli_check_output(c, path);
+  if (!code) code = cli_elaborate(c, c->arguments[0], &front);
+  if (code) return code;
+  const ir_module *module = front.unit.graph->module;
+  if (entry && !ir_function_find(module, entry)) {
+    code = no_entry(c, entry);
+  } else {
+    const char *picture = svg_draw_module(&c->arena, module, entry);
+    code = cli_fail(c, weir_file_write_atomic(path, picture, strlen(picture)));
+  }
+  if (!code) cli_note(c, "the model is drawn in %s", path);
+  plan_close(&front.unit);
+  return code;
+}
+
 int cmd_show(cli *c) {
   if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
+  if (cli_has(c, "svg")) {
+    if (cli_has(c, "form"))
+      return cli_usage(c, "--svg draws the model as it is written; --form prints one of its forms");
+    int drawn = draw(c, cli_text(c, "svg"));
+    return drawn || !c->json ? drawn : cli_json(c, json_pack("{s:s}", "svg", cli_text(c, "svg")));
+  }
   show_form form;
   cli_source source;
   cli_front front;

@@ -5,6 +5,19 @@
 
 #include "compiler/driver/kernel_cost.h"
 
+enum { CLI_MAX_SYMBOLS = 64 };
+
+// Elements that one request has of volume |index|; 0 where that overflows.
+static int64_t volume_rows(const rt_program *program, const cli_call *call, int index) {
+  int64_t values[2 * CLI_MAX_SYMBOLS], count = 0;
+  if (program->symbol_count > CLI_MAX_SYMBOLS) return 0;
+  for (int i = 0; i < program->symbol_count; i++) {
+    values[i] = call->values[i];
+    values[program->symbol_count + i] = program->symbols[i].grows ? call->past : 0;
+  }
+  return rt_expr_eval(program->volumes[index].count, values, &count) ? count : 0;
+}
+
 static void bind_sizes(const rt_program *program, const cli_call *call, int64_t *sizes) {
   for (int i = 0; i < program->size_count; i++) {
     if (!strcmp(program->sizes[i], "R")) sizes[i] = call->requests;
@@ -15,6 +28,11 @@ static void bind_sizes(const rt_program *program, const cli_call *call, int64_t 
     sizes[symbol->size] = symbol->role == RT_ROLE_PLAIN ? value : value * call->requests;
     if (symbol->size_max >= 0) sizes[symbol->size_max] = value;
     if (symbol->size_all_max >= 0) sizes[symbol->size_all_max] = value + call->past;
+  }
+  for (int i = 0; i < program->volume_count; i++) {
+    int64_t count = volume_rows(program, call, i);
+    sizes[program->volumes[i].size] = count * call->requests;
+    sizes[program->volumes[i].size_max] = count;
   }
 }
 
@@ -31,6 +49,8 @@ typedef struct {
 } launch_view;
 
 static int64_t rows_of(const launch_view *v, int symbol) {
+  int volume = symbol - v->program->symbol_count;
+  if (volume >= 0 && volume < v->program->volume_count) return volume_rows(v->program, v->call, volume);
   return symbol >= 0 && symbol < v->program->symbol_count ? v->call->values[symbol] : 1;
 }
 

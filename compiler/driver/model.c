@@ -127,6 +127,27 @@ int cli_front_open(cli *c, const char *name, cli_front *out) {
   return CLI_DONE;
 }
 
+int cli_elaborate(cli *c, const char *name, cli_front *out) {
+  *out = (cli_front){0};
+  int code = cli_locate(c, name, false, &out->source);
+  if (code) return code;
+  if (out->source.package) return cli_error(c, "%s is a package; this looks at a model text", name);
+  const plan_request *request = &out->source.request;
+  lang_search search = {.folders = &request->models_folder, .count = request->models_folder ? 1 : 0};
+  lang_options options = {.model = request->model,
+                          .overrides = request->overrides,
+                          .override_count = request->override_count,
+                          .float_dtype = IR_f32};
+  lang_diags_init(&out->diags, &c->arena);
+  code = cli_fail(c, lang_load(&c->arena, request->text, &search, &out->diags, &out->unit.program));
+  if (code) return code;
+  out->unit.float_dtype = IR_f32;
+  out->unit.graph = lang_elaborate(&c->arena, out->unit.program, &options, &out->diags);
+  cli_progress_end(c);
+  bool wrong = cli_diagnostics(c, &out->diags);
+  return wrong || !out->unit.graph ? CLI_INPUT : CLI_DONE;
+}
+
 static int report_build(cli *c, lang_diags *diags, weir_status status, const plan_result *result) {
   if (status) return cli_build_failed(c, diags, status);
   cli_progress_end(c);

@@ -29,6 +29,10 @@ typedef struct {
 } cli_front;
 int cli_front_open(cli *c, const char *name, cli_front *out);
 
+// The model as it is written: read and elaborated, no pass run, no weights looked at. For commands that show a text.
+// |out->unit.graph| is set; plan_close(&out->unit) in any case.
+int cli_elaborate(cli *c, const char *name, cli_front *out);
+
 // Reports a failure of the pipeline: the diagnostics if the text has errors, else the status, which is taken.
 int cli_build_failed(cli *c, lang_diags *diags, weir_status status);
 // The package of |name|: itself, or one built for this machine. |out_result| may be null.

@@ -1,122 +1,138 @@
-// Layout: entries on the left, each callee one column further right than its furthest caller; functions of a column
-// from top to bottom.
+// Writes a placed picture as SVG. Colours are those of Okabe and Ito, which all kinds of colour vision tell apart; in
+// black and white the borders still do: states are dashed, arguments round. Elements carry a class and boxes their
+// place, so that tools (and tests) can read the picture: box, group, label, title, edge.
 #include "compiler/driver/svg.h"
 
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
+#include "compiler/driver/picture.h"
 #include "ir/text_buffer.h"
 
-enum { BOX_WIDTH = 250, COLUMN = 330, LINE = 17, GAP = 28, MARGIN = 24, MOST_OPS = 8 };
+enum { MARGIN = 18, COLUMN = 36 };
 
 typedef struct {
-  const ir_function *function;
-  int column, x, y, height;
-  int op_counts[IR_OP_COUNT];
-  int op_kinds;  // different ops, calls left out
-} box;
+  const char *fill, *stroke, *dash;
+  int round;
+} style;
 
-typedef struct {
-  box *boxes;
-  int count;
-  ir_text text;
-} drawing;
-
-static box *box_of(const drawing *d, const ir_function *function) {
-  for (int i = 0; i < d->count; i++) {
-    if (d->boxes[i].function == function) return &d->boxes[i];
-  }
-  return NULL;
-}
-
-// Callees stand before callers in a module: going backwards, every caller is placed before what it calls.
-static void place(drawing *d) {
-  for (int i = d->count - 1; i >= 0; i--) {
-    box *b = &d->boxes[i];
-    for (const ir_node *node = b->function->first; node; node = node->next) {
-      box *callee = node->op == IR_OP_call ? box_of(d, node->callee) : NULL;
-      if (callee && callee->column <= b->column) callee->column = b->column + 1;
-      if (!callee) b->op_kinds += b->op_counts[node->op]++ == 0;
-    }
-  }
-  for (int i = 0; i < d->count; i++) {
-    box *b = &d->boxes[i];
-    int lines = 2 + (b->op_kinds < MOST_OPS ? b->op_kinds : MOST_OPS);
-    b->height = lines * LINE + 12;
-    b->x = MARGIN + b->column * COLUMN;
-    b->y = MARGIN;
-    for (int k = 0; k < i; k++) {
-      if (d->boxes[k].column == b->column) b->y = d->boxes[k].y + d->boxes[k].height + GAP;
-    }
-  }
-}
+static const style styles[] = {
+    [PICTURE_INPUT] = {"#fdf7d8", "#8a7a00", "", 9}, [PICTURE_RESULT] = {"#fdf7d8", "#8a7a00", "", 9},
+    [PICTURE_OP] = {"#ffffff", "#666666", "", 3},    [PICTURE_STATE] = {"#dcf3ea", "#007a5a", "4 3", 3},
+    [PICTURE_BLOCK] = {"#dcebf8", "#0060a0", "", 3}, [PICTURE_GROUP] = {"#f6f8fa", "#44617a", "", 5},
+};
 
 static void put_escaped(ir_text *text, const char *words) {
   for (; *words; words++) {
     if (*words == '<') ir_text_puts(text, "&lt;");
+    else if (*words == '>') ir_text_puts(text, "&gt;");
     else if (*words == '&') ir_text_puts(text, "&amp;");
-    else ir_text_printf(text, "%c", *words);
+    else if ((unsigned char)*words >= 0x20) ir_text_printf(text, "%c", *words);
   }
 }
 
-static void draw_box(drawing *d, const box *b) {
-  static const char *const fills[] = {"#eef3f8", "#fff3dc", "#e6f5e6"};  // block, entry, step
-  ir_text *t = &d->text;
-  ir_text_printf(t, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\" fill=\"%s\" stroke=\"#555\"/>\n", b->x,
-                 b->y, BOX_WIDTH, b->height, fills[b->function->kind]);
-  ir_text_printf(t, "<text x=\"%d\" y=\"%d\" font-weight=\"bold\">", b->x + 10, b->y + LINE + 2);
-  put_escaped(t, b->function->name);
+static void put_text(ir_text *t, const char *class, double x, double y, const char *words) {
+  ir_text_printf(t, "<text class=\"%s\" x=\"%.0f\" y=\"%.0f\">", class, x, y);
+  put_escaped(t, words);
   ir_text_puts(t, "</text>\n");
-  int nodes = 0, shown = 0, y = b->y + 2 * LINE + 2;
-  for (int op = 0; op < IR_OP_COUNT; op++) nodes += b->op_counts[op];
-  ir_text_printf(t, "<text x=\"%d\" y=\"%d\" fill=\"#666\">%d ops</text>\n", b->x + 10, y, nodes);
-  bool taken[IR_OP_COUNT] = {0};
-  while (shown < MOST_OPS && shown < b->op_kinds) {  // the most frequent first
-    int best = -1;
-    for (int op = 0; op < IR_OP_COUNT; op++) {
-      if (!taken[op] && b->op_counts[op] && (best < 0 || b->op_counts[op] > b->op_counts[best])) best = op;
+}
+
+static void draw_lines(ir_text *t, const picture *p, double x, double y) {
+  for (int i = 0; i < p->line_count; i++) {
+    const picture_line *line = &p->lines[i];
+    for (int k = 0; k < line->target_count; k++) {
+      bool straight = fabs(line->targets[k].x - line->x) < 1, arrow = line->targets[k].arrow;
+      ir_text_printf(t, "<path class=\"edge\"%s d=\"M%.1f %.1fV%.1f", arrow ? " marker-end=\"url(#a)\"" : "",
+                     x + line->x, y + line->top, y + (straight ? line->targets[k].bottom : line->middle));
+      if (!straight) ir_text_printf(t, "H%.1fV%.1f", x + line->targets[k].x, y + line->targets[k].bottom);
+      ir_text_puts(t, "\"/>\n");
     }
-    taken[best] = true;
-    y += LINE;
-    ir_text_printf(t, "<text x=\"%d\" y=\"%d\">%s x %d</text>\n", b->x + 10, y, ir_op_get_info((ir_op)best)->name,
-                   b->op_counts[best]);
-    shown++;
   }
 }
 
-static void draw_calls(drawing *d, const box *b) {
-  for (int i = 0; i < d->count; i++) {
-    const box *to = &d->boxes[i];
-    int calls = 0;
-    for (const ir_node *node = b->function->first; node; node = node->next)
-      calls += node->op == IR_OP_call && node->callee == to->function;
-    if (!calls) continue;
-    int x1 = b->x + BOX_WIDTH, y1 = b->y + LINE, x2 = to->x, y2 = to->y + LINE, middle = (x1 + x2) / 2;
-    ir_text_printf(&d->text, "<path d=\"M%d %d C%d %d %d %d %d %d\" fill=\"none\" stroke=\"#888\"/>\n", x1, y1, middle,
-                   y1, middle, y2, x2, y2);
-    ir_text_printf(&d->text, "<text x=\"%d\" y=\"%d\" fill=\"#a33\" text-anchor=\"end\">%d x</text>\n", x2 - 6, y2 - 5,
-                   calls);
+static void draw(ir_text *t, const picture *p, double x, double y, int depth);
+
+static void draw_box(ir_text *t, const picture_box *box, double x, double y, int depth) {
+  if (box->kind == PICTURE_BEND) {  // the line goes on
+    ir_text_printf(t, "<path class=\"edge\" d=\"M%.1f %.1fV%.1f\"/>\n", x + box->x, y + box->y, y + box->y + box->h);
+    return;
+  }
+  const style *look = &styles[box->kind];
+  double left = x + box->x, top = y + box->y;
+  bool group = box->kind == PICTURE_GROUP;
+  const char *fill = group && depth % 2 ? "#ffffff" : look->fill;
+  if (box->repeat > 1)  // the edge of the next one behind it
+    ir_text_printf(t, "<rect class=\"shadow\" x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" rx=\"%d\"/>\n",
+                   left + 4, top + 4, box->w, box->h, look->round);
+  ir_text_printf(t,
+                 "<rect class=\"%s\" x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" rx=\"%d\" fill=\"%s\" "
+                 "stroke=\"%s\"",
+                 group ? "group" : "box", left, top, box->w, box->h, look->round, fill, look->stroke);
+  if (*look->dash) ir_text_printf(t, " stroke-dasharray=\"%s\"", look->dash);
+  ir_text_puts(t, "/>\n");
+  bool titled = box->kind == PICTURE_BLOCK || group;
+  for (int i = 0; i < box->line_count; i++)
+    put_text(t,
+             i == 0 && titled ? "title"
+             : i              ? "more"
+                              : "op",
+             left + PICTURE_PAD, top + 16 + i * PICTURE_LINE, box->lines[i]);
+  if (box->repeat > 1) {
+    ir_text_printf(t, "<text class=\"repeat\" x=\"%.0f\" y=\"%.0f\">\xc3\x97 %d</text>\n", left + box->w - PICTURE_PAD,
+                   top + 16, box->repeat);
+  }
+  if (group) draw(t, box->inside, left + (box->w - box->inside->w) / 2, top + PICTURE_TITLE, depth + 1);
+}
+
+static void draw(ir_text *t, const picture *p, double x, double y, int depth) {
+  draw_lines(t, p, x, y);
+  for (int i = 0; i < p->box_count; i++) draw_box(t, &p->boxes[i], x, y, depth);
+  for (int i = 0; i < p->line_count; i++) {
+    const picture_line *line = &p->lines[i];
+    const picture_box *from = &p->boxes[line->from];
+    if (from->kind != PICTURE_BEND && from->label)
+      put_text(t, "label", x + line->x + 5, y + line->top + (from->repeat > 1 ? 17 : 13), from->label);
   }
 }
 
-const char *svg_draw_module(weir_arena *arena, const ir_module *module) {
-  drawing d = {.boxes = WEIR_NEW_ARRAY(arena, box, module->function_count), .count = module->function_count};
-  for (int i = 0; i < d.count; i++) d.boxes[i].function = module->functions[i];
-  place(&d);
-  int width = 0, height = 0;
-  for (int i = 0; i < d.count; i++) {
-    const box *b = &d.boxes[i];
-    width = b->x + BOX_WIDTH + MARGIN > width ? b->x + BOX_WIDTH + MARGIN : width;
-    height = b->y + b->height + MARGIN > height ? b->y + b->height + MARGIN : height;
+static void open_document(ir_text *t, double width, double height, const char *name) {
+  ir_text_printf(t,
+                 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\" "
+                 "font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"12\">\n<title>",
+                 width, height, width, height);
+  put_escaped(t, name);
+  ir_text_puts(t,
+               "</title>\n<style>.title{font-weight:bold;font-size:13px}.more,.label{fill:#444}.label{font-size:11px}"
+               ".repeat{font-weight:bold;font-size:13px;fill:#a04000;text-anchor:end}.edge{fill:none;stroke:#333}"
+               ".shadow{fill:#e4e8ec;stroke:#8899a6}</style>\n"
+               "<defs><marker id=\"a\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" "
+               "orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#333\"/></marker></defs>\n"
+               "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n");
+}
+
+const char *svg_draw_module(weir_arena *arena, const ir_module *module, const char *entry) {
+  picture_drawn drawn = {0};
+  picture *whole = WEIR_NEW(arena, picture);
+  double x = MARGIN, height = 0;
+  for (int i = 0; i < module->function_count; i++) {
+    const ir_function *function = module->functions[i];
+    bool root = function->kind == IR_FUNCTION_ENTRY || function->kind == IR_FUNCTION_STEP;
+    if (!root || (entry && strcmp(function->name, entry))) continue;
+    picture_box box = {.kind = PICTURE_GROUP, .repeat = 1, .line_count = 1, .x = x, .y = MARGIN};
+    box.lines[0] =
+        weir_arena_printf(arena, "%s %s", function->kind == IR_FUNCTION_STEP ? "step" : "entry", function->name);
+    box.inside = picture_make(arena, function, &drawn);
+    picture_place(arena, box.inside);
+    box.w = fmax(box.inside->w + 2 * PICTURE_PAD, picture_text_width(box.lines[0], true) + 2 * PICTURE_PAD);
+    box.h = box.inside->h + PICTURE_TITLE + PICTURE_PAD;
+    x += box.w + COLUMN;
+    height = fmax(height, box.h);
+    WEIR_PUSH(arena, whole->boxes, whole->box_count, whole->box_capacity, box);
   }
-  ir_text_init(&d.text, arena);
-  ir_text_printf(&d.text,
-                 "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"monospace\" "
-                 "font-size=\"13\">\n",
-                 width, height);
-  ir_text_puts(&d.text, "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n");
-  for (int i = 0; i < d.count; i++) draw_calls(&d, &d.boxes[i]);
-  for (int i = 0; i < d.count; i++) draw_box(&d, &d.boxes[i]);
-  ir_text_puts(&d.text, "</svg>\n");
-  return d.text.data;
+  ir_text text;
+  ir_text_init(&text, arena);
+  open_document(&text, x - COLUMN + MARGIN, height + 2 * MARGIN, module->name);
+  draw(&text, whole, 0, 0, 0);
+  ir_text_puts(&text, "</svg>\n");
+  return text.data;
 }

@@ -1,10 +1,10 @@
-// A picture of a graph module: its functions, who calls whom and how often, and what ops each has.
+// A model as an SVG picture: entries and steps side by side, blocks as boxes in boxes, dims on the edges.
 #ifndef WEIR_COMPILER_DRIVER_SVG_H
 #define WEIR_COMPILER_DRIVER_SVG_H
 
 #include "ir/graph.h"
 
-// A whole SVG document; arena text.
-const char *svg_draw_module(weir_arena *arena, const ir_module *module);
+// A whole SVG document of all entries and steps, or of |entry|; arena text. The same for the same module.
+const char *svg_draw_module(weir_arena *arena, const ir_module *module, const char *entry);
 
 #endif

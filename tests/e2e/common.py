@@ -216,7 +216,10 @@ class Result(unittest.TextTestResult):
 
 
 def main():
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    """Runs all tests of the script, or those whose names are given."""
+    module, loader = sys.modules["__main__"], unittest.defaultTestLoader
+    names = sys.argv[1:]
+    suite = loader.loadTestsFromNames(names, module) if names else loader.loadTestsFromModule(module)
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=Result).run(suite)
     failed, skipped = len(result.failures) + len(result.errors), len(result.skipped)
     passed = getattr(result, "passed", 0)

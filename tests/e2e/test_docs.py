@@ -4,8 +4,10 @@ models, links lead somewhere, the error index is current.
 In a ```console block a line that begins with `$ ` is a command; the lines behind it are what a terminal shows, standard output and errors in
 either order. `...` stands for anything: alone on a line for any lines, within a line for any text. Numbers with a fraction are compared with
 a tolerance, for processors round differently. A ```weir NAME block is a file that the reader writes; it must be the file of that name in
-examples/ if there is one. Any other ```weir block is an excerpt of a model. Blocks of other kinds are not run.
+examples/ if there is one. In docs/language every ```weir block is a program that is checked, and ```weir refused CODE one that is refused; elsewhere
+any other ```weir block is an excerpt of a model. Blocks of other kinds are not run.
 """
+import json
 import os
 import re
 import subprocess
@@ -165,19 +167,38 @@ class Texts(Case):
         self.run_weir("check", *texts)
         self.run_weir("fmt", "--check", *texts)
 
-    def test_language_page(self):
-        """Each program of the language page is checked: ```weir blocks pass, ```weir-error CODE blocks are refused with that code."""
-        path = "docs/language/README.md"
-        count = 0
-        for info, contents, line in blocks(read(path)):
-            if not info or info[0] not in ("weir", "weir-error"):
+    def test_language_pages(self):
+        """Each program of the pages about the language is checked: ```weir blocks pass, ```weir refused CODE gives that error and no other."""
+        count = {}
+        for path in sorted(pages()):
+            if os.path.dirname(path) != os.path.join("docs", "language"):
                 continue
-            text = self.write(f"line{line}.weir", contents)
-            self.run_weir("check", text, code=0 if info[0] == "weir" else 1)
-            if info[0] == "weir-error":
-                self.assertIn(f"[{info[1]}]", self.errors, f"{path}:{line}")
-            count += 1
-        self.assertGreater(count, 5)
+            for info, contents, line in blocks(read(path)):
+                if not info or not info[0].startswith("weir"):
+                    continue
+                where = f"{path}:{line}"
+                self.assertTrue(info == ["weir"] or (info[:2] == ["weir", "refused"] and len(info) == 3), f"{where}: {' '.join(info)}")
+                text = self.write(f"line{line}.weir", contents)
+                found = json.loads(self.run_weir("check", "--json", text, code=(0, 1)))
+                self.assertEqual({d["code"] for d in found}, set(info[2:]), f"{where}: {[d['message'] for d in found]}")
+                count[path] = count.get(path, 0) + 1
+        print(" ".join(f"{os.path.basename(path)}: {n}" for path, n in count.items()))
+        self.assertGreater(count["docs/language/README.md"], 5)
+        self.assertGreater(count["docs/language/reference.md"], 25)
+
+    def test_grammar_words(self):
+        """The reference has the grammar whole: every rule that it names is there, and every word of the scanner."""
+        text = read("docs/language/reference.md")
+        grammar = re.search(r"```ebnf\n(.*?)```", text, re.S).group(1)
+        named = set(re.findall(r"^(\w+)\s*=", grammar, re.M))
+        bare = re.sub(r'"[^"]*"|\(\*.*?\*\)', " ", grammar)
+        helpers = {"names", "paths", "path", "name", "values", "exprs", "params", "args", "subs", "targets", "call", "role", "patterns", "alternatives",
+                   "NUMBER", "STRING", "FILE"}
+        self.assertEqual(set(re.findall(r"[A-Za-z]\w*", bare)) - named - helpers, set())
+        source = read("compiler/lang/syntax.c")
+        for words in ("lang_reserved_words", "lang_declaration_words"):
+            for word in re.findall(r'"(\w+)"', re.search(rf"{words}\[\] = \{{(.*?)NULL\}}", source, re.S).group(1)):
+                self.assertIn(f'"{word}"', grammar)
 
     def test_links(self):
         """Links of pages lead to files of the repository."""

@@ -36,7 +36,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
 size_t fuzz_seed(int index, uint8_t *buffer, size_t capacity) {
   static const char small[] = "program \"p\"\nsizes R\noutput \"y\" f32[2] bytes 8*R\narena 0\n";
-  const char *text = index == 0 ? program_sample : index == 1 ? small : "";
+  static const char states[] =
+      "program \"p\" step\nsizes R, T, T.max, T.all.max, S, S.max, v, v.max\nsymbol T seq 1..300 grows\n"
+      "symbol S seq 1..32 stored\nvolume v count (S + 1)/2\nstate \"m\" f32 bytes 4 whole v reads\n"
+      "state \"n\" f32 bytes 4 whole S writes\nstate \"g\" f32 bytes 4 unset reads writes\n"
+      "state \"l\" bf16 bytes 4 rows T window 4\narena 0\n";
+  const char *const seeds[] = {program_sample, small, states};
+  const char *text = index < 3 ? seeds[index] : "";
   size_t length = strlen(text);
   if (length > capacity) length = capacity;
   memcpy(buffer, text, length);

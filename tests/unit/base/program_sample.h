@@ -4,7 +4,7 @@
 
 static const char program_sample[] =
     "program \"lm \\\"step\\\" \\\\ \\xc3\\xa9\" step\n"
-    "sizes R, T, T.max, T.all.max, B, B.max, n\n"
+    "sizes R, T, T.max, T.all.max, B, B.max, n, i, j\n"
     "symbol T seq 1..8192 by 2 grows\n"
     "symbol B batch 0..9223372036854775807\n"
     "symbol n plain 1..64\n"
@@ -20,6 +20,12 @@ static const char program_sample[] =
     "kernel 0 \"weir_copy\" args 2 dims 1\n"
     "kernel 1 \"weir_attn\" args 7 dims 3 scratch 65536\n"
     "launch 0 grid (T + 3)/4 args in0, b0 dims T cost 100, 200 note \"blk.0/copy\"\n"
+    "loop i trips T.max + 1 while b1\n"
+    "loop j trips i\n"
+    "launch 0 grid j args in0, b0 dims i\n"
+    "end\n"
+    "launch 0 grid i args in0, b0 dims j sync when i in 1..9\n"
+    "end\n"
     "launch 1 grid R args b0, state0, starts(T), requests(T), positions(T), past(T), out0 dims T, max(T.max, 1), "
     "min(T*-3, 5 - (T - 2)) sync when T.all.max%7*2 in -5..16\n"
     "arena 4*576*T + max(T, 64*R)\n";

@@ -23,12 +23,14 @@ Test(program, text_is_a_fixed_point) {
   rt_program *p = parse(program_sample);
   cr_assert_str_eq(rt_program_print(&arena, p), program_sample);
   cr_assert_str_eq(p->name, "lm \"step\" \\ \xc3\xa9");
-  cr_assert(p->step && p->symbol_count == 3 && p->launch_count == 2);
+  cr_assert(p->step && p->symbol_count == 3 && p->launch_count == 4 && p->loop_count == 2);
   cr_assert(p->symbols[0].size == 1 && p->symbols[0].size_max == 2 && p->symbols[0].size_all_max == 3);
   cr_assert(p->inputs[1].rank == 0 && p->inputs[1].lo > p->inputs[1].hi);
   cr_assert_eq(p->states[1].initial, -0.5);
-  cr_assert(p->launches[1].sync && p->launches[1].args[2].kind == RT_ARG_STARTS);
-  cr_assert_eq(p->launches[1].guard_lo, -5);
+  cr_assert(p->launches[3].sync && p->launches[3].args[2].kind == RT_ARG_STARTS);
+  cr_assert_eq(p->launches[3].guard_lo, -5);
+  cr_assert(p->loops[0].first == 1 && p->loops[0].last == 2 && p->loops[0].flags == 1);
+  cr_assert(p->loops[1].first == 1 && p->loops[1].last == 1 && p->loops[1].flags == -1);
 }
 
 static rt_expr num(int64_t v) { return rt_expr_const(&arena, v); }
@@ -102,7 +104,7 @@ Test(program, refusals) {
   refuses("\\xc3", "\\x00", "line 1: a malformed string");
   refuses("sizes R, T,", "sizes T,", "line 7: no size 'R'");
   refuses("sizes R,", "sizes R, R,", "size 'R' twice");
-  refuses(", n\nsymbol", ", n, odd\nsymbol", "size odd belongs to no symbol");
+  refuses(", i, j\nsymbol", ", i, j, odd\nsymbol", "size odd belongs to no symbol, volume or loop");
   refuses("T.all.max, B", "B", "no size 'T.all.max'");
   refuses("seq 1..8192", "seq 9000..8192", "symbol T: bounds 9000..8192");
   refuses("by 2", "by 0", "line 3: 0 is out of range");
@@ -124,9 +126,27 @@ Test(program, refusals) {
   refuses("dims T cost", "dims T, T cost", "2 dims, kernel 0 takes 1");
   refuses("(T + 3)/4", "(T + 3/4", "line 17: expected ')'");
   refuses("cost 100", "cost -100", "-100 is out of range");
+  refuses("loop i trips", "loop n trips", "size n is taken");
+  refuses("loop i trips", "loop k trips", "no size 'k'");
+  refuses("while b1", "while in0", "flags are a buffer");
+  refuses("while b1", "while b9", "no buffer 9");
+  refuses("trips i\n", "trips i\nend\n", "an empty loop");
+  refuses("sync when i in 1..9\nend\n", "\n", "a loop has no end");
+  refuses("1..9\nend\n", "1..9\nend\nend\n", "there is no loop to end");
   refuses("arena", "arenas", "expected 'arena'");
   refuses("64*R)\n", "64*R)\n\n", "text behind the program");
   refuses("64*R)\n", "64*R)", "expected the end of the line");
+}
+
+Test(program, nested_loops_count_apart) {
+  static const char text[] =
+      "program \"p\"\nsizes R, i\nkernel 0 \"k\" args 0 dims 0\nloop i trips 2\nloop i trips 3\nlaunch 0 grid "
+      "1\nend\nend\n"
+      "arena 0\n";
+  rt_program *program;
+  weir_status status = rt_program_parse(&arena, text, sizeof text - 1, &program);
+  cr_assert(strstr(weir_status_message(status), "counts in the size of the loop around it"));
+  weir_status_release(status);
 }
 
 Test(program, nesting_and_length_are_bounded) {

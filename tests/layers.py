@@ -1,4 +1,5 @@
-"""Who may include whom: runtime/base <- ir <- codegen <- compiler; the runtime sees runtime/ only. Every header compiles alone."""
+"""Who may include whom: runtime/base <- ir <- codegen <- compiler; the runtime sees runtime/ only. Every header compiles alone. No
+file of these folders names a model or an architecture: they live in models/."""
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ ALLOWED = {
     "codegen": ["codegen", "ir", "runtime"],
     "compiler": ["compiler", "codegen", "ir", "runtime"],
 }
+NAMES = re.compile(r"(?i)\b(llama|smollm|qwen|mistral|mixtral|gemma|phi-?[0-9]|minilm|\w*bert|t5|whisper|\w*vit|resnet|mobilenet|unet|mamba|rwkv|"
+                   r"gpt-?[0-9]|transformers?|lstm)(\b|[0-9_])")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
 
@@ -32,6 +35,14 @@ def sources():
 
 
 bad = []
+for top in ("runtime", "ir", "codegen", "compiler"):
+    for folder, _, files in os.walk(os.path.join(root, top)):
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            with open(path, encoding="utf-8") as f:
+                for number, line in enumerate(f, 1):
+                    if NAMES.search(line):
+                        bad.append(f"{os.path.relpath(path, root)}:{number}: names a model: {NAMES.search(line).group(0)}")
 headers = []
 for path in sources():
     allowed = ALLOWED[layer(path)]

@@ -1,5 +1,4 @@
-// GGUF, versions 2 and 3, little endian: the file format of llama.cpp (specification: docs/gguf.md of the ggml
-// project).
+// GGUF, versions 2 and 3, little endian: the file format of ggml (specification: docs/gguf.md of that project).
 //
 //   magic "GGUF", u32 version, u64 tensor count, u64 key-value count
 //   key-values: string key, u32 type, value (array: u32 element type, u64 count, elements)

@@ -456,7 +456,7 @@ typedef enum {
 typedef struct {
   bool is_path;
   lang_path path;    // use std.nn;
-  const char *file;  // use "smollm2.weir"; unescaped; null for a path
+  const char *file;  // use "layers.weir"; unescaped; null for a path
   size_t file_length;
   lang_span span;  // of the path or the string
 } lang_use;

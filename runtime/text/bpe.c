@@ -2,7 +2,7 @@
 // merge.
 //
 // The pair of lowest rank merges first, the leftmost among equals; pairs that a merge creates join the heap at once.
-// This is the order of the tokenizers library and of llama.cpp. Each merge takes one symbol away and adds two pairs at
+// This is the order of the tokenizers library. Each merge takes one symbol away and adds two pairs at
 // most, so the work is O(n log n) and the memory linear for any piece. A heap entry whose symbols have changed is stale
 // and skipped.
 #include <stdlib.h>

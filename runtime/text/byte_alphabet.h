@@ -1,4 +1,4 @@
-// The alphabet of GPT-2: a printable character for each byte, in which byte-level BPE vocabularies are written. Bytes
+// The byte alphabet: a printable character for each byte, in which byte-level BPE vocabularies are written. Bytes
 // that print in Latin-1 stand for themselves, the 68 others are U+0100 + their rank. Internal to runtime/text.
 #ifndef WEIR_RUNTIME_TEXT_BYTE_ALPHABET_H
 #define WEIR_RUNTIME_TEXT_BYTE_ALPHABET_H

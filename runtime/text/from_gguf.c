@@ -124,11 +124,21 @@ static void put_wordpiece(json_t *root) {
   json_object_set_new(root, "max_word_chars", json_integer(100));
 }
 
+typedef enum { KIND_BPE, KIND_WORDPIECE, KIND_UNKNOWN } tokenizer_kind;
+
+static tokenizer_kind kind_of(text_view name) {
+#define TOKENIZER(text, kind) \
+  if (view_is(name, text)) return KIND_##kind;
+#include "models/tokenizers.def"
+#undef TOKENIZER
+  return KIND_UNKNOWN;
+}
+
 weir_status text_description_from_gguf(const text_gguf_vocab *v, text_buffer *out) {
-  bool wordpiece = view_is(v->model, "bert");
-  if (!wordpiece && !view_is(v->model, "gpt2")) {
-    return weir_status_make(WEIR_CODE_UNSUPPORTED,
-                            "tokenizer model '%.*s' is neither gpt2 (byte-level BPE) nor bert (WordPiece)",
+  tokenizer_kind kind = kind_of(v->model);
+  bool wordpiece = kind == KIND_WORDPIECE;
+  if (kind == KIND_UNKNOWN) {
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "tokenizer model '%.*s' is neither byte-level BPE nor WordPiece",
                             (int)(v->model.size < 40 ? v->model.size : 40), v->model.bytes ? v->model.bytes : "");
   }
   text_view name = v->pre.size ? v->pre : (text_view){"default", 7};

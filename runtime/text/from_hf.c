@@ -6,7 +6,7 @@
 
 #include "runtime/text/description.h"
 
-#define GPT2_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define BYTE_LEVEL_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 enum { SEQUENCE_DEPTH = 8 };
 
@@ -243,7 +243,7 @@ static weir_status add_pretokenizer(converter *c, const json_t *part, int depth)
     json_object_set_new(c->out, "prefix_space", json_true());
   }
   if (flag(part, "use_regex", true))
-    return add_step(c, (text_view){GPT2_PATTERN, strlen(GPT2_PATTERN)}, "isolated", false);
+    return add_step(c, (text_view){BYTE_LEVEL_PATTERN, strlen(BYTE_LEVEL_PATTERN)}, "isolated", false);
   return WEIR_OK;
 }
 

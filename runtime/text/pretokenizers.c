@@ -9,7 +9,7 @@ enum { M = 1, B = 2 };
   {name, PATTERNS patterns, TEXT_FORM_##form, ((flags)&M) != 0, ((flags)&B) != 0},
 
 static const text_pretokenizer table[] = {
-#include "runtime/text/pretokenizers.def"
+#include "models/pretokenizers.def"
 };
 
 const text_pretokenizer *text_pretokenizer_find(const char *name, size_t size) {

@@ -1,4 +1,4 @@
-// The table of named pre-tokenizers (pretokenizers.def). Internal to runtime/text.
+// The table of named pre-tokenizers (models/pretokenizers.def). Internal to runtime/text.
 #ifndef WEIR_RUNTIME_TEXT_PRETOKENIZERS_H
 #define WEIR_RUNTIME_TEXT_PRETOKENIZERS_H
 

@@ -48,8 +48,8 @@ typedef struct {
 } text_view;
 
 typedef struct {
-  text_view model;          // tokenizer.ggml.model: gpt2 or bert
-  text_view pre;            // tokenizer.ggml.pre: smollm, llama-bpe, qwen2, ...
+  text_view model;          // tokenizer.ggml.model: a name of models/tokenizers.def
+  text_view pre;            // tokenizer.ggml.pre: a name of models/pretokenizers.def
   const text_view *tokens;  // tokenizer.ggml.tokens
   size_t token_count;
   const int32_t *token_types;  // tokenizer.ggml.token_type, |token_count| values or null (all normal)

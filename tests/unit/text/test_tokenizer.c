@@ -395,7 +395,7 @@ Test(pretokenizer, written_ones) {
 Test(pretokenizer, every_name_of_the_table_opens) {
   static const char *const names[] = {
 #define PRETOKENIZER(name, patterns, form, flags) name,
-#include "runtime/text/pretokenizers.def"
+#include "models/pretokenizers.def"
 #undef PRETOKENIZER
   };
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -10,14 +10,16 @@
 
 #include "runtime/base/checked.h"
 
+enum { QUOTIENT_BUCKETS = 256 };
+
 struct ir_dim_table {
   weir_arena *arena;
   ir_symbol **symbols;
   int symbol_count, symbol_capacity;
   ir_dim_atom **symbol_atoms;  // one for each symbol
   int atom_count, atom_capacity;
-  ir_dim_atom *quotients[1024];  // DIV and MOD atoms, by hash
-  ir_dim *slots;                 // open addressing, a power of two
+  ir_dim_atom **quotients;  // DIV and MOD atoms, QUOTIENT_BUCKETS lists by hash; null before the first
+  ir_dim *slots;            // open addressing, a power of two
   size_t slot_count, used;
   struct ir_prover *prover;  // made by the first question (prove.c)
 };
@@ -366,7 +368,8 @@ ir_dim ir_dim_mul(ir_dim_table *table, ir_dim a, ir_dim b) {
 }
 
 ir_dim ir_dim_atom_of(ir_dim_table *table, ir_atom_kind kind, ir_dim a, ir_dim b) {
-  ir_dim_atom **bucket = &table->quotients[(a->hash * 31 + b->hash * 7 + kind) % 1024], *atom = *bucket;
+  if (!table->quotients) table->quotients = WEIR_NEW_ARRAY(table->arena, ir_dim_atom *, QUOTIENT_BUCKETS);
+  ir_dim_atom **bucket = &table->quotients[(a->hash * 31 + b->hash * 7 + kind) % QUOTIENT_BUCKETS], *atom = *bucket;
   while (atom && !(atom->kind == kind && atom->a == a && atom->b == b)) atom = atom->next;
   if (!atom) {
     int depth = 1 + (a->depth > b->depth ? a->depth : b->depth);

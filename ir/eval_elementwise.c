@@ -46,10 +46,16 @@ static double floor_remainder(double x, double y) {
   return (double)(rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest);
 }
 
+// Exact, with the sign of y.
+static double floor_fmod(double x, double y) {
+  double rest = fmod(x, y);
+  return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
+}
+
 static double larger(double x, double y) { return isnan(x) || x > y ? x : y; }
 static double smaller(double x, double y) { return isnan(x) || x < y ? x : y; }
 static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
-static double gelu_tanh(double x) { return x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) / 2; }
+static double gelu_tanh(double x) { return x * ((1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) / 2); }
 
 UNARY(neg, ir_dtype_is_int(result->dtype) ? WRAP(-bits(x)) : -x)
 UNARY(abs, ir_dtype_is_int(result->dtype) && x < 0 ? WRAP(-bits(x)) : fabs(x))
@@ -64,7 +70,7 @@ UNARY(erf, erf(x))
 UNARY(sigmoid, 1 / (1 + exp(-x)))
 UNARY(relu, larger(x, 0))
 UNARY(silu, x / (1 + exp(-x)))
-UNARY(gelu, x *(1 + erf(x / M_SQRT2)) / 2)
+UNARY(gelu, x *((1 + erf(x / M_SQRT2)) / 2))
 UNARY(gelu_tanh, gelu_tanh(x))
 UNARY(softplus, softplus(x))
 UNARY(floor, floor(x))
@@ -94,7 +100,7 @@ BINARY(add, whole ? WRAP(bits(x) + bits(y)) : x + y)
 BINARY(sub, whole ? WRAP(bits(x) - bits(y)) : x - y)
 BINARY(mul, whole ? WRAP(bits(x) * bits(y)) : x *y)
 BINARY(div, whole ? WRAP(floor_quotient(x, y)) : x / y)
-BINARY(mod, whole ? floor_remainder(x, y) : x - y * floor(x / y))
+BINARY(mod, whole ? floor_remainder(x, y) : floor_fmod(x, y))
 BINARY(pow, pow(x, y))
 BINARY(max, isnan(y) ? y : larger(x, y))
 BINARY(min, isnan(y) ? y : smaller(x, y))

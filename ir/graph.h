@@ -220,8 +220,6 @@ ir_attr ir_attr_dtype(ir_attr_name name, ir_dtype dtype);
 ir_attr ir_attr_combine(ir_attr_name name, ir_combine combine);
 // True of ops that name a function: call, route and those with regions.
 bool ir_op_takes_function(ir_op op);
-// How many regions the op may own, and must.
-int ir_op_region_count(ir_op op, int *out_least);
 // Null if the node has none of this name.
 const ir_attr *ir_node_attr(const ir_node *node, ir_attr_name name);
 

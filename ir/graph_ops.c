@@ -66,12 +66,6 @@ bool ir_op_takes_function(ir_op op) {
   return op == IR_OP_call || op == IR_OP_route || (ops[op].flags & IR_FLAG_REGION);
 }
 
-int ir_op_region_count(ir_op op, int *out_least) {
-  bool owns = ops[op].flags & IR_FLAG_REGION;
-  *out_least = op == IR_OP_cond ? 2 : owns;
-  return op == IR_OP_cond || op == IR_OP_scan ? 2 : owns;
-}
-
 static const char *const combine_names[] = {
 #define X(name) #name,
     IR_COMBINES(X)

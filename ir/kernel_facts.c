@@ -112,7 +112,7 @@ static void op_interval(ir_kfacts *f, const ir_kexpr *e, const ir_kfacts *a, con
   }
 }
 
-ir_kfacts ir_kx_compute_facts(const ir_kexpr *e) {
+static ir_kfacts compute_facts(const ir_kexpr *e) {
   ir_kfacts f = {.depth = 1}, args[4] = {{0}};
   int64_t least_value, most_value;
   ir_ktype_limits(e->type, &least_value, &most_value);
@@ -136,7 +136,7 @@ ir_kfacts ir_kx_compute_facts(const ir_kexpr *e) {
   return f;
 }
 
-ir_kfacts ir_kx_facts(const ir_kexpr *e) { return e->facts ? *e->facts : ir_kx_compute_facts(e); }
+ir_kfacts ir_kx_facts(const ir_kexpr *e) { return e->facts ? *e->facts : compute_facts(e); }
 
 ir_kfacts ir_kx_range_facts(const ir_kexpr *lo, const ir_kexpr *hi) {
   ir_kfacts l = ir_kx_facts(lo), h = ir_kx_facts(hi), f = {.depth = 1, .below = hi};
@@ -209,7 +209,7 @@ static const ir_kexpr *node_copy(ir_kx_table *table, const ir_kexpr *model, cons
     ir_kfacts facts;
   } *node = weir_arena_alloc(table->arena, sizeof *node);
   node->expr = *model;
-  node->facts = facts ? *facts : ir_kx_compute_facts(model);
+  node->facts = facts ? *facts : compute_facts(model);
   node->expr.facts = &node->facts;
   return &node->expr;
 }

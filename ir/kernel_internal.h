@@ -46,7 +46,6 @@ const ir_kexpr *ir_kx_make_with(ir_kx_table *table, const ir_kexpr *model, const
 
 // Facts of |expr|, from its operands' facts if it has none.
 ir_kfacts ir_kx_facts(const ir_kexpr *expr);
-ir_kfacts ir_kx_compute_facts(const ir_kexpr *expr);
 // Facts of a range variable over |lo|..|hi|.
 ir_kfacts ir_kx_range_facts(const ir_kexpr *lo, const ir_kexpr *hi);
 

@@ -34,6 +34,17 @@ static bool check_dtypes(ir_inference *in) {
   return true;
 }
 
+// Whether the fixed dims alone leave room for every size in bytes that is computed from them.
+static bool is_countable(const ir_type *type) {
+  int64_t elements = 1, size;
+  for (int i = 0; i < type->rank; i++) {
+    if (!ir_dim_is_const(type->dims[i], &size)) continue;
+    if (size > 0 && elements > ((int64_t)1 << 48) / size) return false;
+    elements *= size;
+  }
+  return true;
+}
+
 bool ir_infer(ir_inference *in) {
   static const ir_rule_fn rules[] = {
 #define OP(name, operands, attrs, type, flags, cost, meaning) ir_rule_##type,
@@ -54,10 +65,16 @@ bool ir_infer(ir_inference *in) {
   }
   in->results = NULL;
   if (!check_dtypes(in) || !rules[in->op](in)) return false;
-  if (in->results) return true;
-  ir_infer_range(in);
-  ir_infer_results(in, 1);
-  in->results[0] = (ir_inferred){in->type, in->lo, in->hi};
+  if (!in->results) {
+    ir_infer_range(in);
+    ir_infer_results(in, 1);
+    in->results[0] = (ir_inferred){in->type, in->lo, in->hi};
+  }
+  for (int i = 0; i < in->result_count; i++) {
+    if (!is_countable(&in->results[i].type))
+      return ir_refuse(in, "gives %s, more elements than can be counted",
+                       ir_type_print(in->module->arena, &in->results[i].type));
+  }
   return true;
 }
 
@@ -100,8 +117,14 @@ bool ir_rule_iota(ir_inference *in) {
 
 bool ir_rule_pos(ir_inference *in) { return ir_rule_iota(in); }
 
+// A request's rows are counted in i32, which the runtime checks; what is computed from them must fit.
 bool ir_rule_size(ir_inference *in) {
+  ir_dim dim = in->attrs[0].dim;
+  int64_t lo, hi;
   in->type = ir_type_make(IR_i32, 0, NULL);
+  ir_dim_bounds(dim, &lo, &hi);
+  if (hi > INT32_MAX && hi < INT64_MAX && !ir_dim_as_symbol(dim))
+    return ir_refuse(in, "%s may not fit i32 as a number", ir_dim_print(in->module->arena, dim));
   return countable(in);
 }
 

@@ -38,8 +38,6 @@ typedef bool (*ir_rule_fn)(ir_inference *inference);
 bool ir_infer(ir_inference *inference);
 // Room for |count| results without known ranges.
 void ir_infer_results(ir_inference *inference, int count);
-// The dtype that |combine| makes of elements of |dtype|; false with a reason.
-bool ir_combine_type(ir_inference *inference, ir_combine combine, ir_dtype dtype, ir_dtype *out);
 // Sets |error| and returns false.
 bool ir_refuse(ir_inference *inference, const char *fmt, ...) WEIR_PRINTF(2, 3);
 // The known range of the result, after its type is set.

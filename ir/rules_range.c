@@ -42,6 +42,33 @@ static bool fits(const ir_node *def, ir_prove_relation relation, ir_dim a, ir_di
   return a == b ? relation == IR_PROVE_LE : ir_dim_decide(def->parent->module->dims, relation, a, b) == 1;
 }
 
+static bool is_number(const ir_value *value, int64_t *out) {
+  value = through_moves(value);
+  if (!value->def || value->def->op != IR_OP_constant) return false;
+  *out = (int64_t)value->def->attrs[0].f;
+  return true;
+}
+
+// |size| + |by|; null where that is no dim.
+static ir_dim shifted(const ir_node *def, ir_dim size, int64_t by) {
+  ir_dim_table *dims = def->parent->module->dims;
+  return ir_dim_add(dims, size, ir_dim_const(dims, by));
+}
+
+static bool under(const ir_value *value, ir_dim size, int depth);
+
+// j + 1 is below T + 1 where j is below T.
+static bool moved_under(const ir_node *def, ir_dim size, int depth) {
+  for (int i = 0; i < 2; i++) {
+    int64_t by;
+    bool add = def->op == IR_OP_add;
+    if ((!add && i == 0) || !is_number(def->operands[i], &by) || by < INT32_MIN || by > INT32_MAX) continue;
+    ir_dim rest = shifted(def, size, add ? -by : by);
+    return rest && under(def->operands[1 - i], rest, depth + 1);
+  }
+  return false;
+}
+
 // Whether every element is below |size|, from how it is made: clamp(i, 0, T - 1) is below T whatever i is.
 static bool under(const ir_value *value, ir_dim size, int depth) {
   int64_t lo, hi, size_lo, size_hi;
@@ -63,11 +90,33 @@ static bool under(const ir_value *value, ir_dim size, int depth) {
       return under(def->operands[0], size, depth + 1) || under(def->operands[1], size, depth + 1);
     case IR_OP_max:
       return under(def->operands[0], size, depth + 1) && under(def->operands[1], size, depth + 1);
+    case IR_OP_relu:
+      return size_lo > 0 && under(def->operands[0], size, depth + 1);
     case IR_OP_select:
       return under(def->operands[1], size, depth + 1) && under(def->operands[2], size, depth + 1);
     case IR_OP_gather:
     case IR_OP_element:
+    case IR_OP_add:
+    case IR_OP_sub:
+      return value->lo <= value->hi && moved_under(def, size, depth);  // a known range: it does not wrap
+    case IR_OP_sort:
+    case IR_OP_reverse:
+    case IR_OP_roll:
+    case IR_OP_tile:
+    case IR_OP_repeat:
+    case IR_OP_with_grad:
       return under(def->operands[0], size, depth + 1);
+    case IR_OP_argsort:
+      return fits(def, IR_PROVE_LE, def->operands[0]->type.dims[def->attrs[0].i], size);
+    case IR_OP_top_k:
+      if (value->result == 0) return under(def->operands[0], size, depth + 1);
+      return fits(def, IR_PROVE_LE, def->operands[0]->type.dims[def->attrs[0].i], size);
+    case IR_OP_concat:
+    case IR_OP_stack:
+      for (int i = 0; i < def->operand_count; i++) {
+        if (!under(def->operands[i], size, depth + 1)) return false;
+      }
+      return true;
     case IR_OP_cast:
       return ir_dtype_is_int(def->operands[0]->type.dtype) && under(def->operands[0], size, depth + 1);
     default:

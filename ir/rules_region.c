@@ -104,7 +104,8 @@ bool ir_rule_map(ir_inference *in) {
   return true;
 }
 
-bool ir_combine_type(ir_inference *in, ir_combine combine, ir_dtype dtype, ir_dtype *out) {
+// The dtype that |combine| makes of elements of |dtype|; false with a reason.
+static bool combine_type(ir_inference *in, ir_combine combine, ir_dtype dtype, ir_dtype *out) {
   const char *name = ir_combine_name(combine);
   bool logical = combine == IR_COMBINE_any || combine == IR_COMBINE_all;
   bool index = combine == IR_COMBINE_argmax || combine == IR_COMBINE_argmin;
@@ -123,7 +124,7 @@ bool ir_rule_fold(ir_inference *in) {
   if (region->result_count < 1 || region->result_count > 2 || region->results[0].value->type.rank != 0)
     return ir_refuse(in, "region '%s' must have a scalar result and at most a guard", region->name);
   if (region->result_count == 2 && !check_flag(in, region, 1)) return false;
-  if (!ir_combine_type(in, in->attrs[1].combine, region->results[0].value->type.dtype, &type.dtype)) return false;
+  if (!combine_type(in, in->attrs[1].combine, region->results[0].value->type.dtype, &type.dtype)) return false;
   in->type = type;
   return true;
 }
@@ -210,7 +211,7 @@ bool ir_rule_scatter(ir_inference *in) {
   if (!check_dim(in, in->attrs[0].dim)) return false;
   in->type = *rows;
   in->type.dims[0] = in->attrs[0].dim;
-  return ir_combine_type(in, in->attrs[1].combine, rows->dtype, &in->type.dtype);
+  return combine_type(in, in->attrs[1].combine, rows->dtype, &in->type.dtype);
 }
 
 bool ir_rule_stack(ir_inference *in) {

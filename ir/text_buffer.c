@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FIRST_BYTES = 32 };  // most texts are a dim or a type
+
 void ir_text_init(ir_text *text, weir_arena *arena) {
-  *text = (ir_text){.arena = arena, .data = weir_arena_alloc(arena, 256), .capacity = 256};
+  *text = (ir_text){.arena = arena, .data = weir_arena_alloc(arena, FIRST_BYTES), .capacity = FIRST_BYTES};
 }
 
 // Makes room for |more| bytes and the zero behind them.

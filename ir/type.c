@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "ir/text_buffer.h"
-#include "runtime/base/checked.h"
 
 static const char *const names[] = {
 #define X(name, bits) #name,
@@ -55,13 +54,4 @@ const char *ir_type_print(weir_arena *arena, const ir_type *type) {
   }
   ir_text_puts(&text, "]");
   return text.data;
-}
-
-bool ir_type_elements(const ir_type *type, const int64_t *values, int64_t *out) {
-  int64_t count = 1, size;
-  for (int i = 0; i < type->rank; i++) {
-    if (!ir_dim_eval(type->dims[i], values, &size) || size < 0 || !weir_mul_i64(count, size, &count)) return false;
-  }
-  *out = count;
-  return true;
 }

@@ -42,7 +42,5 @@ bool ir_dtype_find(const char *name, ir_dtype *out);  // false if unknown
 bool ir_type_equal(const ir_type *a, const ir_type *b);
 ir_type ir_type_make(ir_dtype dtype, int rank, const ir_dim *dims);
 const char *ir_type_print(weir_arena *arena, const ir_type *type);  // "f32[T, 576]"
-// Number of elements for the given symbol values; false on overflow.
-bool ir_type_elements(const ir_type *type, const int64_t *values, int64_t *out);
 
 #endif

@@ -194,10 +194,11 @@ static void emit_scalar_load(cg_code *c, ir_text *out, const cg_node *n) {
 static void emit_vector_load(cg_code *c, ir_text *out, const cg_node *n) {
   int64_t step = 0;
   bool ramp = n->op == CG_LOAD_RAMP, next = ramp && cg_is_int(n->args[3], &step) && step == 1;
-  const char *form = next ? (n->args[2] ? "_m" : "") : ramp ? "_s" : "_g";
+  bool second = step == 2 && n->type == IR_KT_f32;
+  const char *form = next ? (n->args[2] ? "_m" : "") : second ? "_s2" : ramp ? "_s" : "_g";
   ir_text_printf(out, "v%c_load_%s%s(", cg_rep(n->type), ir_ktype_name(n->type), form);
   cg_emit_place(c, out, n->index, n->type, n->args[1], ramp ? n->args[0] : NULL, false);
-  if (!ramp || !next) {
+  if (!next && !second) {
     ir_text_puts(out, ", ");
     cg_emit_expr(c, out, ramp ? n->args[3] : n->args[0]);
   }

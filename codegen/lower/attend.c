@@ -147,12 +147,18 @@ static void fill_zero(attend_kernel *a, const ir_kexpr *row, const ir_kexpr *lo,
   end(a);
 }
 
+// Where row |i| of the tile stands among the keys of the block.
+static const ir_kexpr *row_place(attend_kernel *a, const ir_kexpr *i) {
+  ir_kbuilder *b = &a->e.b;
+  return ir_kb_sub(b, ir_kb_add(b, a->position, ir_kb_div(b, i, integer(a, a->group))), a->block);
+}
+
 // The keys of the block that row |i| sees: from, to.
 static void visible(attend_kernel *a, const ir_kexpr *i, const ir_kexpr **from, const ir_kexpr **to) {
   ir_kbuilder *b = &a->e.b;
   *from = a->key_lo;
   *to = a->keys;
-  const ir_kexpr *at = ir_kb_sub(b, ir_kb_add(b, a->position, ir_kb_div(b, i, integer(a, a->group))), a->block);
+  const ir_kexpr *at = row_place(a, i);
   if (a->causal) {
     const ir_kexpr *limit = ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_add(b, at, integer(a, 1)), integer(a, 0), NULL);
     *to = ir_kb_let(b, "to", ir_kb_min(b, a->keys, limit));
@@ -202,6 +208,76 @@ static void soften_row(attend_kernel *a, const ir_kexpr *i) {
   fill_zero(a, i, to, a->keys);
 }
 
+// |x| within |lo|..|hi|.
+static const ir_kexpr *within(attend_kernel *a, const char *name, const ir_kexpr *x, const ir_kexpr *lo,
+                              const ir_kexpr *hi) {
+  ir_kbuilder *b = &a->e.b;
+  return ir_kb_let(b, name, ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_min(b, x, hi), lo, NULL));
+}
+
+// Cuts the keys of the block that some row of the tile sees: those from |out[1]| to |out[2]| are seen by all of them.
+static void cut_keys(attend_kernel *a, const tile *t, const ir_kexpr **out) {
+  ir_kbuilder *b = &a->e.b;
+  const ir_kexpr *one = integer(a, 1), *behind = integer(a, 1 - a->window);
+  const ir_kexpr *first = row_place(a, t->first),
+                 *last = row_place(a, ir_kb_sub(b, ir_kb_add(b, t->first, t->size), one));
+  out[0] = out[1] = a->key_lo;
+  out[2] = out[3] = a->keys;
+  if (a->window) {
+    out[0] = within(a, "some", ir_kb_add(b, first, behind), a->key_lo, a->keys);
+    out[1] = within(a, "all", ir_kb_add(b, last, behind), out[0], a->keys);
+  }
+  if (!a->causal) return;
+  out[2] = within(a, "all_end", ir_kb_add(b, first, one), out[1], a->keys);
+  out[3] = within(a, "some_end", ir_kb_add(b, last, one), out[2], a->keys);
+}
+
+// |sum| with the value of a key added, or as it was where the row does not see the key: 0 times a value would be NaN
+// where that is infinite.
+static const ir_kexpr *add_seen(attend_kernel *a, const ir_kexpr *seen, const ir_kexpr *weight, const ir_kexpr *value,
+                                const ir_kexpr *sum) {
+  ir_kbuilder *b = &a->e.b;
+  const ir_kexpr *added = ir_kb_op(b, IR_K_fma, a->type, weight, value, sum);
+  return seen ? ir_kb_op(b, IR_K_select, a->type, seen, added, sum) : added;
+}
+
+// Null where the weight itself does not say that a bias hides the key.
+static const ir_kexpr *not_hidden(attend_kernel *a, const ir_kexpr *weight) {
+  ir_kbuilder *b = &a->e.b;
+  return a->bias ? ir_kb_op(b, IR_K_ne, IR_KT_bool, weight, ir_kb_const(b, a->type, 0), NULL) : NULL;
+}
+
+// Whether row |i| sees key |j| of the block, which others of its tile see.
+static const ir_kexpr *sees(attend_kernel *a, const ir_kexpr *i, const ir_kexpr *j) {
+  ir_kbuilder *b = &a->e.b;
+  const ir_kexpr *at = row_place(a, i), *seen = ir_kb_op(b, IR_K_le, IR_KT_bool, j, at, NULL);
+  if (!a->window) return seen;
+  const ir_kexpr *near = ir_kb_op(b, IR_K_gt, IR_KT_bool, ir_kb_add(b, j, integer(a, a->window)), at, NULL);
+  return ir_kb_op(b, IR_K_and, IR_KT_bool, seen, near, NULL);
+}
+
+// Adds the values of the keys |lo|..|hi| of the block to the tile's accumulators; |cut|: not all rows see all of them.
+static void add_keys(attend_kernel *a, const tile *t, const ir_kexpr *group, int vectors, const ir_kexpr *lo,
+                     const ir_kexpr *hi, bool cut) {
+  ir_kbuilder *b = &a->e.b;
+  const ir_kexpr *j = serial(a, "j", lo, hi, 1), *v[4];
+  for (int p = 0; p < vectors; p++)
+    v[p] = ir_kb_let(b, "v", key_element(a, a->v, ir_kb_add(b, a->block, j), ir_kb_add(b, group, vector_at(a, t, p))));
+  const ir_kexpr *i = unroll(a, t), *row = ir_kb_add(b, t->first, i);
+  const ir_kexpr *weight = ir_kb_let(b, "p", load(a, a->ls, local(a, row, KEYS, j)));
+  const ir_kexpr *seen = not_hidden(a, weight);
+  if (cut) {
+    const ir_kexpr *here = sees(a, row, j);
+    seen = ir_kb_let(b, "seen", seen ? ir_kb_op(b, IR_K_and, IR_KT_bool, here, seen, NULL) : here);
+  }
+  for (int p = 0; p < vectors; p++) {
+    const ir_kexpr *at = integer(a, p), *sum = ir_kb_read(b, t->acc, i, at, NULL);
+    ir_kb_set(b, t->acc, add_seen(a, seen, weight, v[p], sum), i, at, NULL);
+  }
+  end(a);
+  end(a);
+}
+
 static void add_values(attend_kernel *a) {
   ir_kbuilder *b = &a->e.b;
   int vectors = a->width % 64 == 0 ? 4 : a->width % 32 == 0 ? 2 : 1;
@@ -213,17 +289,11 @@ static void add_values(attend_kernel *a) {
     ir_kb_set(b, t.acc, load(a, a->lo, at), i, integer(a, p), NULL);
   }
   end(a);
-  const ir_kexpr *j = serial(a, "j", a->key_lo, a->keys, 1), *v[4];
-  for (int p = 0; p < vectors; p++)
-    v[p] = ir_kb_let(b, "v", key_element(a, a->v, ir_kb_add(b, a->block, j), ir_kb_add(b, group, vector_at(a, &t, p))));
-  i = unroll(a, &t);
-  const ir_kexpr *weight = ir_kb_let(b, "p", load(a, a->ls, local(a, ir_kb_add(b, t.first, i), KEYS, j)));
-  for (int p = 0; p < vectors; p++) {
-    const ir_kexpr *at = integer(a, p);
-    ir_kb_set(b, t.acc, ir_kb_op(b, IR_K_fma, a->type, weight, v[p], ir_kb_read(b, t.acc, i, at, NULL)), i, at, NULL);
-  }
-  end(a);
-  end(a);
+  const ir_kexpr *cut[4];
+  cut_keys(a, &t, cut);
+  if (a->window) add_keys(a, &t, group, vectors, cut[0], cut[1], true);
+  add_keys(a, &t, group, vectors, cut[1], cut[2], false);
+  if (a->causal) add_keys(a, &t, group, vectors, cut[2], cut[3], true);
   i = unroll(a, &t);
   for (int p = 0; p < vectors; p++) {
     const ir_kexpr *at = local(a, ir_kb_add(b, t.first, i), a->width, ir_kb_add(b, group, vector_at(a, &t, p)));
@@ -238,11 +308,13 @@ static void add_values(attend_kernel *a) {
 // The same for widths that are no whole number of vectors: memory instead of registers.
 static void add_values_plain(attend_kernel *a) {
   ir_kbuilder *b = &a->e.b;
-  const ir_kexpr *i = serial(a, "i", integer(a, 0), a->rows, 1), *j = serial(a, "j", a->key_lo, a->keys, 1);
+  const ir_kexpr *i = serial(a, "i", integer(a, 0), a->rows, 1), *from, *to;
+  visible(a, i, &from, &to);
+  const ir_kexpr *j = serial(a, "j", from, to, 1);
   const ir_kexpr *weight = ir_kb_let(b, "p", load(a, a->ls, local(a, i, KEYS, j)));
   const ir_kexpr *d = lanes(a, "d", integer(a, 0), integer(a, a->width)), *at = local(a, i, a->width, d);
   const ir_kexpr *v = key_element(a, a->v, ir_kb_add(b, a->block, j), d);
-  store(a, a->lo, at, ir_kb_op(b, IR_K_fma, a->type, weight, v, load(a, a->lo, at)));
+  store(a, a->lo, at, add_seen(a, not_hidden(a, weight), weight, v, load(a, a->lo, at)));
   end(a);
   end(a);
   end(a);

@@ -137,13 +137,7 @@ static const ir_kexpr *gelu_tanh(emitter *e, const ir_kexpr *x) {
 static const ir_kexpr *softplus(emitter *e, const ir_kexpr *x) {
   ir_kbuilder *b = &e->b;
   const ir_kexpr *small = op1(e, IR_K_exp, op1(e, IR_K_neg, op1(e, IR_K_abs, x)));
-  return ir_kb_add(b, op2(e, IR_K_max, x, number(e, x, 0)), op1(e, IR_K_log, ir_kb_add(b, number(e, x, 1), small)));
-}
-
-static const ir_kexpr *modulo(emitter *e, const ir_kexpr *x, const ir_kexpr *y) {
-  ir_kbuilder *b = &e->b;
-  if (!ir_ktype_is_float(x->type)) return ir_kb_mod(b, x, y);
-  return ir_kb_sub(b, x, ir_kb_mul(b, y, op1(e, IR_K_floor, ir_kb_div(b, x, y))));
+  return ir_kb_add(b, op2(e, IR_K_max, x, number(e, x, 0)), cg_emit_log1p(e, small));
 }
 
 static const ir_kexpr *cast_to(emitter *e, const ir_kexpr *x, ir_dtype dtype) {
@@ -157,7 +151,7 @@ static const ir_kop direct_ops[IR_OP_COUNT] = {
     [IR_OP_tanh] = IR_K_tanh,   [IR_OP_erf] = IR_K_erf,     [IR_OP_floor] = IR_K_floor, [IR_OP_ceil] = IR_K_ceil,
     [IR_OP_round] = IR_K_round, [IR_OP_not] = IR_K_not,     [IR_OP_add] = IR_K_add,     [IR_OP_sub] = IR_K_sub,
     [IR_OP_mul] = IR_K_mul,     [IR_OP_div] = IR_K_div,     [IR_OP_pow] = IR_K_pow,     [IR_OP_max] = IR_K_max,
-    [IR_OP_min] = IR_K_min,     [IR_OP_and] = IR_K_and,     [IR_OP_or] = IR_K_or,
+    [IR_OP_min] = IR_K_min,     [IR_OP_and] = IR_K_and,     [IR_OP_or] = IR_K_or,       [IR_OP_mod] = IR_K_mod,
 };
 
 const ir_kexpr *cg_emit_elementwise(emitter *e, const ir_node *node, const ir_kexpr *const *x) {
@@ -177,8 +171,6 @@ const ir_kexpr *cg_emit_elementwise(emitter *e, const ir_node *node, const ir_ke
       return compare(e, IR_K_gt, x[0], x[1]);
     case IR_OP_ge:
       return compare(e, IR_K_ge, x[0], x[1]);
-    case IR_OP_mod:
-      return modulo(e, x[0], x[1]);
     case IR_OP_select:
       return ir_kb_op(b, IR_K_select, x[1]->type, x[0], x[1], x[2]);
     case IR_OP_cast:
@@ -295,12 +287,9 @@ static const ir_kexpr *fold(emitter *e, const reduction *r, ir_kop combine, doub
   ir_kbuilder *b = &e->b;
   ir_ktype type = cg_compute_type(r->node->operands[0]->type.dtype);
   bool lanes = operand_reductions(e, r);
-  const ir_kexpr *start = ir_ktype_is_float(type) || combine == IR_K_add || combine == IR_K_mul
-                              ? ir_kb_const(b, type, initial)
-                              : ir_kb_const(b, type,
-                                            combine == IR_K_max ? -ldexp(1, 8 * ir_ktype_bytes(type) - 1)
-                                                                : ldexp(1, 8 * ir_ktype_bytes(type) - 1) - 1);
-  ir_kvar *reg = ir_kb_reg(b, "r", type, false, 0, NULL, start);
+  bool extreme = combine == IR_K_max || combine == IR_K_min;
+  if (extreme) initial = cg_combine_start(combine == IR_K_max ? IR_COMBINE_max : IR_COMBINE_min, type);
+  ir_kvar *reg = ir_kb_reg(b, "r", type, false, 0, NULL, ir_kb_const(b, type, initial));
   const ir_kexpr *idx[IR_MAX_RANK];
   int bound = e->bound_count, loops = open_loops(e, r, lanes, idx);
   const ir_kexpr *x = element(e, cg_emit_value(e, r->node->operands[0], idx), shift);
@@ -323,8 +312,8 @@ static const ir_kexpr *argmax(emitter *e, const reduction *r) {
   int bound = e->bound_count, loops = open_loops(e, r, false, idx);
   const ir_kexpr *x = ir_kb_let(b, "x", cg_emit_value(e, r->node->operands[0], idx));
   const ir_kexpr *first = compare(e, IR_K_lt, ir_kb_read(b, at, NULL, NULL, NULL), ir_kb_int(b, 0));
-  const ir_kexpr *better =
-      ir_kb_let(b, "better", op2(e, IR_K_or, first, compare(e, IR_K_gt, x, ir_kb_read(b, best, NULL, NULL, NULL))));
+  const ir_kexpr *better = ir_kb_let(
+      b, "better", op2(e, IR_K_or, first, cg_emit_better(e, IR_K_gt, x, ir_kb_read(b, best, NULL, NULL, NULL))));
   ir_kb_set(b, best, ir_kb_op(b, IR_K_select, type, better, x, ir_kb_read(b, best, NULL, NULL, NULL)), NULL, NULL,
             NULL);
   ir_kb_set(b, at, ir_kb_op(b, IR_K_select, IR_KT_i64, better, idx[axis], ir_kb_read(b, at, NULL, NULL, NULL)), NULL,
@@ -337,8 +326,22 @@ static const ir_kexpr *argmax(emitter *e, const reduction *r) {
                  ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_read(b, at, NULL, NULL, NULL), ir_kb_int(b, 0), NULL)));
 }
 
+// Whether |x| takes the place of |best| among extremes: NaN before all numbers, the first of equals stays.
+const ir_kexpr *cg_emit_better(emitter *e, ir_kop op, const ir_kexpr *x, const ir_kexpr *best) {
+  const ir_kexpr *better = compare(e, op, x, best);
+  if (!ir_ktype_is_float(x->type)) return better;
+  const ir_kexpr *new_nan = op2(e, IR_K_and, compare(e, IR_K_ne, x, x), compare(e, IR_K_eq, best, best));
+  return op2(e, IR_K_or, better, new_nan);
+}
+
+// shift + |log_sum|, but the shift alone where it is infinite: what was summed up is then no number.
+const ir_kexpr *cg_emit_log_sum(emitter *e, const ir_kexpr *shift, const ir_kexpr *log_sum) {
+  const ir_kexpr *infinite = compare(e, IR_K_eq, shift, number(e, shift, INFINITY));
+  return ir_kb_op(&e->b, IR_K_select, shift->type, infinite, shift, ir_kb_add(&e->b, shift, log_sum));
+}
+
 // The largest, as the shift of exponentials: 0 where all are -inf, so that exp(x - shift) stays 0.
-static const ir_kexpr *safe_shift(emitter *e, const ir_kexpr *largest) {
+const ir_kexpr *cg_emit_safe_shift(emitter *e, const ir_kexpr *largest) {
   const ir_kexpr *none = compare(e, IR_K_eq, largest, number(e, largest, -INFINITY));
   return ir_kb_let(&e->b, "m", ir_kb_op(&e->b, IR_K_select, largest->type, none, number(e, largest, 0), largest));
 }
@@ -361,9 +364,10 @@ static const ir_kexpr *emit_reduction(emitter *e, const reduction *r) {
       return ir_kb_let(b, "v", ir_kb_div(b, sum, ir_kb_cast(b, sum->type, reduced_count(e, r))));
     }
     case IR_OP_logsumexp: {
-      const ir_kexpr *largest = fold(e, r, IR_K_max, -INFINITY, element_self, NULL), *shift = safe_shift(e, largest);
+      const ir_kexpr *largest = fold(e, r, IR_K_max, -INFINITY, element_self, NULL),
+                     *shift = cg_emit_safe_shift(e, largest);
       const ir_kexpr *sum = fold(e, r, IR_K_add, 0, element_exp, shift);
-      return ir_kb_let(b, "v", ir_kb_add(b, shift, op1(e, IR_K_log, sum)));
+      return ir_kb_let(b, "v", cg_emit_log_sum(e, shift, op1(e, IR_K_log, sum)));
     }
     case IR_OP_argmax:
       return argmax(e, r);
@@ -403,7 +407,7 @@ static void softmax_parts(emitter *e, const ir_node *node, const ir_kexpr *const
   *largest = find_bound(e, node->results[0], idx, 2, r.axes);
   *sum = find_bound(e, node->results[0], idx, 1, r.axes);
   if (*sum) return;
-  *largest = safe_shift(e, fold(e, &r, IR_K_max, -INFINITY, element_self, NULL));
+  *largest = cg_emit_safe_shift(e, fold(e, &r, IR_K_max, -INFINITY, element_self, NULL));
   *sum = fold(e, &r, IR_K_add, 0, element_exp, *largest);
   cg_bind(e, node->results[0], idx, 2, *largest);
   cg_bind(e, node->results[0], idx, 1, *sum);

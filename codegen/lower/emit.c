@@ -94,6 +94,11 @@ static bool is_state_param(const function_lowering *fl, const ir_value *value) {
   return !value->def && fl->function->params[value->result].kind == IR_PARAM_STATE;
 }
 
+// A result that is a state's value has memory of its own.
+static bool is_state_slot(const function_lowering *fl, const slot *at) {
+  return at->kind == SLOT_PARAM && is_state_param(fl, at->value);
+}
+
 static const ir_kexpr *slot_bytes(emitter *e, const slot *at) {
   ir_kbuilder *b = &e->b;
   if (at->kind == SLOT_ROPE) return ir_kb_mul(b, cg_emit_size(e, SIZE_ROWS, at->rows), ir_kb_int(b, 4 * at->rotary));
@@ -134,7 +139,7 @@ int cg_emit_slot(emitter *e, int index, ir_kbuffer_kind kind) {
   const slot *at = &e->fl->out->slots[index];
   for (int i = 0; i < e->item.arg_count; i++)
     if (e->item.args_of_kernel[i].is_slot && e->item.args_of_kernel[i].slot == index) return buffer_of_arg(e, i);
-  bool table = at->kind != SLOT_ROPE && is_state_param(e->fl, at->value);
+  bool table = is_state_slot(e->fl, at);
   bool write = kind != IR_KB_IN;
   if (table) kind = write ? IR_KB_TABLE_INOUT : IR_KB_TABLE_IN;
   launch_arg arg = {.is_slot = true, .slot = index, .write = write};
@@ -310,7 +315,7 @@ void cg_emit_store(emitter *e, const ir_value *value, int index, const ir_kexpr 
   ir_ktype type = (ir_ktype)value->type.dtype;
   expr = ir_kb_cast(b, type, expr);
   int buffer = cg_emit_slot(e, index, IR_KB_OUT);
-  if (!is_state_param(e->fl, at->value)) {
+  if (!is_state_slot(e->fl, at)) {
     const ir_kexpr *place = value_index(e, info, at->first, idx);
     if (at->spread) place = ir_kb_add(b, place, ir_kb_mul(b, cg_emit_request(e), inner_elements(e, info)));
     ir_kb_store(b, type, buffer, place, expr);

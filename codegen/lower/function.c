@@ -33,7 +33,13 @@ static unsigned uses_of(const ir_function *function, const ir_value *value) {
   return uses;
 }
 
-bool cg_takes_memory(ir_op op) { return op == IR_OP_call || op == IR_OP_scan || op == IR_OP_cond || op == IR_OP_route; }
+static bool is_running(ir_op op) { return op >= IR_OP_cumsum && op <= IR_OP_cumlogsumexp; }
+static bool is_order(ir_op op) { return op == IR_OP_sort || op == IR_OP_argsort || op == IR_OP_top_k; }
+
+bool cg_takes_memory(ir_op op) {
+  return op == IR_OP_call || op == IR_OP_scan || op == IR_OP_cond || op == IR_OP_route || is_running(op) ||
+         is_order(op);
+}
 
 unsigned cg_weight_uses(const ir_function *function, int param) {
   return uses_of(function, function->params[param].value);
@@ -224,6 +230,7 @@ static weir_status lower_call(function_lowering *fl, const ir_node *node) {
 static weir_status lower_root(function_lowering *fl, ir_value *root) {
   ir_node *linears[2];
   int count = cg_group_linears(fl, root, linears, 2);
+  if (count > 0 && linears[0]->op != IR_OP_linear) return cg_lower_window(fl, root, linears[0]);
   if (count > 0) return cg_lower_linear(fl, root, linears, count);
   const ir_node *node = root->def;
   if (node->op == IR_OP_matmul) return cg_lower_product(fl, root);
@@ -246,6 +253,10 @@ static weir_status lower_nodes(function_lowering *fl) {
       WEIR_TRY(cg_lower_cond(fl, node));
     } else if (node->op == IR_OP_route) {
       WEIR_TRY(cg_lower_route(fl, node));
+    } else if (is_running(node->op)) {
+      WEIR_TRY(cg_lower_running(fl, node));
+    } else if (is_order(node->op)) {
+      WEIR_TRY(cg_lower_order(fl, node));
     } else if (cg_is_weight_stack(fl, node->results[0])) {
       continue;
     } else if (node->op == IR_OP_append) {

@@ -34,8 +34,13 @@ static bool is_free_movement(const ir_node *node) {
   }
 }
 
+// Products (and the like) whose kernels take the elementwise consumers of their sums.
+static bool has_epilogue(ir_op op) {
+  return op == IR_OP_linear || op == IR_OP_conv || op == IR_OP_max_pool || op == IR_OP_avg_pool;
+}
+
 static bool is_product(ir_op op) {
-  return op == IR_OP_linear || op == IR_OP_attend || op == IR_OP_rope || op == IR_OP_matmul;
+  return has_epilogue(op) || op == IR_OP_attend || op == IR_OP_rope || op == IR_OP_matmul;
 }
 
 static bool is_row_op(const ir_node *node) {
@@ -121,7 +126,7 @@ int cg_group_linears(const function_lowering *fl, ir_value *root, ir_node **out,
   int count = 0;
   for (int i = 0; i < fl->value_count; i++) {
     const value_info *info = &fl->values[i];
-    if (!info->value || !info->value->def || info->value->def->op != IR_OP_linear) continue;
+    if (!info->value || !info->value->def || !has_epilogue(info->value->def->op)) continue;
     if (info->value != root && !(info->fate == FATE_INLINE && info->group == root)) continue;
     if (count < capacity) out[count] = info->value->def;
     count++;
@@ -140,6 +145,16 @@ static bool elementwise_path(const function_lowering *fl, const ir_value *value,
 }
 
 static bool group_has_row_op(const function_lowering *fl, const ir_value *root) { return passes_of(fl, root) > 1; }
+
+bool cg_reduces_ahead(const function_lowering *fl, const ir_value *root) {
+  for (int i = 0; i < fl->value_count; i++) {
+    const value_info *info = &fl->values[i];
+    if (info->value && info->value != root && info->group == root && info->fate == FATE_INLINE &&
+        is_row_op(info->value->def))
+      return true;
+  }
+  return false;
+}
 
 static bool is_weight(const function_lowering *fl, const ir_value *value) {
   return !value->def && fl->function->params[value->result].kind == IR_PARAM_WEIGHT;
@@ -170,11 +185,12 @@ static const char *refuse_epilogue(const function_lowering *fl, const ir_node *l
   if (!is_elementwise(root->def)) return "the consumer is no elementwise kernel";
   if (!elementwise_path(fl, linear->results[0], root)) return "the consumer moves its elements";
   if (group_has_row_op(fl, root)) return "the consumer reduces over rows: the whole row must be there first";
-  if (!is_weight(fl, linear->operands[1])) return "the matrix is computed";
+  if (linear->op == IR_OP_linear && !is_weight(fl, linear->operands[1])) return "the matrix is computed";
   ir_node *others[2];
   int count = cg_group_linears(fl, root, others, 2);
   if (count == 0) return NULL;
   if (count > 1) return "the kernel already has two products";
+  if (linear->op != IR_OP_linear || others[0]->op != IR_OP_linear) return "the kernel already has a product";
   if (others[0]->operands[0] != linear->operands[0]) return "another product with another input is in the kernel";
   if (!same_dims(&others[0]->operands[1]->type, &linear->operands[1]->type))
     return "another product of other dims is in the kernel";
@@ -196,6 +212,17 @@ static bool feeds_indexed(const function_lowering *fl, const value_info *info) {
     if (is_indexed(user->op)) return true;
     bool moves = is_free_movement(user) && cg_info(fl, user->results[0])->fate == FATE_INLINE;
     if (moves && feeds_indexed(fl, cg_info(fl, user->results[0]))) return true;
+  }
+  return false;
+}
+
+// Whether a consumer asks for elements of |value| where it has none and leaves out what comes of it (compute.c).
+static bool feeds_choice(const function_lowering *fl, const value_info *info) {
+  for (int i = 0; i < info->use_count; i++) {
+    const ir_node *user = info->users[i];
+    if (user->op == IR_OP_concat || user->op == IR_OP_gather || user->op == IR_OP_element) return true;
+    const value_info *result = cg_info(fl, user->results[0]);
+    if (result->fate == FATE_INLINE && feeds_choice(fl, result)) return true;
   }
   return false;
 }
@@ -291,6 +318,7 @@ static const char *refuse_inline(const function_lowering *fl, const ir_node *nod
                                  ir_value *root) {
   if (called_or_returned(info)) return why_no_root(info);
   if (feeds_indexed(fl, info)) return "the consumer reads it as a whole, many times";
+  if (cg_has_steps(node->op) && feeds_choice(fl, info)) return "its steps would run where it has no element";
   if (!root) return only_read_whole(info) ? "the consumer reads it as a whole, many times" : why_no_root(info);
   ir_node *linear[1];
   bool product = is_product(root->def->op) || cg_group_linears(fl, root, linear, 1) > 0;
@@ -352,7 +380,7 @@ void cg_fuse(function_lowering *fl) {
     value_info *info = cg_info(fl, node->results[0]);
     if (node->op == IR_OP_append || cg_is_weight_stack(fl, node->results[0])) info->fate = FATE_ROOT;
     else if (info->use_count == 0 && !info->is_result) info->fate = FATE_DEAD;
-    else if (node->op == IR_OP_linear) decide_linear(fl, node, info);
+    else if (has_epilogue(node->op)) decide_linear(fl, node, info);
     else if (is_product(node->op)) make_root(fl, node, info, "a kernel of its own");
     else if (node->op == IR_OP_map) decide_map(fl, node, info);
     else if (node->op == IR_OP_fold || node->op == IR_OP_scatter) make_root(fl, node, info, "a kernel of its own");

@@ -358,7 +358,7 @@ static void step_arg(emitter *e, const level *at, const walk *w) {
     flat = flat ? ir_kb_add(b, ir_kb_mul(b, flat, dim), at->idx[i]) : at->idx[i];
   }
   const ir_kexpr *first = ir_kb_op(b, IR_K_lt, IR_KT_bool, read(e, w->other), ir_kb_int(b, 0), NULL);
-  const ir_kexpr *better = ir_kb_op(b, w->op, IR_KT_bool, x, best, NULL);
+  const ir_kexpr *better = cg_emit_better(e, w->op, x, best);
   better = ir_kb_let(b, "better", ir_kb_op(b, IR_K_or, IR_KT_bool, first, better, NULL));
   set(e, w->reg, ir_kb_op(b, IR_K_select, x->type, better, x, best));
   set(e, w->other, ir_kb_op(b, IR_K_select, IR_KT_i64, better, flat, read(e, w->other)));
@@ -417,7 +417,7 @@ static const ir_kexpr *log_sum(emitter *e, const level *outer, walk *w) {
   w->reg = new_reg(e, "r", type, 0);
   run(e, outer, w, step_exp);
   const ir_kexpr *sum = read(e, w->reg);
-  return ir_kb_let(b, "v", ir_kb_add(b, w->shift, ir_kb_op(b, IR_K_log, type, sum, NULL, NULL)));
+  return ir_kb_let(b, "v", cg_emit_log_sum(e, w->shift, ir_kb_op(b, IR_K_log, type, sum, NULL, NULL)));
 }
 
 // The value of a fold, computed at the current place.

@@ -189,6 +189,8 @@ int64_t cg_const_dim(ir_dim dim);  // the number, or -1
 
 // ---- fuse.c: sets the fate and group of every value and logs the decisions.
 void cg_fuse(function_lowering *fl);
+// Whether the kernel of |root| computes reductions other than |root| ahead of its elements.
+bool cg_reduces_ahead(const function_lowering *fl, const ir_value *root);
 // The root or parameter whose memory |value| is, through aliases.
 ir_value *cg_base(const function_lowering *fl, ir_value *value);
 // The linear nodes computed inside the group of |root|; at most |capacity|.
@@ -254,6 +256,7 @@ weir_status cg_lower_concat(function_lowering *fl, ir_value *root);  // of many 
 weir_status cg_lower_rows_reduction(function_lowering *fl, ir_value *root);  // over the ragged axis only
 weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
 weir_status cg_lower_product(function_lowering *fl, ir_value *root);  // matmul, and linear of any two values
+weir_status cg_lower_window(function_lowering *fl, ir_value *root, const ir_node *node);
 weir_status cg_lower_attend(function_lowering *fl, ir_value *root);
 weir_status cg_lower_rope(function_lowering *fl, ir_value *root);
 // The table kernel of a SLOT_ROPE; returns its index. Its arguments are positions and the table, or else the rows'
@@ -268,19 +271,24 @@ bool cg_region_varies(const ir_function *region);
 // How a reducer begins and goes on; argmax and argmin: what makes an element better.
 double cg_combine_start(ir_combine combine, ir_ktype type);
 ir_kop cg_combine_op(ir_combine combine);
+// of compute.c: whether |x| comes before the extreme |best| (|op| gt or lt), NaN first; the end of a logsumexp.
+const ir_kexpr *cg_emit_better(emitter *e, ir_kop op, const ir_kexpr *x, const ir_kexpr *best);
+const ir_kexpr *cg_emit_safe_shift(emitter *e, const ir_kexpr *largest);
+const ir_kexpr *cg_emit_log_sum(emitter *e, const ir_kexpr *shift, const ir_kexpr *log_sum);
 // ---- scatter.c
 weir_status cg_lower_scatter(function_lowering *fl, ir_value *root);
 // of compute.c: ops of a region's scalars
 const ir_kexpr *cg_emit_source(emitter *e, const ir_node *node, const ir_kexpr *const *idx);
 const ir_kexpr *cg_emit_elementwise(emitter *e, const ir_node *node, const ir_kexpr *const *x);
-// special.c: the formulas of other elementwise ops; null if |node| is none.
+// special.c: the formulas of other elementwise ops; null if |node| is none. log(1 + x), precise near 0.
+const ir_kexpr *cg_emit_log1p(emitter *e, const ir_kexpr *x);
+// Whether the formula of |op| computes steps ahead, wherever its value is asked for.
+bool cg_has_steps(ir_op op);
 const ir_kexpr *cg_emit_special(emitter *e, const ir_node *node, const ir_kexpr *const *x);
 const ir_kexpr *cg_where_active(emitter *e, const ir_kexpr *x);
 
 // ---- route.c
 weir_status cg_lower_route(function_lowering *fl, ir_node *node);
-// A route whose callee is one product.
-bool cg_is_routed_linear(const ir_node *node);
 // Whether |value| stacks weights: it is one weight of the package.
 bool cg_is_weight_stack(const function_lowering *fl, const ir_value *value);
 // How a weight parameter or a stack of them is stored; null for other values.
@@ -317,8 +325,12 @@ ir_value *cg_new_value(function_lowering *fl, ir_type type);
 weir_status cg_lower_commit(function_lowering *fl, ir_value *flags, ir_value *const *from, ir_value *const *to,
                             int count, int rows, const char *name);
 
+// ---- order.c: running values, sorting, the k largest
+weir_status cg_lower_running(function_lowering *fl, ir_node *node);
+weir_status cg_lower_order(function_lowering *fl, ir_node *node);
+
 // ---- function.c
-// Ops whose operands and results are whole values in memory: calls and what owns regions.
+// Ops whose operands and results are whole values in memory: calls, what owns regions, what walks whole lines.
 bool cg_takes_memory(ir_op op);
 int cg_add_temp(function_lowering *fl, const ir_value *value);
 weir_status cg_copy_argument(function_lowering *fl, ir_value *value, unsigned first, int *out);
@@ -333,8 +345,7 @@ int cg_add_kernel(lowering *low, ir_kernel *kernel);
 // What a weight parameter is read as anywhere below: bit 0 by a linear, bit 1 otherwise.
 unsigned cg_weight_uses(const ir_function *function, int param);
 
-// ---- program.c
+// ---- program_interface.c
 weir_storage cg_plain_storage(ir_dtype dtype);  // of values of |dtype| as they are
-weir_status cg_build_program(lowering *low, const ir_function *entry, rt_program **out);
 
 #endif

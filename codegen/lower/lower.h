@@ -1,6 +1,6 @@
 // Lowering: graph IR to kernels and programs.
 //
-// Each function of the module is lowered once for each combination of weight formats it is called with (a transformer's
+// Each function of the module is lowered once for each combination of weight formats it is called with (a model's
 // thirty equal layers are one function): its nodes are grouped into kernels (fuse.c), each group becomes a kernel
 // (rowwise.c, linear.c, attend.c, rope.c) and a launch. Entry functions are then unrolled into a program (program.c),
 // equal kernels are shared between all programs, hazards become `sync`s and temporaries get offsets. Every decision
@@ -58,5 +58,9 @@ typedef struct {
 // owns is referred to.
 weir_status cg_lower(weir_arena *arena, const ir_module *module, const cg_lower_options *options,
                      cg_module **out_module);
+
+// Whether there is a kernel for the convolution or pooling |node|; others are for passes to write as index
+// notation (window.c).
+bool cg_window_has_kernel(const ir_node *node);
 
 #endif

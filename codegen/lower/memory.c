@@ -46,6 +46,14 @@ static rt_expr place_bytes(weir_arena *arena, const place *at) {
   return total;
 }
 
+// Up to the next place, which begins on a multiple of ALIGN.
+static rt_expr place_room(weir_arena *arena, const place *at) {
+  rt_expr bytes = place_bytes(arena, at), align = rt_expr_const(arena, ALIGN);
+  if (at->bytes % ALIGN == 0) return bytes;
+  bytes = rt_expr_binary(arena, RT_SIZE_ADD, bytes, rt_expr_const(arena, ALIGN - 1));
+  return rt_expr_binary(arena, RT_SIZE_MUL, rt_expr_binary(arena, RT_SIZE_DIV, bytes, align), align);
+}
+
 static rt_expr buffer_bytes(weir_arena *arena, const memory_buffer *buffer) {
   place alone = {.bytes = buffer->bytes, .shape = buffer};
   return place_bytes(arena, &alone);
@@ -63,7 +71,7 @@ void cg_plan_memory(weir_arena *arena, const memory_buffer *buffers, int count, 
     int at = 0;
     while (at < place_count && !fits(&places[at], buffers, wanted)) at++;
     if (at == place_count) {
-      place added = {.bytes = (wanted->bytes + ALIGN - 1) / ALIGN * ALIGN, .shape = wanted};
+      place added = {.bytes = wanted->bytes, .shape = wanted};
       WEIR_PUSH(arena, places, place_count, place_capacity, added);
     }
     WEIR_PUSH(arena, places[at].members, places[at].count, places[at].capacity, order[i].index);
@@ -73,7 +81,7 @@ void cg_plan_memory(weir_arena *arena, const memory_buffer *buffers, int count, 
   rt_expr end = rt_expr_const(arena, 0);
   for (int i = 0; i < place_count; i++) {
     offsets[i] = end;
-    end = rt_expr_binary(arena, RT_SIZE_ADD, end, place_bytes(arena, &places[i]));
+    end = rt_expr_binary(arena, RT_SIZE_ADD, end, place_room(arena, &places[i]));
   }
   program->buffers = WEIR_NEW_ARRAY(arena, rt_buffer, count);
   program->buffer_count = count;

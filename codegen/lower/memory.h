@@ -2,8 +2,8 @@
 //
 // A buffer's size is bytes times a product of sizes (rows, requests). Buffers with the same product can share a place
 // when they are not alive in the same phase (the launches between two syncs run at once); a place is as large as its
-// largest buffer. Places stand after one another, so offsets and the peak are polynomials in the sizes, known before a
-// run.
+// largest buffer, to the next multiple of 64. Places stand after one another, so offsets and the peak are expressions
+// in the sizes, known before a run.
 #ifndef WEIR_CODEGEN_LOWER_MEMORY_H
 #define WEIR_CODEGEN_LOWER_MEMORY_H
 

@@ -5,7 +5,7 @@
 // where none chose it; an output element adds its inputs in order in one lane, whatever else is in the call.
 //
 // The matrices are one weight of the package: panels of all, one behind the other (a stack of weights has no kernel,
-// program.c makes it a weight).
+// program_interface.c makes it a weight).
 #include "codegen/lower/internal.h"
 
 enum { MAX_PANELS = 4, TILE = 4 };
@@ -26,7 +26,8 @@ const cg_weight_format *cg_format_of(const function_lowering *fl, const ir_value
   return fl->function->params[value->result].kind == IR_PARAM_WEIGHT ? &fl->out->formats[value->result] : NULL;
 }
 
-bool cg_is_routed_linear(const ir_node *node) {
+// A route whose callee is one product.
+static bool is_routed_linear(const ir_node *node) {
   const ir_function *callee = node->callee;
   const ir_node *linear = callee->first;
   return linear && !linear->next && linear->op == IR_OP_linear && callee->param_count == 2 &&
@@ -215,7 +216,7 @@ static bool is_rows(const function_lowering *fl, ir_value *value) {
 }
 
 weir_status cg_lower_route(function_lowering *fl, ir_node *node) {
-  if (!cg_is_routed_linear(node)) return refuse(fl, node, "it has ops without a form over rows");
+  if (!is_routed_linear(node)) return refuse(fl, node, "it has ops without a form over rows");
   const ir_type *w = &node->operands[2]->type, *x = &node->operands[1]->type;
   const cg_weight_format *format = cg_format_of(fl, cg_base(fl, node->operands[2]));
   route r = {.fl = fl, .node = node, .experts = cg_const_dim(w->dims[0]), .lead = 1};

@@ -4,6 +4,9 @@
 #include <math.h>
 
 #include "codegen/lower/internal.h"
+#include "runtime/base/checked.h"
+
+enum { ITEM_ELEMENTS = 512 };  // the least that is worth a work item of its own
 
 // Opens loops over |axes|, what |value| needs computed as soon as its indices are known.
 static void open_loops(emitter *e, ir_value *value, const ir_kexpr **idx, const int *axes, int count) {
@@ -54,11 +57,39 @@ static void emit_line_domain(emitter *e, const ir_value *value, unsigned first, 
   }
 }
 
+// How many of the first axes make items of their own, so that all threads have some where rows are few and long; 0
+// where a row stays one item. What is computed ahead for a row would be computed for each of them.
+static int leading_axes(const function_lowering *fl, const ir_value *value, const ir_value *root) {
+  const value_info *info = cg_info(fl, value);
+  int first = info->ragged ? 1 : 0, lead = first;
+  if (info->ragged > 1 || (root && cg_reduces_ahead(fl, root))) return 0;
+  int64_t rest = 1;
+  bool reduces = root && (ir_op_get_info(root->def->op)->flags & IR_FLAG_REDUCE);
+  const ir_attr *over = reduces ? ir_node_attr(root->def, IR_ATTR_over) : NULL;
+  for (int i = 0; over && i < over->count; i++) {
+    int64_t dim = cg_const_dim(root->def->operands[0]->type.dims[over->ints[i]]);
+    if (dim > 0 && !weir_mul_i64(rest, dim, &rest)) return 0;
+  }
+  for (int i = first; i < value->type.rank; i++) {
+    int64_t dim = cg_const_dim(value->type.dims[i]);
+    if (dim < 0 || !weir_mul_i64(rest, dim, &rest)) return 0;
+  }
+  while (lead < value->type.rank && cg_const_dim(value->type.dims[lead]) > 0 &&
+         rest / cg_const_dim(value->type.dims[lead]) >= ITEM_ELEMENTS)
+    rest /= cg_const_dim(value->type.dims[lead++]);
+  return lead == first ? 0 : lead;
+}
+
 // Opens the grid; which axes are left to walk inside of an item, in order.
-static int open_domain(emitter *e, const ir_value *value, unsigned lines, const ir_kexpr **idx, int *axes) {
+static int open_domain(emitter *e, const ir_value *value, const ir_value *root, unsigned lines, const ir_kexpr **idx,
+                       int *axes) {
   const value_info *info = cg_info(e->fl, value);
   unsigned done = 0;
-  if (info->ragged && (lines >> info->axis & 1)) {
+  int lead = lines ? 0 : leading_axes(e->fl, value, root);
+  if (lead) {
+    cg_emit_set_image(e, value, lead, ir_kb_set_grid(&e->b, cg_emit_images(e, value, lead), "n"), idx);
+    done = (1u << lead) - 1;
+  } else if (info->ragged && (lines >> info->axis & 1)) {
     for (int i = 0; i < value->type.rank; i++)
       if (!(info->ragged >> i & 1) && !(lines >> i & 1)) done |= 1u << i;
     emit_line_domain(e, value, done, idx);
@@ -85,7 +116,7 @@ static weir_status lower_elements(function_lowering *fl, ir_value *value, int in
     cg_emit_set_request(&e, ir_kb_set_grid(&e.b, cg_emit_size(&e, SIZE_REQUESTS, NULL), "n"));
     for (; count < value->type.rank; count++) axes[count] = count;
   } else {
-    count = open_domain(&e, value, root ? line_axes(fl, root, true) : 0, idx, axes);
+    count = open_domain(&e, value, root, root ? line_axes(fl, root, true) : 0, idx, axes);
   }
   emit_elements(&e, value, index, idx, axes, count);
   return cg_emit_finish(&e);
@@ -118,7 +149,7 @@ static weir_status lower_part(function_lowering *fl, ir_value *root, int operand
     cg_emit_set_request(&e, ir_kb_set_grid(b, cg_emit_size(&e, SIZE_REQUESTS, NULL), "n"));
     for (; count < rank; count++) axes[count] = count;
   } else {
-    count = open_domain(&e, value, 0, idx, axes);
+    count = open_domain(&e, value, NULL, 0, idx, axes);
   }
   const ir_kexpr *start = ir_kb_int(b, 0);
   for (int i = 0; i < operand; i++) start = ir_kb_add(b, start, cg_dim_expr(&e, node->operands[i]->type.dims[axis]));

@@ -19,42 +19,51 @@ static expr test(emitter *e, ir_kop op, expr x, expr y) { return ir_kb_op(&e->b,
 static expr choose(emitter *e, expr condition, expr x, expr y) {
   return ir_kb_op(&e->b, IR_K_select, x->type, condition, x, y);
 }
+// A step that several others use: expressions are trees where they are walked.
+static expr step(emitter *e, const char *name, expr x) { return ir_kb_let(&e->b, name, x); }
 static expr is(emitter *e, expr x, double value) { return test(e, IR_K_eq, x, number(e, x, value)); }
 
-// The sign of |x| on |magnitude|, which is that of an odd function at |x|'s absolute value.
+// An odd function at |x| from its |magnitude| at the absolute value; zeros keep their sign.
 static expr signed_as(emitter *e, expr x, expr magnitude) {
-  return choose(e, test(e, IR_K_lt, x, number(e, x, 0)), op1(e, IR_K_neg, magnitude), magnitude);
+  expr turned = choose(e, test(e, IR_K_lt, x, number(e, x, 0)), op1(e, IR_K_neg, magnitude), magnitude);
+  return choose(e, is(e, x, 0), x, turned);
 }
 
 // ---- exponentials and logarithms
 
 // (u - 1) x / log(u) with u = exp(x): the errors of numerator and denominator cancel.
 static expr expm1_of(emitter *e, expr x) {
-  expr u = op1(e, IR_K_exp, x), less = sub(e, u, number(e, x, 1));
-  expr value = quotient(e, mul(e, less, x), op1(e, IR_K_log, u));
+  expr u = step(e, "u", op1(e, IR_K_exp, x)), less = step(e, "less", sub(e, u, number(e, x, 1)));
+  expr value = mul(e, less, quotient(e, x, op1(e, IR_K_log, u)));
   value = choose(e, is(e, u, INFINITY), u, value);
   value = choose(e, is(e, less, -1), less, value);
   return choose(e, is(e, u, 1), x, value);
 }
 
 // log(u) x / (u - 1) with u = 1 + x.
-static expr log1p_of(emitter *e, expr x) {
-  expr u = add(e, number(e, x, 1), x);
-  expr value = quotient(e, mul(e, op1(e, IR_K_log, u), x), sub(e, u, number(e, x, 1)));
+const ir_kexpr *cg_emit_log1p(emitter *e, const ir_kexpr *x) {
+  expr u = step(e, "u", add(e, number(e, x, 1), x));
+  expr value = mul(e, op1(e, IR_K_log, u), quotient(e, x, sub(e, u, number(e, x, 1))));
   value = choose(e, is(e, u, INFINITY), u, value);
   return choose(e, is(e, u, 1), x, value);
 }
 
+// exp(a) / 2 where exp(a) may overflow, else |value|.
+static expr half_exp_beyond(emitter *e, expr a, expr value) {
+  expr half = number(e, a, 0.5), root = step(e, "root", op1(e, IR_K_exp, mul(e, half, a)));
+  expr far = test(e, IR_K_gt, a, number(e, a, a->type == IR_KT_f64 ? 700 : 80));
+  return choose(e, far, mul(e, mul(e, half, root), root), value);
+}
+
 static expr sinh_of(emitter *e, expr x) {
-  expr u = expm1_of(e, op1(e, IR_K_abs, x));
+  expr a = op1(e, IR_K_abs, x), u = step(e, "u", expm1_of(e, a));
   expr both = add(e, u, quotient(e, u, add(e, u, number(e, x, 1))));
-  both = choose(e, is(e, u, INFINITY), u, both);
-  return signed_as(e, x, mul(e, number(e, x, 0.5), both));
+  return signed_as(e, x, half_exp_beyond(e, a, mul(e, number(e, x, 0.5), both)));
 }
 
 static expr cosh_of(emitter *e, expr x) {
-  expr u = op1(e, IR_K_exp, op1(e, IR_K_abs, x));
-  return mul(e, number(e, x, 0.5), add(e, u, quotient(e, number(e, x, 1), u)));
+  expr a = op1(e, IR_K_abs, x), u = step(e, "u", op1(e, IR_K_exp, a));
+  return half_exp_beyond(e, a, mul(e, number(e, x, 0.5), add(e, u, quotient(e, number(e, x, 1), u))));
 }
 
 // log(2 x) where x^2 + 1 is x^2 and may overflow.
@@ -63,43 +72,75 @@ static expr log_twice(emitter *e, expr x) { return add(e, op1(e, IR_K_log, x), n
 static expr asinh_of(emitter *e, expr x) {
   expr a = op1(e, IR_K_abs, x), square = mul(e, a, a), one = number(e, x, 1);
   expr root = op1(e, IR_K_sqrt, add(e, square, one));
-  expr near = log1p_of(e, add(e, a, quotient(e, square, add(e, one, root))));
+  expr near = cg_emit_log1p(e, step(e, "t", add(e, a, quotient(e, square, add(e, one, root)))));
   return signed_as(e, x, choose(e, test(e, IR_K_gt, a, number(e, x, 1e10)), log_twice(e, a), near));
 }
 
 static expr acosh_of(emitter *e, expr x) {
   expr t = sub(e, x, number(e, x, 1));
   expr root = op1(e, IR_K_sqrt, mul(e, t, add(e, t, number(e, x, 2))));
-  return choose(e, test(e, IR_K_gt, x, number(e, x, 1e10)), log_twice(e, x), log1p_of(e, add(e, t, root)));
+  expr value = choose(e, test(e, IR_K_gt, x, number(e, x, 1e10)), log_twice(e, x),
+                      cg_emit_log1p(e, step(e, "t", add(e, t, root))));
+  return choose(e, test(e, IR_K_lt, x, number(e, x, 1)), number(e, x, NAN), value);
 }
 
 static expr atanh_of(emitter *e, expr x) {
   expr a = op1(e, IR_K_abs, x);
-  expr value = log1p_of(e, quotient(e, mul(e, number(e, x, 2), a), sub(e, number(e, x, 1), a)));
+  expr value = cg_emit_log1p(e, step(e, "t", quotient(e, mul(e, number(e, x, 2), a), sub(e, number(e, x, 1), a))));
   return signed_as(e, x, mul(e, number(e, x, 0.5), value));
 }
-
-// Chebyshev coefficients of Numerical Recipes' erfc: 1.2e-7 of the value, however small it is.
-static expr erfc_of(emitter *e, expr x) {
-  static const double c[] = {-1.26551223, 1.00002368,  0.37409196, 0.09678418,  -0.18628806,
-                             0.27886807,  -1.13520398, 1.48851587, -0.82215223, 0.17087277};
-  expr a = op1(e, IR_K_abs, x), one = number(e, x, 1);
-  expr t = quotient(e, one, add(e, one, mul(e, number(e, x, 0.5), a))), sum = number(e, x, c[9]);
-  for (int i = 8; i >= 0; i--) sum = add(e, mul(e, sum, t), number(e, x, c[i]));
-  expr far = mul(e, t, op1(e, IR_K_exp, sub(e, sum, mul(e, a, a))));
-  far = choose(e, is(e, a, INFINITY), number(e, x, 0), far);
-  far = choose(e, test(e, IR_K_lt, x, number(e, x, 0)), sub(e, number(e, x, 2), far), far);
-  expr near = sub(e, one, op1(e, IR_K_erf, x));
-  return choose(e, test(e, IR_K_lt, a, number(e, x, 0.5)), near, far);
-}
-
-// ---- angles
 
 static expr polynomial(emitter *e, expr z, const double *c, int count) {
   expr sum = number(e, z, c[0]);
   for (int i = 1; i < count; i++) sum = add(e, mul(e, sum, z), number(e, z, c[i]));
   return sum;
 }
+
+// exp(-a^2) without the error of a^2: a = m + d, m so short that its square is exact.
+static expr exp_of_square(emitter *e, expr a) {
+  expr m = step(e, "m", mul(e, op1(e, IR_K_round, mul(e, a, number(e, a, 16))), number(e, a, 0.0625)));
+  expr d = step(e, "d", sub(e, a, m));
+  expr rest = mul(e, d, add(e, add(e, m, m), d));
+  return mul(e, op1(e, IR_K_exp, op1(e, IR_K_neg, mul(e, m, m))), op1(e, IR_K_exp, op1(e, IR_K_neg, rest)));
+}
+
+// Cephes' rational functions: the first serves f32 throughout, f64 from 1 to 8.
+static expr erfc_of(emitter *e, expr x) {
+  static const double p[] = {2.46196981473530512524e-10, 5.64189564831068821977e-1, 7.46321056442269912687,
+                             4.86371970985681366614e1,   1.96520832956077098242e2,  5.26445194995477358631e2,
+                             9.34528527171957607540e2,   1.02755188689515710272e3,  5.57535335369399327526e2};
+  static const double q[] = {1,
+                             1.32281951154744992508e1,
+                             8.67072140885989742329e1,
+                             3.54937778887819891062e2,
+                             9.75708501743205489753e2,
+                             1.82390916687909736289e3,
+                             2.24633760818710981792e3,
+                             1.65666309194161350182e3,
+                             5.57535340817727675546e2};
+  static const double r[] = {5.64189583547755073984e-1, 1.27536670759978104416, 5.01905042251180477414,
+                             6.16021097993053585195,    7.40974269950448939160, 2.97886665372100240670};
+  static const double s[] = {1,
+                             2.26052863220117276590,
+                             9.39603524938001434673,
+                             1.20489539808096656605e1,
+                             1.70814450747565897222e1,
+                             9.60896809063285878198,
+                             3.36907645100081516050};
+  bool wide = x->type == IR_KT_f64;
+  expr a = op1(e, IR_K_abs, x), one = number(e, x, 1), in = op2(e, IR_K_min, a, number(e, x, wide ? 28 : 11));
+  expr ratio = quotient(e, polynomial(e, in, p, 9), polynomial(e, in, q, 9));
+  if (wide) {
+    expr beyond = quotient(e, polynomial(e, in, r, 6), polynomial(e, in, s, 7));
+    ratio = choose(e, test(e, IR_K_ge, in, number(e, x, 8)), beyond, ratio);
+  }
+  expr far = step(e, "far", mul(e, exp_of_square(e, in), ratio));
+  far = choose(e, test(e, IR_K_lt, x, number(e, x, 0)), sub(e, number(e, x, 2), far), far);
+  expr near = sub(e, one, op1(e, IR_K_erf, x));
+  return choose(e, test(e, IR_K_lt, a, number(e, x, wide ? 1 : 0.5)), near, far);
+}
+
+// ---- angles
 
 // Cephes' rational function on [-0.66, 0.66]; larger arguments by the identities of arctangents.
 static expr atan_of(emitter *e, expr x) {
@@ -114,30 +155,39 @@ static expr atan_of(emitter *e, expr x) {
   expr a = op1(e, IR_K_abs, x), one = number(e, x, 1);
   expr large = test(e, IR_K_gt, a, number(e, x, 2.414213562373095)), middle = test(e, IR_K_gt, a, number(e, x, 0.66));
   expr turned = quotient(e, number(e, x, -1), a), shifted = quotient(e, sub(e, a, one), add(e, a, one));
-  expr reduced = choose(e, large, turned, choose(e, middle, shifted, a));
+  expr reduced = step(e, "reduced", choose(e, large, turned, choose(e, middle, shifted, a)));
   expr base = choose(e, large, number(e, x, M_PI / 2), choose(e, middle, number(e, x, M_PI / 4), number(e, x, 0)));
-  expr z = mul(e, reduced, reduced);
+  expr z = step(e, "z", mul(e, reduced, reduced));
   expr ratio = quotient(e, mul(e, z, polynomial(e, z, p, 5)), polynomial(e, z, q, 6));
-  return signed_as(e, x, add(e, base, add(e, mul(e, reduced, ratio), reduced)));
+  return signed_as(e, x, step(e, "angle", add(e, base, add(e, mul(e, reduced, ratio), reduced))));
 }
 
 static expr asin_of(emitter *e, expr x) {
   expr one = number(e, x, 1);
-  return atan_of(e, quotient(e, x, op1(e, IR_K_sqrt, mul(e, sub(e, one, x), add(e, one, x)))));
+  return atan_of(e, step(e, "t", quotient(e, x, op1(e, IR_K_sqrt, mul(e, sub(e, one, x), add(e, one, x))))));
 }
 
 static expr acos_of(emitter *e, expr x) {
   expr one = number(e, x, 1);
-  expr half = atan_of(e, op1(e, IR_K_sqrt, quotient(e, sub(e, one, x), add(e, one, x))));
+  expr half = atan_of(e, step(e, "t", op1(e, IR_K_sqrt, quotient(e, sub(e, one, x), add(e, one, x)))));
   return mul(e, number(e, x, 2), half);
 }
 
+static expr is_negative(emitter *e, expr x) {
+  expr below = test(e, IR_K_lt, x, number(e, x, 0)), inverse = quotient(e, number(e, x, 1), x);
+  return op2(e, IR_K_or, below, op2(e, IR_K_and, is(e, x, 0), test(e, IR_K_lt, inverse, number(e, x, 0))));
+}
+
+// The angle in the first octant, turned into the point's own; both zero is angle 0, both infinite a diagonal.
 static expr atan2_of(emitter *e, expr y, expr x) {
-  expr zero = number(e, x, 0), pi = number(e, x, M_PI);
-  expr angle = atan_of(e, quotient(e, y, x));
-  angle = choose(e, op2(e, IR_K_and, is(e, x, 0), is(e, y, 0)), zero, angle);
-  expr turn = choose(e, test(e, IR_K_lt, y, zero), op1(e, IR_K_neg, pi), pi);
-  return choose(e, test(e, IR_K_lt, x, zero), add(e, angle, turn), angle);
+  expr a = op1(e, IR_K_abs, x), b = op1(e, IR_K_abs, y), steep = test(e, IR_K_gt, b, a);
+  expr least = step(e, "least", op2(e, IR_K_min, a, b)), most = step(e, "most", op2(e, IR_K_max, a, b));
+  expr ratio = choose(e, is(e, most, 0), number(e, x, 0), quotient(e, least, most));
+  ratio = step(e, "ratio", choose(e, is(e, least, INFINITY), number(e, x, 1), ratio));
+  expr angle = step(e, "angle", atan_of(e, ratio));
+  angle = step(e, "angle", choose(e, steep, sub(e, number(e, x, M_PI / 2), angle), angle));
+  angle = step(e, "angle", choose(e, is_negative(e, x), sub(e, number(e, x, M_PI), angle), angle));
+  return choose(e, is_negative(e, y), op1(e, IR_K_neg, angle), angle);
 }
 
 // ---- integers and bits
@@ -186,9 +236,8 @@ static expr fits(emitter *e, expr x, ir_dtype dtype) {
 
 static expr bitcast(emitter *e, const ir_node *node, expr x) {
   ir_dtype from = node->operands[0]->type.dtype, to = node->results[0]->type.dtype;
-  bool small = from == IR_f16 || from == IR_bf16 || to == IR_f16 || to == IR_bf16;
-  if (small) e->unsupported = "bitcast of f16 and bf16";
-  return small ? number(e, x, 0) : ir_kb_op(&e->b, IR_K_bitcast, (ir_ktype)to, x, NULL, NULL);
+  expr bits = ir_kb_op(&e->b, IR_K_bitcast, (ir_ktype)to, ir_kb_cast(&e->b, (ir_ktype)from, x), NULL, NULL);
+  return ir_kb_cast(&e->b, cg_compute_type(to), bits);
 }
 
 // Threefry-2x32 with 20 rounds, as ir/eval_bits.c has it.
@@ -215,6 +264,12 @@ static expr random_of(emitter *e, expr key, expr counter) {
 }
 
 // ---- the table
+
+bool cg_has_steps(ir_op op) {
+  bool inverse = op >= IR_OP_asin && op <= IR_OP_atanh;  // and sinh, cosh
+  return inverse || op == IR_OP_atan2 || op == IR_OP_log1p || op == IR_OP_expm1 || op == IR_OP_erfc ||
+         op == IR_OP_softplus || op == IR_OP_random;
+}
 
 const ir_kexpr *cg_emit_special(emitter *e, const ir_node *node, const ir_kexpr *const *x) {
   const ir_attr *dtype = ir_node_attr(node, IR_ATTR_dtype);
@@ -244,7 +299,7 @@ const ir_kexpr *cg_emit_special(emitter *e, const ir_node *node, const ir_kexpr 
     case IR_OP_log2:
       return mul(e, op1(e, IR_K_log, x[0]), number(e, x[0], 1 / log(2)));
     case IR_OP_log1p:
-      return log1p_of(e, x[0]);
+      return cg_emit_log1p(e, x[0]);
     case IR_OP_expm1:
       return expm1_of(e, x[0]);
     case IR_OP_erfc:

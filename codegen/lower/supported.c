@@ -86,6 +86,14 @@ bool cg_has_lowering(const ir_node *node) {
     case IR_OP_logsumexp:
     case IR_OP_argmax:
     case IR_OP_softmax:
+    case IR_OP_cumsum:
+    case IR_OP_cumprod:
+    case IR_OP_cummax:
+    case IR_OP_cummin:
+    case IR_OP_cumlogsumexp:
+    case IR_OP_sort:
+    case IR_OP_argsort:
+    case IR_OP_top_k:
     case IR_OP_linear:
     case IR_OP_attend:
     case IR_OP_matmul:
@@ -107,6 +115,10 @@ bool cg_has_lowering(const ir_node *node) {
     case IR_OP_cond:
     case IR_OP_route:
       return true;
+    case IR_OP_conv:
+    case IR_OP_max_pool:
+    case IR_OP_avg_pool:
+      return cg_window_has_kernel(node);
     default:
       return false;
   }

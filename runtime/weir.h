@@ -15,7 +15,7 @@
 // theirs alive; weir_model_release may come first.
 //
 // Memory comes from the allocator given at load. Running allocates nothing as long as it stays within what weir_reserve
-// made room for.
+// made room for; only a step that replaces rows of a session as a whole takes room for more of them than before.
 #ifndef WEIR_RUNTIME_WEIR_H
 #define WEIR_RUNTIME_WEIR_H
 
@@ -83,6 +83,7 @@ typedef struct {
   int64_t lo, hi;   // a request's value; of the whole sequence if |grows|
   int64_t divisor;  // the value must be a multiple of it
   bool grows;       // rows add up over the calls of a session
+  bool stored;      // no input says it: a session does, once a step before has written what has so many rows
 } weir_symbol_info;
 
 typedef struct {
@@ -99,6 +100,9 @@ typedef struct {
   bool rows;           // a row for each position of |symbol|, or as many as a step has written; else one block
   const char *symbol;  // null if not rows of a symbol
   int64_t row_bytes;   // of one row, or of the block
+  int64_t window;      // of rows only the last |window| - 1 are kept; 0: all
+  bool whole;          // rows that a step replaces all at once
+  bool unset;          // a step must write it before another can read it
 } weir_state_info;
 
 typedef struct {
@@ -224,7 +228,8 @@ typedef struct {
 } weir_run_options;
 
 // Checks the inputs and fills in type and shape of every output, without touching output data: for callers that must
-// make room.
+// make room. INVALID_ARGUMENT also where a session lacks what a step before has to write; steps without such states
+// need no session here.
 weir_status weir_output_shapes(const weir_entry *entry, weir_request *requests, int request_count) WEIR_MUST_USE;
 
 // Runs |entry| on all requests. With a step entry each session then has the new rows. INVALID_ARGUMENT: shapes, types,
@@ -240,6 +245,7 @@ int weir_entry_launch_count(const weir_entry *entry);
 typedef struct {
   const int64_t *values;
   const int64_t *past;
+  const weir_session *session;  // null, or one that says the rows before, and the values of symbols that are stored
 } weir_extent;
 
 typedef struct {

@@ -62,7 +62,6 @@ int cli_error(const cli *c, const char *fmt, ...) WEIR_PRINTF(2, 3);
 // Reports and releases |status|; returns the exit code that it means (CLI_DONE for null). With --json also as a
 // document.
 int cli_fail(cli *c, weir_status status);
-int cli_exit_code(weir_code code);
 // One line that is overwritten, on a terminal; |fraction| below 0: unknown.
 void cli_progress(cli *c, const char *what, double fraction);
 void cli_progress_end(cli *c);

@@ -1,14 +1,15 @@
 // weir bench: rates with their spread, beside the limits of the machine measured in the same run.
 //
 // Language models: prefill takes in --prompt tokens at once, decode then makes --gen tokens one by one, both in --batch
-// sessions side by side. Other models: calls of an entry, with --prompt as every size. Inputs are a fixed pattern,
-// never zeros.
+// sessions side by side. Other models: calls of an entry, with --prompt as every size; where there are steps alone, of
+// the last one, behind those that it needs. Inputs are a fixed pattern, never zeros.
 #include <stdlib.h>
 #include <string.h>
 
 #include "compiler/driver/cost.h"
 #include "compiler/driver/lm.h"
 #include "compiler/plan/example.h"
+#include "compiler/plan/steps.h"
 #include "runtime/exec/model.h"
 
 enum { MOST_RUNS = 100, MOST_BATCH = 1024 };
@@ -191,22 +192,37 @@ static int bench_language(bench *b) {
 
 // ---- other models
 
+// Sessions as a step needs them: empty, and behind the steps that come before it.
+static weir_status begin_sessions(bench *b, weir_request *requests, const plan_steps *steps) {
+  for (int64_t i = 0; i < b->batch && steps->count; i++) {
+    if (!requests[i].session) WEIR_TRY(plan_steps_open(b->model.model, steps, b->prompt, &requests[i].session));
+    WEIR_TRY(weir_session_truncate(requests[i].session, NULL, 0));
+    WEIR_TRY(plan_steps_before(b->model.executor, steps, b->prompt, requests[i].session));
+  }
+  return WEIR_OK;
+}
+
 static weir_status call_entry(bench *b, weir_request *requests, weir_view *inputs, weir_view *outputs,
                               const int64_t *values) {
   weir_entry_info info = weir_entry_describe(b->entry);
+  plan_steps steps = {.count = 0};
+  if (info.step) WEIR_TRY(plan_steps_order(b->model.model, b->entry, &steps));
   for (int64_t i = 0; i < b->batch; i++) {
     requests[i] = (weir_request){.inputs = inputs + i * info.input_count, .outputs = outputs + i * info.output_count};
     WEIR_TRY(plan_example_inputs(b->entry, values, inputs + i * info.input_count));
   }
+  WEIR_TRY(begin_sessions(b, requests, &steps));
   WEIR_TRY(weir_output_shapes(b->entry, requests, (int)b->batch));
   for (int64_t i = 0; i < b->batch * info.output_count; i++) WEIR_TRY(plan_example_room(&outputs[i]));
   for (int64_t run = 0; run <= b->repeat; run++) {
     cli_progress(b->c, "measuring", (double)run / (double)(b->repeat + 1));
     weir_run_options options = {.cancel = b->c->cancel};
+    WEIR_TRY(begin_sessions(b, requests, &steps));
     double start = cli_now();
     WEIR_TRY(weir_run(b->model.executor, b->entry, requests, (int)b->batch, &options));
+    double seconds = cli_now() - start;
     note_memory(b);
-    if (run) add_sample(&b->calls, (double)b->batch / (cli_now() - start));
+    if (run) add_sample(&b->calls, (double)b->batch / seconds);
   }
   return WEIR_OK;
 }
@@ -220,6 +236,7 @@ static int bench_entry(bench *b) {
   weir_view *inputs = WEIR_NEW_ARRAY(&c->arena, weir_view, b->batch * info.input_count);
   weir_view *outputs = WEIR_NEW_ARRAY(&c->arena, weir_view, b->batch * info.output_count);
   weir_status status = call_entry(b, requests, inputs, outputs, values);
+  for (int64_t i = 0; i < b->batch; i++) weir_session_close(requests[i].session);
   for (int64_t i = 0; i < b->batch * info.input_count; i++) free(inputs[i].data);
   for (int64_t i = 0; i < b->batch * info.output_count; i++) free(outputs[i].data);
   int code = cli_fail(c, status);
@@ -268,16 +285,14 @@ static int compare(bench *b, const char *path) {
 
 // ---- all of it
 
-static bool is_language_model(const weir_model *model) {
-  const weir_entry *entry = weir_model_find_entry(model, "next");
-  return entry && weir_entry_describe(entry).step;
-}
-
+// An entry if there is one, else the last step, behind those that it needs.
 static int first_entry(bench *b) {
-  for (int i = 0; i < weir_model_entry_count(b->model.model) && !b->entry; i++) {
+  int count = weir_model_entry_count(b->model.model);
+  for (int i = 0; i < count && !b->entry; i++) {
     if (!weir_entry_describe(weir_model_entry(b->model.model, i)).step) b->entry = weir_model_entry(b->model.model, i);
   }
-  return b->entry ? CLI_DONE : cli_error(b->c, "the model has no entry that can be called alone");
+  if (!b->entry && count) b->entry = weir_model_entry(b->model.model, count - 1);
+  return b->entry ? CLI_DONE : cli_error(b->c, "the model has no entry");
 }
 
 static int measure(bench *b) {
@@ -288,7 +303,7 @@ static int measure(bench *b) {
   b->is_text = !source.package;
   if (code) return code;
   cli_peak_memory_reset();  // building does not count
-  b->language = is_language_model(b->model.model);
+  b->language = cli_is_lm(b->model.model);
   code = b->language ? cli_lm_open(c, &b->model, &b->lm) : first_entry(b);
   if (!code) code = b->language ? bench_language(b) : bench_entry(b);
   cli_progress_end(c);

@@ -177,24 +177,32 @@ static void weights(writer *w) {
 
 static void states(writer *w) {
   if (!w->graph->memory_count) return;
-  tree *rows = tree_create(w->arena), *fixed = tree_create(w->arena);
+  tree *rows = tree_create(w->arena), *windows = tree_create(w->arena), *fixed = tree_create(w->arena);
   for (int i = 0; i < w->graph->memory_count; i++) {
     const lang_memory *memory = &w->graph->memories[i];
-    int64_t bytes = elements(&memory->type, memory->rows ? 1 : 0);
-    if (!weir_mul_i64(bytes, ir_dtype_bytes(memory->type.dtype), &bytes)) bytes = INT64_MAX;
     const char *about = ir_type_print(w->arena, &memory->type);
+    int64_t bytes = elements(&memory->type, memory->rows ? 1 : 0);
+    if (!weir_mul_i64(bytes, ir_dtype_bytes(memory->type.dtype), &bytes) ||
+        (memory->window && !weir_mul_i64(bytes, memory->window - 1, &bytes)))
+      bytes = INT64_MAX;
     if (memory->window) about = weir_arena_printf(w->arena, "%s, the last %" PRId64, about, memory->window - 1);
-    tree_add(w->arena, memory->rows ? rows : fixed, memory->path, about, bytes);
+    tree_add(w->arena, memory->window ? windows : memory->rows ? rows : fixed, memory->path, about, bytes);
   }
   tree_fold(w->arena, rows);
+  tree_fold(w->arena, windows);
   tree_fold(w->arena, fixed);
+  const char *last = "";
+  if (windows->child_count)
+    last =
+        weir_arena_printf(w->arena, ", %s bytes in windows of the last rows", tree_number(w->arena, windows->amount));
   page_heading(&w->page, 2, "States");
   page_paragraph(&w->page,
                  weir_arena_printf(w->arena,
-                                   "A session keeps %s bytes for each row of its sequence and %s bytes beside, "
+                                   "A session keeps %s bytes for each row of its sequence%s and %s bytes beside, "
                                    "with `f` as f32.",
-                                   tree_number(w->arena, rows->amount), tree_number(w->arena, fixed->amount)));
+                                   tree_number(w->arena, rows->amount), last, tree_number(w->arena, fixed->amount)));
   if (rows->child_count) page_code(&w->page, "", tree_print(w->arena, rows, " a row"));
+  if (windows->child_count) page_code(&w->page, "", tree_print(w->arena, windows, ""));
   if (fixed->child_count) page_code(&w->page, "", tree_print(w->arena, fixed, ""));
 }
 

@@ -1,11 +1,14 @@
 // weir explain: the compiler's decisions about fusion, the memory plan, and what each kernel costs.
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compiler/driver/cost.h"
 #include "compiler/driver/explain_rules.h"
+#include "compiler/driver/explain_states.h"
 #include "compiler/driver/model.h"
 #include "compiler/plan/example.h"
+#include "compiler/plan/steps.h"
 
 enum { MOST_SYMBOLS = 16, MEASURED_RUNS = 3 };
 
@@ -151,6 +154,7 @@ static void explain_memory(explanation *x, const cli_program_cost *cost, json_t 
         buffers, json_pack("{s:s,s:I,s:I}", "name", name, "offset", (json_int_t)offset, "bytes", (json_int_t)bytes));
     if (!c->json) print_buffer(buffers, name, offset, bytes);
   }
+  if (program->step) json_object_set_new(entry, "states", cli_explain_states(c, program));
   json_object_set_new(entry, "arena_bytes", json_integer(cost->arena_bytes));
   json_object_set_new(entry, "weights_bytes", json_integer(cost->weights_bytes));
   json_object_set_new(entry, "buffers", buffers);
@@ -170,19 +174,26 @@ typedef struct {
   weir_view *inputs, *outputs;
   weir_request *calls;
   weir_launch_time *times;
+  plan_steps steps;
+  int64_t largest;  // of the sizes
 } measurement;
 
-static weir_status open_sessions(measurement *m, const int64_t *values) {
+// Empty sessions, in which those steps have run that the measured one waits for.
+static weir_status begin_sessions(measurement *m) {
   for (int r = 0; m->info.step && r < m->requests; r++) {
-    weir_capacity capacities[MOST_SYMBOLS];
-    int count = 0;
-    for (int i = 0; i < m->info.symbol_count && count < MOST_SYMBOLS; i++) {
-      weir_symbol_info symbol = weir_entry_symbol(m->entry, i);
-      if (symbol.grows) capacities[count++] = (weir_capacity){symbol.name, values[i]};
-    }
-    WEIR_TRY(weir_session_open(m->model.model, capacities, count, &m->calls[r].session));
+    WEIR_TRY(weir_session_truncate(m->calls[r].session, NULL, 0));
+    WEIR_TRY(plan_steps_before(m->model.executor, &m->steps, m->largest, m->calls[r].session));
   }
   return WEIR_OK;
+}
+
+static weir_status open_sessions(measurement *m, const int64_t *values) {
+  if (!m->info.step) return WEIR_OK;
+  WEIR_TRY(plan_steps_order(m->model.model, m->entry, &m->steps));
+  for (int i = 0; i < m->info.symbol_count; i++) m->largest = values[i] > m->largest ? values[i] : m->largest;
+  for (int r = 0; r < m->requests; r++)
+    WEIR_TRY(plan_steps_open(m->model.model, &m->steps, m->largest, &m->calls[r].session));
+  return begin_sessions(m);
 }
 
 static weir_status prepare(measurement *m, const int64_t *values) {
@@ -203,7 +214,7 @@ static weir_status measure_runs(explanation *x, measurement *m, cli_program_cost
   double *sums = WEIR_NEW_ARRAY(&x->c->arena, double, cost->program->kernel_count + 1);
   for (int run = 0; run <= MEASURED_RUNS; run++) {  // the first one warms up
     weir_run_options options = {.cancel = x->c->cancel, .times = m->times, .time_capacity = launches};
-    for (int r = 0; m->info.step && r < m->requests; r++) WEIR_TRY(weir_session_truncate(m->calls[r].session, NULL, 0));
+    WEIR_TRY(begin_sessions(m));
     WEIR_TRY(weir_run(m->model.executor, m->entry, m->calls, m->requests, &options));
     memset(sums, 0, (size_t)cost->program->kernel_count * sizeof *sums);
     for (int i = 0; i < options.time_count; i++) {
@@ -264,15 +275,16 @@ static void explain_kernels(explanation *x, cli_program_cost *cost, json_t *entr
            share = k->measured_s > 0 ? 100 * least / k->measured_s : 0;
     predicted += least;
     measured += k->measured_s;
-    json_t *item = json_pack("{s:s,s:i,s:f,s:f,s:f,s:f}", "kernel", k->kernel, "launches", k->launches, "items",
-                             k->items, "flops", k->flops, "bytes", k->bytes, "predicted_s", least);
+    json_t *item =
+        json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "kernel", k->kernel, "launches", (json_int_t)llround(k->launches),
+                  "items", k->items, "flops", k->flops, "bytes", k->bytes, "predicted_s", least);
     if (k->measured_s > 0) {
       json_object_set_new(item, "measured_s", json_real(k->measured_s));
       json_object_set_new(item, "roof_percent", json_real(share));
     }
     json_array_append_new(list, item);
-    if (c->json || !k->launches) continue;
-    printf("  %-52s %8d %10.3g %10s %7.3f ms", k->kernel, k->launches, k->flops, cli_bytes(&c->arena, k->bytes),
+    if (c->json || k->launches <= 0) continue;
+    printf("  %-52s %8.0f %10.3g %10s %7.3f ms", k->kernel, k->launches, k->flops, cli_bytes(&c->arena, k->bytes),
            1e3 * least);
     if (k->measured_s > 0) printf(" %7.3f ms %5.0f%%", 1e3 * k->measured_s, share);
     printf("\n");

@@ -1,23 +1,38 @@
-// weir run: tensors in, tensors out.
+// weir run: tensors in, tensors out. Several steps of one session, in order: each is a job with the options that stand
+// behind its name, and the sessions go from job to job.
 #include <stdlib.h>
 #include <string.h>
 
 #include "compiler/driver/model.h"
 #include "compiler/driver/tensors.h"
+#include "compiler/plan/steps.h"
 
 enum { SMALL = 64 };  // elements: outputs up to this size are printed
 
+enum { MOST_JOBS = 32, MOST_GROWING = 16 };
+
 typedef struct {
   cli *c;
-  cli_model model;
+  cli_model *model;
+  int first, end;      // options that are its own, of those given
+  const char *prefix;  // of names of outputs: "" where it is the only one
   const weir_entry *entry;
   weir_entry_info info;
   int request_count;
   cli_tensor *inputs, *outputs;  // request by request
   weir_view *input_views, *output_views;
   weir_request *requests;
+  bool *written;  // outputs that went to files
   double run_seconds;
 } run_job;
+
+// The |n|th value of an option of the job's own; null past the end.
+static const char *own_text(const run_job *job, const char *key, int n) {
+  for (int i = job->first; i < job->end; i++) {
+    if (!strcmp(job->c->given[i].option->key, key) && n-- == 0) return job->c->given[i].text;
+  }
+  return NULL;
+}
 
 static bool ends_with(const char *text, const char *end) {
   size_t a = strlen(text), b = strlen(end);
@@ -107,11 +122,13 @@ static int read_inputs(run_job *job) {
   cli *c = job->c;
   given_input *given = WEIR_NEW_ARRAY(&c->arena, given_input, job->info.input_count);
   int code = CLI_DONE;
-  for (int i = 0; i < cli_count(c, "input") && !code; i++) code = take_value(job, given, cli_text_at(c, "input", i));
+  const char *text;
+  for (int i = 0; (text = own_text(job, "input", i)) && !code; i++) code = take_value(job, given, text);
   job->request_count = job->info.input_count ? given[0].count : 1;
   for (int i = 0; i < job->info.input_count && !code; i++) {
     const char *name = weir_entry_input(job->entry, i).name;
-    if (!given[i].count) code = cli_usage(c, "input '%s' is missing: give it with -i %s=...", name, name);
+    if (!given[i].count)
+      code = cli_usage(c, "input '%s' of %s is missing: give it with -i %s=...", name, job->info.name, name);
     else if (given[i].count != job->request_count)
       code = cli_usage(c, "input '%s' is given %d times, another %d times", name, given[i].count, job->request_count);
   }
@@ -129,7 +146,7 @@ static int read_inputs(run_job *job) {
 
 // ---- running
 
-static weir_status make_requests(run_job *job) {
+static void make_requests(run_job *job) {
   weir_arena *arena = &job->c->arena;
   int inputs = job->info.input_count, outputs = job->info.output_count;
   job->requests = WEIR_NEW_ARRAY(arena, weir_request, job->request_count);
@@ -141,39 +158,55 @@ static weir_status make_requests(run_job *job) {
     job->requests[r] =
         (weir_request){.inputs = job->input_views + r * inputs, .outputs = job->output_views + r * outputs};
   }
-  WEIR_TRY(weir_output_shapes(job->entry, job->requests, job->request_count));
-  for (int i = 0; i < job->request_count * outputs; i++) {
-    WEIR_TRY(cli_tensor_room(&job->output_views[i], &job->outputs[i]));
-    job->output_views[i] = job->outputs[i].view;
-  }
-  return WEIR_OK;
 }
 
-// A step starts from a new session, with room for this call.
-static weir_status open_sessions(run_job *job) {
-  for (int r = 0; job->info.step && r < job->request_count; r++) {
-    weir_capacity capacities[16];
+// The most rows that request |r| of the job can add to a symbol.
+static int64_t largest_dim(const run_job *job, int r) {
+  int64_t rows = 1;
+  for (int i = 0; i < job->info.input_count; i++) {
+    const weir_view *view = &job->input_views[r * job->info.input_count + i];
+    for (int d = 0; d < view->rank; d++) rows = view->shape[d] > rows ? view->shape[d] : rows;
+  }
+  return rows;
+}
+
+// Adds the rows of request |r| of a job to the room for symbols that grow.
+static int add_room(const run_job *job, int r, weir_capacity *capacities, int count) {
+  for (int s = 0; s < job->info.symbol_count; s++) {
+    weir_symbol_info symbol = weir_entry_symbol(job->entry, s);
+    int at = 0;
+    if (!symbol.grows) continue;
+    while (at < count && strcmp(capacities[at].symbol, symbol.name)) at++;
+    if (at == MOST_GROWING) continue;
+    if (at == count) capacities[count++] = (weir_capacity){symbol.name, 0};
+    int64_t rows = largest_dim(job, r), left = symbol.hi - capacities[at].rows;
+    capacities[at].rows += rows < left ? rows : left > 0 ? left : 0;
+  }
+  return count;
+}
+
+// Steps start from new sessions, with room for all jobs.
+static weir_status open_sessions(run_job *jobs, int job_count) {
+  for (int r = 0; jobs->info.step && r < jobs->request_count; r++) {
+    weir_capacity capacities[MOST_GROWING];
     int count = 0;
-    for (int s = 0; s < job->info.symbol_count && count < 16; s++) {
-      weir_symbol_info symbol = weir_entry_symbol(job->entry, s);
-      int64_t rows = 1;
-      for (int i = 0; i < job->info.input_count; i++) {
-        weir_view *view = &job->input_views[r * job->info.input_count + i];
-        for (int d = 0; d < view->rank; d++) rows = view->shape[d] > rows ? view->shape[d] : rows;
-      }
-      if (symbol.grows) capacities[count++] = (weir_capacity){symbol.name, rows < symbol.hi ? rows : symbol.hi};
-    }
-    WEIR_TRY(weir_session_open(job->model.model, capacities, count, &job->requests[r].session));
+    for (int k = 0; k < job_count; k++) count = add_room(&jobs[k], r, capacities, count);
+    WEIR_TRY(weir_session_open(jobs->model->model, capacities, count, &jobs->requests[r].session));
+    for (int k = 1; k < job_count; k++) jobs[k].requests[r].session = jobs->requests[r].session;
   }
   return WEIR_OK;
 }
 
 static weir_status run(run_job *job) {
   weir_run_options options = {.cancel = job->c->cancel};
-  WEIR_TRY(make_requests(job));
-  WEIR_TRY(open_sessions(job));
+  int outputs = job->info.output_count;
+  WEIR_TRY(weir_output_shapes(job->entry, job->requests, job->request_count));
+  for (int i = 0; i < job->request_count * outputs; i++) {
+    WEIR_TRY(cli_tensor_room(&job->output_views[i], &job->outputs[i]));
+    job->output_views[i] = job->outputs[i].view;
+  }
   double start = cli_now();
-  WEIR_TRY(weir_run(job->model.executor, job->entry, job->requests, job->request_count, &options));
+  WEIR_TRY(weir_run(job->model->executor, job->entry, job->requests, job->request_count, &options));
   job->run_seconds = cli_now() - start;
   return WEIR_OK;
 }
@@ -257,26 +290,28 @@ static int output_target(run_job *job, const char *text, int *index, const char 
   return CLI_DONE;
 }
 
-static int write_outputs(run_job *job, bool *written) {
+static int write_outputs(run_job *job) {
   cli *c = job->c;
-  for (int k = 0; k < cli_count(c, "output"); k++) {
+  const char *text;
+  for (int k = 0; (text = own_text(job, "output", k)); k++) {
     int index;
     const char *path;
-    int code = output_target(job, cli_text_at(c, "output", k), &index, &path);
+    int code = output_target(job, text, &index, &path);
     if (!code)
       code = cli_fail(c, ends_with(path, ".npz") ? write_npz(job, index, path) : write_output(job, index, path));
     if (code) return code;
-    for (int i = 0; i < job->info.output_count; i++) written[i] = written[i] || index < 0 || index == i;
+    for (int i = 0; i < job->info.output_count; i++) job->written[i] = job->written[i] || index < 0 || index == i;
   }
   return CLI_DONE;
 }
 
 // Names of outputs are checked before the run, so that no work is lost to a slip.
 static int check_outputs(run_job *job) {
-  for (int k = 0; k < cli_count(job->c, "output"); k++) {
+  const char *text;
+  for (int k = 0; (text = own_text(job, "output", k)); k++) {
     int index;
     const char *path;
-    int code = output_target(job, cli_text_at(job->c, "output", k), &index, &path);
+    int code = output_target(job, text, &index, &path);
     if (!code) code = cli_check_output(job->c, path);
     if (code) return code;
   }
@@ -295,28 +330,41 @@ static json_t *request_json(const run_job *job, int request, const bool *written
   return outputs;
 }
 
-static int print_json(run_job *job, const bool *written) {
-  json_t *document = json_pack("{s:o,s:{s:f,s:f}}", "outputs", request_json(job, 0, written), "timings", "load_s",
-                               job->model.load_seconds, "run_s", job->run_seconds);
+static json_t *job_json(const run_job *job) {
+  json_t *document = json_pack("{s:o,s:{s:f,s:f}}", "outputs", request_json(job, 0, job->written), "timings", "load_s",
+                               job->model->load_seconds, "run_s", job->run_seconds);
   if (job->request_count > 1) {
     json_t *list = json_array();
     for (int r = 0; r < job->request_count; r++)
-      json_array_append_new(list, json_pack("{s:o}", "outputs", request_json(job, r, written)));
+      json_array_append_new(list, json_pack("{s:o}", "outputs", request_json(job, r, job->written)));
     json_object_set_new(document, "requests", list);
   }
-  return cli_json(job->c, document);
+  return document;
 }
 
-static int print_text(run_job *job, const bool *written) {
+// The last job's document; where there are several, with those of all.
+static int print_json(run_job *jobs, int job_count) {
+  json_t *document = job_json(&jobs[job_count - 1]), *list = json_array();
+  for (int k = 0; k < job_count; k++) {
+    json_t *step = job_json(&jobs[k]);
+    json_object_set_new(step, "entry", json_string(jobs[k].info.name));
+    json_array_append_new(list, step);
+  }
+  if (job_count > 1) json_object_set(document, "steps", list);
+  json_decref(list);
+  return cli_json(jobs->c, document);
+}
+
+static void print_text(run_job *job) {
   for (int r = 0; r < job->request_count; r++) {
     for (int i = 0; i < job->info.output_count; i++) {
       const weir_view *view = &output_of(job, r, i)->view;
       json_t *shape = cli_tensor_shape_json(view);
       char *dims = json_dumps(shape, JSON_COMPACT);
-      printf("%s", weir_entry_output(job->entry, i).name);
+      printf("%s%s", job->prefix, weir_entry_output(job->entry, i).name);
       if (job->request_count > 1) printf(".%d", r);
       printf(": %s%s", weir_dtype_name(view->dtype), dims ? dims : "");
-      if (!written[i] && cli_tensor_elements(view) <= SMALL) {
+      if (!job->written[i] && cli_tensor_elements(view) <= SMALL) {
         json_t *values = cli_tensor_values_json(view);
         char *text = json_dumps(values, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
         printf(" = %s", text ? text : "");
@@ -328,34 +376,95 @@ static int print_text(run_job *job, const bool *written) {
       json_decref(shape);
     }
   }
-  cli_detail(job->c, "loaded in %.3f s, ran in %.4f s on %d threads (%s)", job->model.load_seconds, job->run_seconds,
-             weir_executor_threads(job->model.executor), weir_model_isa(job->model.model));
+  cli_detail(job->c, "loaded in %.3f s, ran in %.4f s on %d threads (%s)", job->model->load_seconds, job->run_seconds,
+             weir_executor_threads(job->model->executor), weir_model_isa(job->model->model));
+}
+
+// ---- jobs
+
+// Every step that must come before has its job.
+static int check_order(run_job *jobs, int count) {
+  for (int k = 0; k < count && jobs[k].info.step; k++) {
+    plan_steps steps;
+    weir_status status = plan_steps_order(jobs->model->model, jobs[k].entry, &steps);
+    if (status) {  // the run will say what is missing
+      weir_status_release(status);
+      continue;
+    }
+    for (int i = 0; i + 1 < steps.count; i++) {
+      const char *name = weir_entry_describe(steps.entries[i]).name;
+      int before = 0;
+      while (before < k && jobs[before].entry != steps.entries[i]) before++;
+      if (before == k)
+        return cli_usage(jobs->c, "step %s reads what %s writes: -e %s -i ... --then %s -i ...", jobs[k].info.name,
+                         name, name, jobs[k].info.name);
+    }
+  }
   return CLI_DONE;
 }
 
-static int run_all(run_job *job) {
+// Divides the options: those before the first --then are the first job's.
+static int find_jobs(cli *c, cli_model *model, run_job *jobs, int *out_count) {
+  int count = 0, code = CLI_DONE;
+  const char *name = cli_text(c, "entry");
+  for (int i = 0; i <= c->given_count && !code; i++) {
+    if (i < c->given_count && strcmp(c->given[i].option->key, "then")) continue;
+    int first = count ? jobs[count - 1].end + 1 : 0;
+    if (count == MOST_JOBS) return cli_usage(c, "more than %d steps", MOST_JOBS);
+    run_job *job = &jobs[count++];
+    *job = (run_job){.c = c, .model = model, .first = first, .end = i, .prefix = ""};
+    code = cli_entry_find(c, model, count == 1 ? name : c->given[first - 1].text, NULL, &job->entry);
+    if (!code) job->info = weir_entry_describe(job->entry);
+  }
+  for (int k = 0; k < count && count > 1 && !code; k++) {
+    jobs[k].prefix = weir_arena_printf(&c->arena, "%s/", jobs[k].info.name);
+    if (!jobs[k].info.step)
+      code = cli_usage(c, "--then goes on with a session; %s is an entry, which keeps nothing", jobs[k].info.name);
+  }
+  *out_count = count;
+  return code;
+}
+
+static int read_job(run_job *job, int request_count) {
   int code = read_inputs(job);
   if (!code) code = check_outputs(job);
-  if (!code) code = cli_fail(job->c, run(job));
-  bool *written = WEIR_NEW_ARRAY(&job->c->arena, bool, job->info.output_count + 1);
-  if (!code) code = write_outputs(job, written);
-  if (!code) code = job->c->json ? print_json(job, written) : print_text(job, written);
-  for (int i = 0; job->requests && i < job->request_count; i++) weir_session_close(job->requests[i].session);
+  if (!code && job->request_count != request_count && request_count)
+    code =
+        cli_usage(job->c, "%s has %d requests, the step before %d", job->info.name, job->request_count, request_count);
+  if (code) return code;
+  job->written = WEIR_NEW_ARRAY(&job->c->arena, bool, job->info.output_count + 1);
+  make_requests(job);
+  return CLI_DONE;
+}
+
+static int run_jobs(run_job *jobs, int count) {
+  int code = CLI_DONE;
+  for (int k = 0; k < count && !code; k++) code = read_job(&jobs[k], k ? jobs[k - 1].request_count : 0);
+  if (!code) code = cli_fail(jobs->c, open_sessions(jobs, count));
+  for (int k = 0; k < count && !code; k++) code = cli_fail(jobs->c, run(&jobs[k]));
+  for (int k = 0; k < count && !code; k++) code = write_outputs(&jobs[k]);
+  if (!code && jobs->c->json) return print_json(jobs, count);
+  for (int k = 0; k < count && !code; k++) print_text(&jobs[k]);
+  return code;
+}
+
+static void free_job(run_job *job, bool sessions) {
+  for (int i = 0; sessions && job->requests && i < job->request_count; i++)
+    weir_session_close(job->requests[i].session);
   for (int i = 0; job->outputs && i < job->request_count * job->info.output_count; i++)
     cli_tensor_free(&job->outputs[i]);
   for (int i = 0; job->inputs && i < job->request_count * job->info.input_count; i++) cli_tensor_free(&job->inputs[i]);
-  return code;
 }
 
 int cmd_run(cli *c) {
   if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
-  run_job job = {.c = c};
-  int code = cli_model_open(c, c->arguments[0], false, &job.model);
-  if (!code) code = cli_entry_find(c, &job.model, cli_text(c, "entry"), NULL, &job.entry);
-  if (!code) {
-    job.info = weir_entry_describe(job.entry);
-    code = run_all(&job);
-  }
-  cli_model_close(&job.model);
+  cli_model model;
+  run_job *jobs = WEIR_NEW_ARRAY(&c->arena, run_job, MOST_JOBS);
+  int count = 0, code = cli_model_open(c, c->arguments[0], false, &model);
+  if (!code) code = find_jobs(c, &model, jobs, &count);
+  if (!code) code = check_order(jobs, count);
+  if (!code) code = run_jobs(jobs, count);
+  for (int k = 0; k < count; k++) free_job(&jobs[k], k == 0);
+  cli_model_close(&model);
   return code;
 }

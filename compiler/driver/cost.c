@@ -45,7 +45,7 @@ typedef struct {
   const rt_program *program;
   const rt_launch *launch;
   const cli_call *call;
-  const int64_t *sizes;
+  int64_t *sizes;  // with those of the loops
 } launch_view;
 
 static int64_t rows_of(const launch_view *v, int symbol) {
@@ -88,7 +88,9 @@ static int64_t extent(void *user, int arg) {
       return rt_expr_eval(program->outputs[a.index].bytes, v->sizes, &bytes) ? bytes : -1;
     case RT_ARG_STATE: {
       const rt_state *state = &program->states[a.index];
-      int64_t rows = state->rows ? v->call->past + rows_of(v, state->symbol) : 1;
+      int64_t past = state->whole ? 0 : v->call->past;
+      if (state->window && past > state->window - 1) past = state->window - 1;
+      int64_t rows = state->rows ? past + rows_of(v, state->symbol) : 1;
       return state->row_bytes * rows * v->call->requests;
     }
     default:
@@ -103,7 +105,8 @@ static const ir_kernel *find_kernel(const cg_module *code, const char *name) {
   return NULL;
 }
 
-static weir_status add_launch(const cg_module *code, launch_view *v, cli_program_cost *out) {
+// Once, at the sizes as they are, for |times| times that are alike.
+static weir_status add_turn(const cg_module *code, launch_view *v, double times, cli_program_cost *out) {
   const rt_launch *launch = v->launch;
   int64_t items, guard, sizes[RT_MAX_DIMS];
   if (launch->guard.op_count) {
@@ -119,12 +122,32 @@ static weir_status add_launch(const cg_module *code, launch_view *v, cli_program
   const ir_kernel *kernel = find_kernel(code, cost->kernel);
   double flops = 0, bytes = 0;
   if (kernel) cli_kernel_count(kernel, &counted, &flops, &bytes);
-  cost->launches++;
-  cost->items += (double)items;
-  cost->flops += flops;
-  cost->bytes += bytes;
-  out->flops += flops;
-  out->bytes += bytes;
+  cost->launches += times;
+  cost->items += times * (double)items;
+  cost->flops += times * flops;
+  cost->bytes += times * bytes;
+  out->flops += times * flops;
+  out->bytes += times * bytes;
+  return WEIR_OK;
+}
+
+// A launch in the loops around it, of which those from |loop| on are still to be entered. Of many iterations three
+// stand for all, the first, the middle and the last, weighted by Simpson's rule: exact for what grows with the
+// iteration as sizes do. A loop that may end early counts in full.
+static weir_status add_launch(const cg_module *code, launch_view *v, int launch, int loop, double times,
+                              cli_program_cost *out) {
+  const rt_program *p = v->program;
+  while (loop < p->loop_count && (launch < p->loops[loop].first || launch > p->loops[loop].last)) loop++;
+  if (loop == p->loop_count) return add_turn(code, v, times, out);
+  const rt_loop *l = &p->loops[loop];
+  int64_t trips;
+  if (!rt_expr_eval(l->trips, v->sizes, &trips)) return overflow(p);
+  for (int64_t i = 0; i < (trips < 3 ? trips : 3); i++) {
+    v->sizes[l->size] = trips <= 3 ? i : i * (trips - 1) / 2;
+    double alike = trips <= 3 ? 1 : (double)trips * (i == 1 ? 4 : 1) / 6;
+    WEIR_TRY(add_launch(code, v, launch, loop + 1, times * alike, out));
+  }
+  v->sizes[l->size] = 0;
   return WEIR_OK;
 }
 
@@ -139,7 +162,7 @@ weir_status cli_cost_of(weir_arena *arena, const cg_module *code, const rt_progr
   for (int i = 0; i < program->kernel_count; i++) out->kernels[i].kernel = program->kernels[i].symbol;
   for (int i = 0; i < program->launch_count; i++) {
     launch_view view = {program, &program->launches[i], call, out->sizes};
-    WEIR_TRY(add_launch(code, &view, out));
+    WEIR_TRY(add_launch(code, &view, i, 0, 1, out));
   }
   return WEIR_OK;
 }

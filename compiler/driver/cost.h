@@ -8,7 +8,7 @@
 
 typedef struct {
   const char *kernel;
-  int launches;
+  double launches;  // in a loop, for each iteration
   double items, flops, bytes;
   double measured_s;  // 0: not measured
 } cli_kernel_cost;

@@ -24,6 +24,8 @@ static const weir_entry *find_step(const weir_model *model) {
   return NULL;
 }
 
+bool cli_is_lm(const weir_model *model) { return find_step(model) != NULL; }
+
 int cli_lm_open(cli *c, const cli_model *m, cli_lm *out) {
   *out = (cli_lm){.executor = m->executor, .cancel = c->cancel};
   out->step = find_step(m->model);

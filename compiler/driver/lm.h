@@ -14,6 +14,8 @@ typedef struct {
   float *logits;  // [vocab], after the last token fed
 } cli_lm;
 
+// Whether it has such a step.
+bool cli_is_lm(const weir_model *model);
 // The step that a conversation uses: `next`, or the only one of its form. Prints what is wrong.
 int cli_lm_open(cli *c, const cli_model *m, cli_lm *out);
 // Makes room for |rows| tokens in all. INVALID_ARGUMENT past the bound.

@@ -175,17 +175,6 @@ static int build_source(cli *c, const cli_source *source, plan_result *result) {
   return code;
 }
 
-int cli_package_of(cli *c, const char *name, const char **out_path, plan_result *out_result) {
-  cli_source source;
-  plan_result result = {0};
-  int code = cli_locate(c, name, true, &source);
-  if (!code && !source.package) code = build_source(c, &source, &result);
-  if (code) return code;
-  *out_path = source.package ? source.package : result.path;
-  if (out_result) *out_result = result;
-  return CLI_DONE;
-}
-
 static weir_status load(cli *c, cli_model *m) {
   weir_load_options options = {.device = cli_text(c, "device"), .isa = cli_text(c, "isa")};
   WEIR_TRY(weir_model_load(m->path, &options, &m->model));

@@ -35,8 +35,6 @@ int cli_elaborate(cli *c, const char *name, cli_front *out);
 
 // Reports a failure of the pipeline: the diagnostics if the text has errors, else the status, which is taken.
 int cli_build_failed(cli *c, lang_diags *diags, weir_status status);
-// The package of |name|: itself, or one built for this machine. |out_result| may be null.
-int cli_package_of(cli *c, const char *name, const char **out_path, plan_result *out_result);
 
 typedef struct {
   const char *path;  // of the package

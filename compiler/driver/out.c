@@ -52,7 +52,7 @@ int cli_usage(const cli *c, const char *fmt, ...) {
   return CLI_USAGE;
 }
 
-int cli_exit_code(weir_code code) {
+static int exit_code(weir_code code) {
   switch (code) {
     case WEIR_CODE_OK:
       return CLI_DONE;
@@ -88,7 +88,7 @@ int cli_fail(cli *c, weir_status status) {
              json_pack("{s:{s:s,s:s}}", "error", "code", weir_code_name(code), "message", weir_status_message(status)));
   }
   weir_status_release(status);
-  return cli_exit_code(code);
+  return exit_code(code);
 }
 
 void cli_progress(cli *c, const char *what, double fraction) {

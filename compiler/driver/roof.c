@@ -2,6 +2,9 @@
 // can be reached.
 #include "compiler/driver/roof.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -195,6 +198,9 @@ json_t *cli_machine_json(void) {
 }
 
 void cli_peak_memory_reset(void) {
+#ifdef __GLIBC__
+  malloc_trim(0);  // what building has freed
+#endif
   FILE *file = fopen("/proc/self/clear_refs", "w");
   if (!file) return;  // then the peak counts from the start of the process
   fputs("5", file);

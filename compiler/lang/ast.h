@@ -31,7 +31,15 @@ extern "C" {
     type *data;          \
     int count, capacity; \
   }
-#define LANG_PUSH(arena, list, value) WEIR_PUSH(arena, (list)->data, (list)->count, (list)->capacity, value)
+// Most lists of a tree are short, and there are many: they begin with room for two.
+#define LANG_PUSH(arena, list, value)                                                    \
+  do {                                                                                   \
+    if (!(list)->capacity) {                                                             \
+      (list)->capacity = 2;                                                              \
+      (list)->data = weir_arena_grow((arena), (list)->data, 0, 2, sizeof *(list)->data); \
+    }                                                                                    \
+    WEIR_PUSH(arena, (list)->data, (list)->count, (list)->capacity, value);              \
+  } while (0)
 
 typedef struct lang_expr lang_expr;
 typedef struct lang_type lang_type;

@@ -81,10 +81,8 @@ const char *lang_diag_explanation(lang_diag_code code);
 // Finds a code by its text ("W0102", "0102"); false when there is none.
 bool lang_diag_find(const char *text, lang_diag_code *out_code);
 
-// `path:line:col: error[W0102]: message`, the line with carets, the notes; all of them when |diag| walks the list.
-// Arena text.
-char *lang_diag_render(const lang_diags *diags, const lang_diag *diag, weir_arena *arena, bool colour);
-// All of them, one after the other, and a line that counts the dropped ones.
+// All of them, one after the other, each as `path:line:col: error[W0102]: message`, the line with carets, the notes;
+// then a line that counts the dropped ones. Arena text.
 char *lang_diags_render(const lang_diags *diags, weir_arena *arena, bool colour);
 
 // The candidate nearest to |name| if it is near enough to be a slip, else null. Edits count insertions, deletions,

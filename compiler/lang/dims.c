@@ -149,6 +149,15 @@ static bool take_condition(lang_frame *frame, const lang_expr *expr, ir_symbol *
   return true;
 }
 
+// Whether the condition speaks of another dim of the same declaration, `dim Y, X where Y % 2 == 0, X % 2 == 0;`.
+static bool of_another(lang_frame *frame, const lang_dim *dim, int where, const ir_symbol *symbol) {
+  for (int i = 0; i < dim->names.count; i++) {
+    ir_symbol other = {.name = dim->names.data[i].text, .divisor = 1, .hi = INT64_MAX};
+    if (strcmp(other.name, symbol->name) && take_condition(frame, dim->wheres.data[where], &other)) return true;
+  }
+  return false;
+}
+
 static const char *role_name(ir_role role) {
   return role == IR_ROLE_SEQ ? "seq" : role == IR_ROLE_BATCH ? "batch" : "plain";
 }
@@ -186,7 +195,8 @@ ir_symbol *lang_dim_declare(lang_frame *frame, const char *name, const lang_dim 
   }
   for (int i = 0; dim && i < dim->wheres.count; i++) {
     int errors = elab->diags->error_count;
-    if (!take_condition(frame, dim->wheres.data[i], symbol) && elab->diags->error_count == errors)
+    if (!take_condition(frame, dim->wheres.data[i], symbol) && elab->diags->error_count == errors &&
+        !of_another(frame, dim, i, symbol))
       lang_error(elab, LANG_W_DIM_WHERE, dim->wheres.data[i]->span, name);
   }
   if (dim && symbol->lo > symbol->hi) lang_error(elab, LANG_W_BAD_BOUNDS, span, name);
@@ -198,13 +208,23 @@ ir_symbol *lang_dim_declare(lang_frame *frame, const char *name, const lang_dim 
 void lang_event_at(lang_frame *frame, const ir_symbol *symbol, lang_diag_code code, lang_span span, const char *subject,
                    const ir_value *value, int axis) {
   if (!frame->function || !frame->function->step || !symbol) return;
-  lang_event event = {symbol, code, span, subject, frame->elab->site, frame->function, value, axis};
+  lang_event event = {symbol, code, span, subject, frame->elab->site, frame->function, value, axis, NULL};
   LANG_PUSH(frame->elab->arena, &frame->function->events, event);
 }
 
 void lang_event_add(lang_frame *frame, const ir_symbol *symbol, lang_diag_code code, lang_span span,
                     const char *subject) {
   lang_event_at(frame, symbol, code, span, subject, NULL, 0);
+}
+
+void lang_latest_event(lang_frame *frame, const ir_symbol *latest, const ir_symbol *seq, lang_span span,
+                       const char *subject) {
+  if (!frame->function || !frame->function->step || !seq) return;
+  lang_event event = {.symbol = seq, .code = LANG_W_LATEST_MEETS_ROWS, .span = span, .subject = subject};
+  event.site = frame->elab->site;
+  event.function = frame->function;
+  if (latest != seq && latest != &lang_latest_any) event.also = latest;
+  LANG_PUSH(frame->elab->arena, &frame->function->events, event);
 }
 
 typedef struct {
@@ -257,6 +277,22 @@ static const char *mend_of(const lang_event *event) {
       return "return or store it; combine row by row in a `scan t in T` that carries a state";
     case LANG_W_LENGTH_GROWS:
       return "pos(t) and pos(T) count the whole sequence";
+    case LANG_W_NOT_CAUSAL:
+      return "`attend(q, keys, values, causal = true)`: each row sees its own history";
+    case LANG_W_INDEX_LATER_ROWS:
+      return "with the guard `where pos(u) <= pos(t)`, t a row of this call, there are this row and those before it";
+    case LANG_W_INDEX_OTHER_ROW:
+      return "rows before this one are kept by a state `over last(T, W)` and read under the guard "
+             "`where 0 <= pos(t) - pos(u) < W`";
+    case LANG_W_INDEX_BEHIND:
+      return "a guard with a smaller reach, `where 0 <= pos(t) - pos(u) < W`, or a state `over last(T, W)` with a "
+             "larger W";
+    case LANG_W_LOCAL_CARRIED:
+      return "declare a state, `state c: f[D] = 0;`, and carry that: it goes on from call to call";
+    case LANG_W_WHILE_GROWS:
+      return "run over all rows, carry a flag in a state, and choose with `select`";
+    case LANG_W_WHOLE_GROWS:
+      return "append this call's rows: `keys = append(keys, rows);`";
     case LANG_W_ROWS_BY_ROWS:
       return "append the rows to a state and pair this call's rows with its history";
     case LANG_W_ROWS_BY_WHOLE:
@@ -276,6 +312,13 @@ static void report_event(lang_elab *elab, const lang_event *event, const lang_gr
   if (mend) lang_note_add(elab, diag, (lang_span){0}, "%s", mend);
 }
 
+bool lang_function_grows(const lang_function *function, const ir_symbol *symbol) {
+  for (int i = 0; i < function->grown.count; i++) {
+    if (function->grown.data[i].symbol == symbol) return true;
+  }
+  return false;
+}
+
 void lang_events_report(lang_elab *elab, const lang_function *function) {
   lang_site *site = elab->site;
   for (int i = 0; i < function->events.count; i++) {
@@ -283,6 +326,7 @@ void lang_events_report(lang_elab *elab, const lang_function *function) {
     for (int k = 0; k < function->grown.count; k++) {
       const lang_growth *growth = &function->grown.data[k];
       if (growth->symbol != event->symbol && event->symbol != &lang_latest_any) continue;
+      if (event->also && !lang_function_grows(function, event->also)) continue;
       report_event(elab, event, growth);
       break;
     }

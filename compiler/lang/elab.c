@@ -64,6 +64,9 @@ static void check_per_call(lang_elab *elab, const lang_function *function) {
                                    growth->symbol->name, use->slot->path);
       lang_note_add(elab, diag, growth->span, "%s grows in this step: a state is %s over it here", growth->symbol->name,
                     growth->scan ? "carried by a scan" : "appended");
+      lang_note_add(elab, diag, (lang_span){0},
+                    "carry it in a `scan t in %s`, so that it changes with each row; pos(t) counts the rows",
+                    growth->symbol->name);
       break;
     }
   }
@@ -129,13 +132,6 @@ static lang_function *build_entry(lang_elab *elab, lang_instance *model, const l
   return function;
 }
 
-static bool grows(const lang_function *step, const ir_symbol *symbol) {
-  for (int i = 0; i < step->grown.count; i++) {
-    if (step->grown.data[i].symbol == symbol) return true;
-  }
-  return false;
-}
-
 static bool appends(const lang_function *step, const lang_slot *slot) {
   for (int i = 0; i < step->uses.count; i++) {
     if (step->uses.data[i].slot == slot) return step->uses.data[i].kind == LANG_USE_APPEND;
@@ -147,7 +143,7 @@ static bool appends(const lang_function *step, const lang_slot *slot) {
 static void check_coverage(lang_elab *elab, const lang_function *step, const lang_fn *fn) {
   for (int i = 0; i < elab->slots.count && !step->failed; i++) {
     const lang_slot *slot = elab->slots.data[i];
-    if (!slot->over || slot->whole || !slot->symbol || !grows(step, slot->symbol)) continue;
+    if (!slot->over || slot->whole || !slot->symbol || !lang_function_grows(step, slot->symbol)) continue;
     if (!lang_spend(elab, 1 + step->uses.count / 64, fn->name.span) || appends(step, slot)) continue;
     lang_diag *diag =
         lang_error(elab, LANG_W_STATE_LEFT_OUT, fn->name.span, fn->name.text, slot->path, slot->symbol->name);

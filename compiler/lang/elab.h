@@ -118,6 +118,8 @@ void lang_check_observed(weir_arena *arena, const lang_program *program, lang_ob
 
 // ---- plans
 const lang_plan *lang_graph_plan(const lang_graph *graph, const char *name);  // null if there is none
+// A line that this version checks and does not act on; null without one.
+const lang_plan_line *lang_plan_later(const lang_plan *plan);
 // The values that `name = values;` gives, last one wins; null if it is not set.
 const lang_plan_line *lang_plan_get(const lang_plan *plan, const char *name);
 // The line `name patterns: values;` that holds for |path|, last one wins; null if none does.
@@ -131,8 +133,8 @@ typedef enum {
   LANG_SOURCE_CONCAT,     // parts one after another along |axis|
   LANG_SOURCE_SLICE,      // elements start..stop of parts[0] along |axis| (from split)
   LANG_SOURCE_TRANSPOSE,  // the last two axes of parts[0] swapped
-  // Rows of parts[0], [heads * H, ...]: within each head, row 2 i + j of the file is our row i + j * H / 2 (llama.cpp
-  // interleaves the halves of a rotary pair, the language keeps them apart).
+  // Rows of parts[0], [heads * H, ...]: within each head, row 2 i + j of the file is our row i + j * H / 2 (some
+  // files interleave the halves of a rotary pair, the language keeps them apart).
   LANG_SOURCE_UNPERMUTE,
 } lang_source_kind;
 typedef struct lang_tensor_source {
@@ -165,7 +167,6 @@ typedef struct {
   const char *path;     // ours; null for an unexpected tensor
   const char *name;     // theirs
   const char *message;  // one line
-  bool has_initial;     // missing: the text gives an initial value
 } lang_problem;
 typedef struct {
   const lang_tensor_source **sources;  // weight_count of them; null where the checkpoint has none

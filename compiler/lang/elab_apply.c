@@ -312,7 +312,7 @@ static bool gather_operands(lang_frame *frame, const lang_function *callee, cons
     } else if (!state_operand(frame, use, slot, call, &operand)) {
       return false;
     }
-    if (operand && operand->latest) *out_latest = operand->latest;
+    if (operand) *out_latest = lang_latest_join(*out_latest, operand->latest);
     if (operand) operands[(*count)++] = operand->value;
   }
   return true;
@@ -345,7 +345,8 @@ static lang_value wrap_results(lang_frame *frame, const lang_function *callee, c
     parts[i] = lang_wrap(frame, node->results[i], inner->is_f, span);
     // A state that a scan around carries makes what is computed from it no latest value.
     parts[i].tensor->latest = inner->latest == &lang_latest_any && lang_region_loops(frame) ? NULL : inner->latest;
-    lang_tensor_value read = {.value = node->results[i], .latest = latest};
+    ir_value scalar = {.type = {.dtype = IR_f32}};
+    lang_tensor_value read = {.value = &scalar, .latest = latest};
     if (latest) lang_check_latest(frame, (lang_tensor_value *[]){&read}, 1, parts[i].tensor, span);
   }
   if (callee->result.kind == LANG_V_NONE) return lang_value_none();

@@ -146,6 +146,14 @@ static lang_value variance(lang_frame *frame, const lang_builtin *self, const la
 }
 
 // Rows of a new first dim; one list is its elements.
+static bool same_elements(lang_frame *frame, const lang_tensor_value *a, const lang_tensor_value *b,
+                          const lang_call *call) {
+  if (a->is_f == b->is_f && a->value->type.dtype == b->value->type.dtype) return true;
+  lang_error(frame->elab, LANG_W_TYPES_DIFFER, call->expr->span, call->name, lang_tensor_text(frame->elab->arena, a),
+             lang_tensor_text(frame->elab->arena, b));
+  return false;
+}
+
 static lang_value stack(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   const lang_value *values = call->positional;
   int64_t count = call->count;
@@ -157,6 +165,7 @@ static lang_value stack(lang_frame *frame, const lang_builtin *self, const lang_
   lang_tensor_value **x = WEIR_NEW_ARRAY(frame->elab->arena, lang_tensor_value *, count + 1);
   for (int64_t i = 0; i < count; i++) {
     x[i] = values[i].kind == LANG_V_TENSOR ? values[i].tensor : NULL;
+    if (x[i] && !same_elements(frame, x[0], x[i], call)) return lang_value_error();
     if (x[i]) continue;
     lang_error(frame->elab, LANG_W_WANTS_TENSOR, call->expr->span, "an argument of stack",
                lang_value_describe(frame->elab->arena, values[i]));
@@ -225,6 +234,7 @@ static lang_value transform(lang_frame *frame, const lang_builtin *self, const l
   for (int i = 0; i < parts; i++) {
     x[i] = lang_more_tensor(frame, call, i);
     if (!x[i] || lang_more_axis(frame, x[i], call, -1) < 0) return lang_value_error();
+    if (!same_elements(frame, x[0], x[i], call)) return lang_value_error();
   }
   ir_attr attr = ir_attr_int(IR_ATTR_inverse, !strcmp(self->name, "idft"));
   if (self->op == IR_OP_irfft) {

@@ -1,5 +1,5 @@
-// The functions and words that every text knows. Elementwise ones come from the op table: an op with one or two
-// operands, no attributes and the EW flag is a function of the same name.
+// The functions and words that every text knows. Elementwise ones come from the op table: an op with one operand,
+// no attributes and the EW flag is a function of the same name.
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -241,7 +241,10 @@ static const lang_builtin elementwise[] = {
 
 // Words that a later version gives a meaning.
 static const char *const later[] = {
-    "cumulative", "shift", "channel_scale", "row_scale", "cross_entropy",
+    "cumulative",
+    "shift",
+    "channel_scale",
+    "row_scale",
 };
 
 const lang_builtin *lang_builtin_find(const char *name) {

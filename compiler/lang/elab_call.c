@@ -247,7 +247,7 @@ bool lang_bind_signature(lang_frame *callee, const lang_signature *signature, co
     }
   }
   for (int i = 0; i < params->count; i++) {
-    if (out_tensors[i]) lang_type_bind(callee, params->data[i].type, &out_tensors[i]->value->type);
+    if (out_tensors[i]) ok = lang_type_bind(callee, params->data[i].type, &out_tensors[i]->value->type) && ok;
   }
   for (int i = 0; i < params->count; i++) {
     if (!out_tensors[i]) continue;
@@ -276,11 +276,11 @@ static lang_value fit_one(lang_frame *callee, const lang_type *type, const lang_
     return lang_value_error();
   }
   lang_tensor_value *tensor = lang_tensor_of(callee, value, &like, span);
-  if (!tensor || !lang_type_check(callee, type, tensor, who, span)) return lang_value_error();
-  if (tensor->state && tensor->state->over) {
+  if (tensor && tensor->state && tensor->state->over) {
     lang_error(callee->elab, LANG_W_STATE_RETURNED, span, tensor->state->path);
     return lang_value_error();
   }
+  if (!tensor || !lang_type_check(callee, type, tensor, who, span)) return lang_value_error();
   lang_tensor_value *copy = WEIR_NEW(callee->elab->arena, lang_tensor_value);
   *copy = *tensor;
   copy->state = NULL;
@@ -384,6 +384,15 @@ lang_value lang_call_fn(lang_frame *frame, const lang_callable *fn, const lang_c
   return call_inline(frame, fn, call);
 }
 
+// Whether the state that is appended to was reported where it is declared.
+static bool appends_to_failed(const lang_frame *frame, const lang_args *args) {
+  const lang_expr *first = args->count ? args->data[0].value : NULL;
+  const lang_space *space = first && first->kind == LANG_EXPR_NAME && frame->self && frame->self->space
+                                ? lang_space_find(frame->self->space, first->name)
+                                : NULL;
+  return space && space->has_value && space->value.kind == LANG_V_ERROR;
+}
+
 lang_value lang_eval_call(lang_frame *frame, const lang_expr *expr) {
   lang_value routed;
   if (lang_index_route(frame, expr, &routed)) return routed;
@@ -391,6 +400,10 @@ lang_value lang_eval_call(lang_frame *frame, const lang_expr *expr) {
   lang_call call;
   const char *name = lang_span_text(frame->elab, expr->call.callee->span);
   if (strlen(name) > 60) name = "this";
+  if (callee.kind == LANG_V_FN && callee.fn->builtin && !strcmp(callee.fn->builtin->name, "append")) {
+    if (!appends_to_failed(frame, &expr->call.args)) lang_error(frame->elab, LANG_W_APPEND_FORM, expr->span);
+    return lang_value_error();
+  }
   if (!lang_call_make(frame, expr, &expr->call.args, name, &call, &none)) return none;
   if (lang_value_void(callee)) return callee;
   switch (callee.kind) {

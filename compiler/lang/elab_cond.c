@@ -1,6 +1,6 @@
 // Choices at run time: `cond` becomes a node that owns two regions (docs/design/regions.md). The two bodies are read
-// one after the other from the same values; what both set, or one changes, comes out. Appends and rows assigned whole
-// are refused where they stand (elab_state.c).
+// one after the other from the same values; what both set, or one changes, comes out. What both append is appended
+// behind it; other appends and rows assigned whole are refused where they stand (elab_state.c).
 #include <string.h>
 
 #include "compiler/lang/elab_control.h"
@@ -18,9 +18,11 @@ typedef struct {
 } branch;
 
 // Runs one body from |before| and gives the states back as they were.
-static void run_branch(lang_frame *frame, const lang_body *body, const lang_usage *before, int count, branch *out) {
+static void run_branch(lang_frame *frame, const lang_stmt *stmt, const lang_body *body, const lang_usage *before,
+                       int count, branch *out) {
   lang_function *function = frame->function;
   out->region = lang_region_open(frame, LANG_REGION_COND);
+  out->region->choice = stmt;
   lang_outer was = lang_body_enter(frame, out->region);
   out->scope = frame->scope;
   lang_run_body(frame, body);
@@ -173,6 +175,62 @@ static void put_results(cond *c, ir_node *node) {
   }
 }
 
+// ---- rows that both arms append
+
+bool lang_is_append(const lang_expr *expr) {
+  return expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME &&
+         !strcmp(expr->call.callee->name, "append");
+}
+
+// Whether each way through the body appends to |path|, in a statement that belongs to no loop.
+static bool appends(const lang_body *body, const char *path) {
+  for (int i = 0; i < body->stmts.count; i++) {
+    const lang_stmt *stmt = body->stmts.data[i];
+    if (stmt->kind == LANG_STMT_COND && appends(&stmt->cond.body, path) && appends(&stmt->cond.otherwise, path))
+      return true;
+    if (stmt->kind != LANG_STMT_ASSIGN || stmt->assign.targets.count != 1 || stmt->assign.values.count != 1) continue;
+    const lang_target *target = &stmt->assign.targets.data[0];
+    if (!target->indexed && !strcmp(target->path.text, path) && lang_is_append(stmt->assign.values.data[0]))
+      return true;
+  }
+  return false;
+}
+
+static bool keep_rows(lang_frame *frame, lang_slot *slot, const char *path, lang_value rows, lang_span span) {
+  lang_joint joint = {slot, path, {weir_arena_printf(frame->elab->arena, "append(%s)", path), span}};
+  for (int i = 0; i < frame->region->joints.count; i++) {
+    if (frame->region->joints.data[i].slot != slot) continue;
+    lang_error(frame->elab, LANG_W_APPENDED_TWICE, span, slot->path);
+    return true;
+  }
+  LANG_PUSH(frame->elab->arena, &frame->region->joints, joint);
+  lang_set_local(frame, &joint.hidden, rows);
+  return true;
+}
+
+static bool is_joint(const lang_frame *frame, const char *path) {
+  const lang_region *region = frame->region;
+  return region && frame->function && frame->function->region == region && region->kind == LANG_REGION_COND &&
+         region->choice && appends(&region->choice->cond.body, path) && appends(&region->choice->cond.otherwise, path);
+}
+
+bool lang_cond_append(lang_frame *frame, lang_slot *slot, const char *path, const lang_expr *expr) {
+  if (!slot->over || slot->whole || !is_joint(frame, path)) return false;
+  return keep_rows(frame, slot, path, lang_state_append_args(frame, slot, expr), expr->span);
+}
+
+// The rows that the cond has chosen are appended behind it, or wait in the arm that the cond stands in.
+static void append_chosen(cond *c) {
+  lang_frame *frame = c->frame;
+  for (int i = 0; i < c->arms[0].region->joints.count; i++) {
+    const lang_joint *joint = &c->arms[0].region->joints.data[i];
+    const lang_binding *rows = lang_scope_find(frame->scope, joint->hidden.text);
+    lang_value value = rows ? rows->value : lang_value_error();
+    if (!is_joint(frame, joint->path)) lang_state_append_rows(frame, joint->slot, value, joint->hidden.span);
+    else keep_rows(frame, joint->slot, joint->path, value, joint->hidden.span);
+  }
+}
+
 static lang_tensor_value *read_choice(lang_frame *frame, const lang_expr *expr) {
   ir_value like_value = {.type = {.dtype = IR_bool}};
   lang_tensor_value like = {.value = &like_value};
@@ -200,12 +258,13 @@ void lang_run_cond(lang_frame *frame, const lang_stmt *stmt) {
   lang_usage *before = WEIR_NEW_ARRAY(frame->elab->arena, lang_usage, count + 1);
   if (count) memcpy(before, frame->function->uses.data, (size_t)count * sizeof *before);
   if (!lang_spend(frame->elab, count / 4, stmt->span)) return;
-  run_branch(frame, &stmt->cond.body, before, count, &c.arms[0]);
-  run_branch(frame, &stmt->cond.otherwise, before, count, &c.arms[1]);
+  run_branch(frame, stmt, &stmt->cond.body, before, count, &c.arms[0]);
+  run_branch(frame, stmt, &stmt->cond.otherwise, before, count, &c.arms[1]);
   give_locals(&c);
   give_states(&c);
   ir_node *node = build_cond(&c);
   put_results(&c, node);
+  append_chosen(&c);
   if (node) return;
   lang_function_drop(c.arms[0].region->ir);
   lang_function_drop(c.arms[1].region->ir);

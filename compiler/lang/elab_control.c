@@ -69,6 +69,8 @@ typedef struct {
   int64_t low;              // the variable's first value
   const ir_symbol *symbol;  // seq that it runs over, or null
   carry_list carries;
+  const ir_symbol *spread;  // of latest values that decide on turns, or enter a carry in the body; or null
+  lang_span spread_span;
   bool failed;
 } scan;
 
@@ -165,8 +167,7 @@ static bool read_range(scan *s) {
     lang_error(elab, LANG_W_SCAN_RANGE, expr->span, lang_value_describe(elab->arena, v));
     return false;
   }
-  if (lang_dim_batch(s->dim))
-    lang_error(elab, LANG_W_ALONG_BATCH, expr->span, "scan", ir_dim_print(elab->arena, s->dim));
+  if (lang_dim_batch(s->dim)) lang_batch_error(frame, expr->span, "scan", s->dim);
   s->symbol = lang_dim_seq(s->dim, elab->module->dims);
   return true;
 }
@@ -224,6 +225,8 @@ static lang_region *open_body(scan *s, lang_region_kind kind, lang_outer *was) {
   region->over = s->symbol;
   region->variable = s->stmt->scan.name.text;
   index_range(variable, s->dim);
+  int64_t size;
+  if (!ir_dim_is_const(s->dim, &size)) variable->below = s->dim;
   *was = lang_body_enter(frame, region);
   for (int i = 0; i < s->carries.count; i++) {
     carry *c = &s->carries.data[i];
@@ -260,9 +263,29 @@ static lang_region *read_condition(scan *s) {
   }
   if (flag) ir_function_add_result(region->ir, "", lang_capture_value(frame, flag->value), -1);
   else s->failed = true;
+  if (flag && flag->latest && flag->latest != s->symbol) {
+    s->spread = flag->latest;
+    s->spread_span = expr->span;
+  }
   lang_body_leave(frame, was);
   lang_region_close(frame, region);
   return region;
+}
+
+// A carry that became a latest value in the body was one in every turn but the first: all that the loop gives is.
+static void note_spread(scan *s, const carry *c, const char *name) {
+  const ir_symbol *latest = lang_latest_join(c->inner->latest, c->final->latest);
+  if (latest == c->inner->latest) return;
+  if (s->symbol) lang_latest_event(s->frame, latest, s->symbol, c->span, name);
+  if (latest == s->symbol) return;
+  s->spread = lang_latest_join(s->spread, latest);
+  s->spread_span = s->spread_span.first_line ? s->spread_span : c->span;
+}
+
+static void spread_latest(const scan *s, lang_tensor_value *out) {
+  ir_value scalar = {.type = {.dtype = IR_f32}};
+  lang_tensor_value by = {.value = &scalar, .latest = s->spread};
+  if (s->spread) lang_check_latest(s->frame, (lang_tensor_value *[]){&by}, 1, out, s->spread_span);
 }
 
 // The value of a carry at the end of the body, of the type with which it began.
@@ -283,6 +306,7 @@ static void end_carry(scan *s, lang_region *region, carry *c) {
     s->failed = true;
   } else {
     ir_function_add_result(region->ir, "", lang_capture_value(frame, c->final->value), -1);
+    note_spread(s, c, name);
   }
 }
 
@@ -323,7 +347,8 @@ static void put_carry(scan *s, const carry *c, ir_value *result) {
   lang_tensor_value *out = NULL;
   if (result) {
     out = lang_carried_wrap(frame, result, c->final, s->stmt->span);
-    if (!out->latest) out->latest = s->symbol ? s->symbol : c->initial->latest;
+    out->latest = lang_latest_join(out->latest, lang_latest_join(s->symbol, c->initial->latest));
+    spread_latest(s, out);
   }
   if (c->name) {
     lang_set_local(frame, c->name, out ? lang_of_tensor(out) : lang_value_error());
@@ -352,9 +377,10 @@ static void put_rows(scan *s, const stacked_list *rows, ir_node *node) {
     if (node) {
       v = lang_wrap(frame, node->results[s->carries.count + i], y->row->is_f, y->name.span);
       memcpy(v.tensor->labels + 1, y->row->labels, (IR_MAX_RANK - 1) * sizeof *y->row->labels);
-      v.tensor->latest = s->symbol ? NULL : y->row->latest;
-      if (s->symbol && y->row->latest)
-        lang_event_add(frame, s->symbol, LANG_W_LATEST_MEETS_ROWS, y->name.span, y->name.text);
+      v.tensor->latest = y->row->latest;
+      if (s->symbol && y->row->latest) lang_latest_event(frame, y->row->latest, s->symbol, y->name.span, y->name.text);
+      if (s->symbol && y->row->latest == s->symbol) v.tensor->latest = NULL;
+      spread_latest(s, v.tensor);
     }
     lang_set_local(frame, &y->name, v);
   }

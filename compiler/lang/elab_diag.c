@@ -133,9 +133,10 @@ static void stop(lang_elab *elab, lang_diag_code code, lang_span span) {
 
 bool lang_spend(lang_elab *elab, int64_t steps, lang_span span) {
   if (elab->exhausted) return false;
+  if (span.file) elab->spent = span;
   elab->steps += steps < 0 || steps > LANG_STEP_BUDGET ? LANG_STEP_BUDGET : steps;
   if (elab->steps < LANG_STEP_BUDGET) return true;
-  stop(elab, LANG_W_TOO_MUCH_WORK, span);
+  stop(elab, LANG_W_TOO_MUCH_WORK, elab->spent);
   return false;
 }
 

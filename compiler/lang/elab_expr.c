@@ -71,6 +71,19 @@ static ir_dim as_dim(lang_frame *frame, lang_value v) {
   return v.kind == LANG_V_DIM ? v.dim : ir_dim_const(frame->elab->module->dims, v.i);
 }
 
+static void find_unbounded(void *user, const ir_symbol *symbol) {
+  if (symbol->hi == INT64_MAX) *(bool *)user = true;
+}
+
+// Whether a size leaves 64 bits at the bounds that its dims are declared with.
+static bool may_overflow(ir_dim dim) {
+  int64_t lo, hi;
+  bool unbounded = false;
+  ir_dim_bounds(dim, &lo, &hi);
+  if (hi == INT64_MAX || lo == INT64_MIN) ir_dim_visit(dim, find_unbounded, &unbounded);
+  return (hi == INT64_MAX || lo == INT64_MIN) && !unbounded;
+}
+
 static lang_value dim_arithmetic(lang_frame *frame, lang_binary_op op, lang_value a, lang_value b, lang_span span) {
   ir_dim_table *dims = frame->elab->module->dims;
   ir_dim x = as_dim(frame, a), y = as_dim(frame, b), r = NULL;
@@ -95,7 +108,7 @@ static lang_value dim_arithmetic(lang_frame *frame, lang_binary_op op, lang_valu
       r = ir_dim_mod(dims, x, y);
       break;
   }
-  return r ? lang_value_of_dim(r) : overflow(frame, span);
+  return r && !may_overflow(r) ? lang_value_of_dim(r) : overflow(frame, span);
 }
 
 static lang_value join_lists(lang_frame *frame, lang_value a, lang_value b, lang_span span) {
@@ -143,6 +156,8 @@ lang_value lang_arithmetic(lang_frame *frame, lang_binary_op op, lang_value a, l
 
 // ---- logic
 
+static bool is_bools(lang_value v) { return v.kind == LANG_V_TENSOR && v.tensor->value->type.dtype == IR_bool; }
+
 static lang_value logic(lang_frame *frame, const lang_expr *expr) {
   bool is_and = expr->binary.op == LANG_OP_AND;
   lang_value a = lang_eval(frame, expr->binary.left);
@@ -150,6 +165,9 @@ static lang_value logic(lang_frame *frame, const lang_expr *expr) {
   lang_value b = lang_eval(frame, expr->binary.right);
   if (lang_value_void(a) || lang_value_void(b)) return lang_value_void_of(a, b);
   if (a.kind == LANG_V_BOOL && b.kind == LANG_V_BOOL) return b;
+  // What is known while laying out decides, or leaves the other side.
+  if (a.kind == LANG_V_BOOL && is_bools(b)) return b;
+  if (b.kind == LANG_V_BOOL && is_bools(a)) return b.b == is_and ? a : b;
   if (a.kind == LANG_V_TENSOR && b.kind == LANG_V_TENSOR) {
     return lang_elementwise(frame, is_and ? IR_OP_and : IR_OP_or, (lang_value[]){a, b}, 2, expr->op_span);
   }
@@ -259,6 +277,11 @@ static lang_value list(lang_frame *frame, const lang_expr *expr) {
   lang_value bad = {.kind = LANG_V_NONE};
   for (int64_t i = 0; i < r.list.count; i++) {
     r.list.items[i] = lang_eval(frame, expr->list.values.data[i]);
+    const lang_value *item = &r.list.items[i];
+    if (item->kind == LANG_V_TENSOR && item->tensor->state) {
+      lang_error(frame->elab, LANG_W_STATE_SECOND_NAME, expr->list.values.data[i]->span, item->tensor->state->path);
+      r.list.items[i] = lang_value_error();
+    }
     if (lang_value_void(r.list.items[i]) && bad.kind != LANG_V_ERROR) bad = r.list.items[i];
   }
   return bad.kind == LANG_V_NONE ? r : bad;

@@ -122,6 +122,13 @@ typedef struct {
   ir_value *origin;         // as the text's name has it
   ir_value *outer, *inner;  // in the terms of what is around the region, and the region's own parameter
 } lang_capture;
+// Rows that both arms of a cond append: a local of each arm until the cond has chosen one.
+typedef struct {
+  lang_slot *slot;
+  const char *path;
+  lang_name hidden;
+} lang_joint;
+
 typedef struct lang_region {
   struct lang_region *parent;  // in the same graph function, or null
   lang_region_kind kind;
@@ -130,6 +137,8 @@ typedef struct lang_region {
   const ir_symbol *over;                 // a scan over this seq, or null
   const char *variable;                  // a scan's, or null
   LANG_LIST(const lang_slot *) carried;  // states that a scan carries
+  const lang_stmt *choice;               // of an arm: its cond, or null
+  LANG_LIST(lang_joint) joints;          // of an arm
 } lang_region;
 
 // ---- graph functions
@@ -142,6 +151,7 @@ typedef struct {
   lang_span span;              // of the append or the write
   bool before;                 // its value before this call was read, outside of a scan that carries it,
   lang_span before_span;       // here
+  bool failed;                 // an append that was reported
   const ir_symbol *scanned;    // the seq of the scan that carries it, or null
   int order;                   // done: the number of the slot in the listing of the roots
 } lang_usage;
@@ -156,6 +166,7 @@ typedef struct {
   const lang_function *function;  // with |value|: along its dim |axis|; or null
   const ir_value *value;
   int axis;
+  const ir_symbol *also;  // holds only if this one grows, too; or null
 } lang_event;
 
 typedef struct {
@@ -224,8 +235,9 @@ struct lang_elab {
   lang_instance *model;
   bool step;  // elaborating a step, else an entry
   int64_t steps;
-  bool exhausted;  // no further step is taken,
-  bool stopped;    // and nothing more is said
+  lang_span spent;  // where steps were last spent that have a place
+  bool exhausted;   // no further step is taken,
+  bool stopped;     // and nothing more is said
   int depth;
   int listing;       // number of the last listing
   lang_span demand;  // of what must prove the condition that is evaluated, else no place
@@ -321,6 +333,9 @@ bool lang_region_meets(lang_frame *frame, const ir_symbol *symbol, lang_span spa
 // ---- elab_control.c, elab_cond.c, elab_rows.c: scan and cond
 void lang_run_scan(lang_frame *frame, const lang_stmt *stmt);
 void lang_run_cond(lang_frame *frame, const lang_stmt *stmt);
+bool lang_is_append(const lang_expr *expr);  // `append(...)`
+// `path = append(path, rows);` in an arm of a cond whose other arm appends, too; false: it is not that.
+bool lang_cond_append(lang_frame *frame, lang_slot *slot, const char *path, const lang_expr *expr);
 // The scan's variable of this name in whose body we are, null if it is none: `y[t] = e;` stacks.
 const char *lang_scan_variable(const lang_frame *frame, const lang_expr *sub);
 void lang_scan_row(lang_frame *frame, const lang_name *name, const char *variable, lang_value row, lang_span span);
@@ -368,6 +383,10 @@ void lang_event_along(lang_frame *frame, const lang_tensor_value *x, int axis, l
                       const char *subject);
 void lang_event_at(lang_frame *frame, const ir_symbol *symbol, lang_diag_code code, lang_span span, const char *subject,
                    const ir_value *value, int axis);
+// A latest value of |latest| meets rows of |seq|: wrong where both grow.
+void lang_latest_event(lang_frame *frame, const ir_symbol *latest, const ir_symbol *seq, lang_span span,
+                       const char *subject);
+bool lang_function_grows(const lang_function *function, const ir_symbol *symbol);
 void lang_events_report(lang_elab *elab, const lang_function *function);
 
 // ---- types.c
@@ -382,7 +401,7 @@ bool lang_type_is_tensor(const lang_type *type);
 // The element type of a tensor type.
 bool lang_type_dtype(lang_frame *frame, const lang_type *type, ir_dtype *out, bool *out_is_f);
 // Binds the new names of a parameter's type from its argument; then (lang_type_check) compares the rest.
-void lang_type_bind(lang_frame *callee, const lang_type *type, const ir_type *actual);
+bool lang_type_bind(lang_frame *callee, const lang_type *type, const ir_type *actual);
 bool lang_type_check(lang_frame *callee, const lang_type *type, const lang_tensor_value *actual, const char *who,
                      lang_span use);
 // A type whose dims are all known: of params, states, entries.
@@ -475,6 +494,10 @@ int64_t lang_iterations(lang_frame *frame, lang_value value, lang_span span);
 
 // ---- elab_state.c
 void lang_state_append(lang_frame *frame, lang_slot *slot, const lang_expr *expr);
+// The arguments of `s = append(s, rows)`: the rows, or void after a report.
+lang_value lang_state_append_args(lang_frame *frame, const lang_slot *slot, const lang_expr *expr);
+// Rows that are there already; |rows| may be void.
+void lang_state_append_rows(lang_frame *frame, lang_slot *slot, lang_value rows, lang_span span);
 void lang_state_write(lang_frame *frame, lang_slot *slot, lang_value value, lang_span span);
 // Whether a state may get a new value where we are; reports why not.
 bool lang_state_may_change(lang_frame *frame, const lang_slot *slot, bool append, lang_span span);
@@ -490,6 +513,8 @@ lang_value lang_build(lang_frame *frame, ir_op op, lang_tensor_value *const *ope
 // The same where ops are built, whatever they are.
 lang_value lang_build_here(lang_frame *frame, ir_op op, lang_tensor_value *const *operands, int count,
                            const ir_attr *attrs, int attr_count, lang_span span);
+// Latest where one of them is: a value of the last row of either.
+const ir_symbol *lang_latest_join(const ir_symbol *a, const ir_symbol *b);
 // |result| of an op over |operands|: the latest rule, and whether the result is a latest value itself.
 void lang_check_latest(lang_frame *frame, lang_tensor_value *const *operands, int count, lang_tensor_value *result,
                        lang_span span);
@@ -497,6 +522,8 @@ void lang_check_latest(lang_frame *frame, lang_tensor_value *const *operands, in
 lang_value lang_elementwise(lang_frame *frame, ir_op op, const lang_value *values, int count, lang_span span);
 // A tensor from a tensor, a number (type |like|, or its own), or a size; null after a report.
 lang_tensor_value *lang_tensor_of(lang_frame *frame, lang_value value, const lang_tensor_value *like, lang_span span);
+// Something looks along a batch dim or takes it for a number.
+void lang_batch_error(lang_frame *frame, lang_span span, const char *what, ir_dim dim);
 // Role rules of an op that looks along |axis|: refused along a batch, and along a seq that grows.
 void lang_axis_rule(lang_frame *frame, const lang_tensor_value *x, int axis, const char *op, lang_span span);
 // For two of the |count| dims of a tensor that |op| makes.

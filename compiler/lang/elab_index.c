@@ -5,6 +5,7 @@
 // one without indices on its left.
 #include <string.h>
 
+#include "compiler/lang/elab_control.h"
 #include "compiler/lang/elab_index.h"
 
 // ---- scopes
@@ -112,7 +113,11 @@ static lang_ix *bind_index(lang_frame *frame, lang_region *region, const lang_na
     if (!lang_index_find_range(frame, name, sources[i], &size, &label)) return NULL;
   }
   if (!size) {
-    lang_error(elab, LANG_W_INDEX_NO_RANGE, name->span, name->text);
+    lang_diag *diag = lang_error(elab, LANG_W_INDEX_NO_RANGE, name->span, name->text);
+    lang_note_add(
+        elab, diag, (lang_span){0},
+        "say it, as in `%s in 0..N`, or subscript a name with it: a call's result gets one by a line of its own",
+        name->text);
     return NULL;
   }
   if (!range_is_whole(frame, size, range ? range->span : name->span)) return NULL;
@@ -151,8 +156,9 @@ static void latest_role(lang_frame *frame, const lang_index_scope *scope, lang_t
   if (lang_region_scans(frame, scope->latest)) return;
   for (int i = 0; i < scope->indices.count; i++) {
     const ir_symbol *seq = lang_dim_seq(scope->indices.data[i]->size, elab->module->dims);
-    if (!seq || (scope->latest != &lang_latest_any && scope->latest != seq)) continue;
-    lang_event_add(frame, seq, LANG_W_LATEST_MEETS_ROWS, span, lang_span_text(elab, span));
+    if (!seq) continue;
+    lang_latest_event(frame, scope->latest, seq, span, lang_span_text(elab, span));
+    if (scope->latest != seq) continue;
     result->latest = NULL;
     return;
   }
@@ -172,9 +178,16 @@ static void drop_scratch(lang_frame *frame, const lang_index_scope *scope) {
   module->function_count = kept;
 }
 
+// What an element is made of; a number alone is an f32 or an i32.
+static lang_tensor_value *element_of(lang_frame *frame, lang_value value, lang_span span) {
+  bool number = lang_value_is_number(value) || value.kind == LANG_V_BOOL;
+  return number ? lang_carried_tensor(frame, value, NULL, "an element", span)
+                : lang_tensor_of(frame, value, NULL, span);
+}
+
 // Emits |value| over the first |left| indices and those that the text left out, in place of the scope.
 static lang_value finish(lang_frame *frame, lang_index_scope *scope, lang_value value, int left, lang_span span) {
-  lang_tensor_value *element = lang_value_void(value) ? NULL : lang_tensor_of(frame, value, NULL, span);
+  lang_tensor_value *element = lang_value_void(value) ? NULL : element_of(frame, value, span);
   if (element) element = lang_index_scalar(frame, element, span);
   ir_value *scalar = element ? lang_capture_value(frame, element->value) : NULL;
   close_scope(frame, scope);
@@ -322,7 +335,7 @@ static lang_tensor_value *body_of(lang_frame *frame, const lang_expr *expr, ir_c
   lang_elab *elab = frame->elab;
   lang_value v = lang_eval(frame, expr->reduce.body);
   if (lang_value_void(v)) return NULL;
-  lang_tensor_value *body = lang_tensor_of(frame, v, NULL, expr->reduce.body->span);
+  lang_tensor_value *body = element_of(frame, v, expr->reduce.body->span);
   if (body) body = lang_index_scalar(frame, body, expr->reduce.body->span);
   if (!body) return NULL;
   ir_dtype dtype = body->value->type.dtype;

@@ -30,7 +30,7 @@ static void number_role(lang_frame *frame, ir_value *value, lang_span span) {
   lang_elab *elab = frame->elab;
   const lang_index_scope *scope = frame->function->index;
   const lang_ix *ix = counts(scope, value, true, elab->module->dims, 0);
-  if (ix) lang_error(elab, LANG_W_ALONG_BATCH, span, "a number", ir_dim_print(elab->arena, ix->size));
+  if (ix) lang_batch_error(frame, span, "a number", ix->size);
   ix = counts(scope, value, false, elab->module->dims, 0);
   if (ix) lang_event_add(frame, lang_dim_seq(ix->size, elab->module->dims), LANG_W_LENGTH_GROWS, span, "");
 }
@@ -40,7 +40,7 @@ static void subscript_role(lang_frame *frame, ir_dim dim, ir_value *value, bool 
   if (bare) return;
   const ir_symbol *seq = lang_dim_seq(dim, elab->module->dims);
   if (lang_dim_batch(dim)) {
-    lang_error(elab, LANG_W_ALONG_BATCH, span, "an index", ir_dim_print(elab->arena, dim));
+    lang_batch_error(frame, span, "an index", dim);
   } else if (seq) {
     lang_event_add(frame, seq, LANG_W_INDEX_OTHER_ROW, span, lang_span_text(elab, span));
   } else {
@@ -71,8 +71,7 @@ void lang_index_reduce_role(lang_frame *frame, const lang_ix *ix, const char *wh
   ir_dim_table *dims = elab->module->dims;
   lang_index_scope *scope = frame->function->index;
   const ir_symbol *seq = lang_dim_seq(ix->size, dims);
-  if (lang_dim_batch(ix->size) && !trains(elab))
-    lang_error(elab, LANG_W_ALONG_BATCH, span, what, ir_dim_print(elab->arena, ix->size));
+  if (lang_dim_batch(ix->size) && !trains(elab)) lang_batch_error(frame, span, what, ix->size);
   if (!seq || !frame->function->step) return;
   if (!lang_dim_history(ix->size, dims)) {
     lang_event_add(frame, seq, LANG_W_ALONG_GROWING, span, what);
@@ -90,6 +89,8 @@ void lang_index_reduce_role(lang_frame *frame, const lang_ix *ix, const char *wh
   } else if (keep && !within_window(frame, scope, ix, row, keep)) {
     lang_event_add(frame, seq, LANG_W_INDEX_BEHIND, span,
                    weir_arena_printf(elab->arena, "%lld", (long long)keep->hi + 1));
+  } else if (keep && !strncmp(what, "arg", 3)) {
+    lang_event_add(frame, seq, LANG_W_LENGTH_GROWS, span, "");  // a place among the rows that are kept
   }
 }
 
@@ -196,7 +197,7 @@ static lang_value element(lang_frame *frame, lang_tensor_value *x, ir_value *con
   }
   lang_value v = lang_wrap(frame, built, x->is_f, span);
   v.tensor->latest = x->latest;
-  if (x->latest) frame->function->index->latest = x->latest;
+  frame->function->index->latest = lang_latest_join(frame->function->index->latest, x->latest);
   return v;
 }
 
@@ -258,7 +259,7 @@ lang_value lang_index_row(lang_frame *frame, lang_tensor_value *x, lang_ix *cons
 
 lang_tensor_value *lang_index_scalar(lang_frame *frame, lang_tensor_value *x, lang_span span) {
   const lang_subs none = {0};
-  if (x->latest) frame->function->index->latest = x->latest;
+  frame->function->index->latest = lang_latest_join(frame->function->index->latest, x->latest);
   if (!x->value->type.rank) return x;
   lang_value v = lang_index_element(frame, x, &none, span);
   return v.kind == LANG_V_TENSOR ? v.tensor : NULL;
@@ -284,7 +285,7 @@ lang_value lang_index_pos(lang_frame *frame, lang_tensor_value *t, lang_span spa
     return lang_value_error();
   }
   if (lang_dim_batch(ix->size)) {
-    lang_error(elab, LANG_W_ALONG_BATCH, span, "pos", ir_dim_print(elab->arena, ix->size));
+    lang_batch_error(frame, span, "pos", ix->size);
     return lang_value_error();
   }
   lang_tensor_value *all = positions(frame, ix->size, span);

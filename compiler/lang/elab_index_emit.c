@@ -278,7 +278,7 @@ static lang_emitted *slot_of(const lang_emit *m, const ir_value *value, bool dry
 static void remember(lang_emit *m, const ir_value *value, bool ok, const lang_vec *vec) {
   if (2 * (m->done_count + 1) > m->done_capacity) {
     lang_emit old = *m;
-    m->done_capacity = old.done_capacity ? 2 * old.done_capacity : 32;
+    m->done_capacity = old.done_capacity ? 2 * old.done_capacity : 8;
     m->done = WEIR_NEW_ARRAY(m->frame->elab->arena, lang_emitted, m->done_capacity);
     for (int i = 0; i < old.done_capacity; i++) {
       if (old.done[i].value) *slot_of(m, old.done[i].value, old.done[i].dry) = old.done[i];

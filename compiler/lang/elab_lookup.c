@@ -167,8 +167,26 @@ static lang_value file_value(lang_frame *frame, const lang_symbol *symbol, const
   }
 }
 
+// The state of the own instance that is assigned whole over the dim |name|: its rows say what S is where no argument
+// does.
+static lang_slot *whole_over(const lang_instance *self, const lang_space *space, const char *name) {
+  const lang_slot *slot = space ? space->slot : NULL;
+  if (slot && slot->whole && slot->owner == self && slot->over->kind == LANG_EXPR_NAME &&
+      !strcmp(slot->over->name, name))
+    return space->slot;
+  lang_slot *found = NULL;
+  for (int i = 0; space && !found && !space->has_value && i < space->children.count; i++)
+    found = whole_over(self, space->children.data[i], name);
+  return found;
+}
+
 static lang_value unbound_dim(lang_frame *frame, const char *name, lang_span span) {
   if (frame->structure) return lang_value_later();
+  lang_slot *slot = frame->function && frame->self ? whole_over(frame->self, frame->self->space, name) : NULL;
+  if (slot) {
+    lang_value rows = lang_slot_read(frame, slot, span);
+    return rows.kind == LANG_V_TENSOR ? lang_value_of_dim(rows.tensor->value->type.dims[0]) : rows;
+  }
   lang_error(frame->elab, LANG_W_DIM_NOT_FIXED, span, name);
   return lang_value_error();
 }

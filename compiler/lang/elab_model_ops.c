@@ -19,12 +19,12 @@ static lang_tensor_value *tensor_arg(lang_frame *frame, const lang_call *call, i
 static bool one_type(lang_frame *frame, lang_tensor_value *const *x, int count, const lang_call *call) {
   for (int i = 0; i < count; i++) {
     ir_dtype dtype = x[i]->value->type.dtype;
+    if (ir_dtype_is_float(dtype) && dtype == x[0]->value->type.dtype && x[i]->is_f == x[0]->is_f) continue;
     const char *text = lang_tensor_text(frame->elab->arena, x[i]);
     if (!ir_dtype_is_float(dtype)) {
       lang_error(frame->elab, LANG_W_BAD_ELEMENT_TYPE, call->exprs[i]->span, call->name, text, "floats");
       return false;
     }
-    if (dtype == x[0]->value->type.dtype && x[i]->is_f == x[0]->is_f) continue;
     lang_diag *diag = lang_error(frame->elab, LANG_W_TYPES_DIFFER, call->exprs[i]->span, call->name,
                                  lang_tensor_text(frame->elab->arena, x[0]), text);
     lang_note_add(frame->elab, diag, (lang_span){0}, "cast one side: f32(x), f(x)");
@@ -89,7 +89,7 @@ static bool attend_roles(lang_frame *frame, lang_tensor_value *const *x, bool ca
   for (int i = 0; i < 3; i++) {
     ir_dim dim = x[i]->value->type.dims[lead];
     if (!lang_dim_batch(dim)) continue;
-    lang_error(elab, LANG_W_ALONG_BATCH, call->exprs[i]->span, "attend", ir_dim_print(elab->arena, dim));
+    lang_batch_error(frame, call->exprs[i]->span, "attend", dim);
     return false;
   }
   if (causal && lang_dim_seq(rows, dims) != seq) {
@@ -110,9 +110,13 @@ static bool attend_reach(lang_frame *frame, lang_tensor_value *const *x, bool ca
     const ir_type *type = &x[i]->value->type;
     const ir_symbol *kept = lang_dim_kept(type->dims[type->rank - 3], frame->elab->module->dims);
     int64_t reach = kept ? kept->hi + 1 : x[i]->state ? x[i]->state->window : 0;
-    if (!reach || (causal && window >= 1 && window <= (double)reach)) continue;
-    lang_error(frame->elab, LANG_W_BEHIND_WINDOW, call->expr->span,
-               weir_arena_printf(frame->elab->arena, "%" PRId64, reach));
+    bool old = lang_dim_kept(x[0]->value->type.dims[x[0]->value->type.rank - 3], frame->elab->module->dims);
+    if (!reach || (!old && causal && window >= 1 && window <= (double)reach)) continue;
+    lang_diag *diag = lang_error(frame->elab, LANG_W_BEHIND_WINDOW, call->expr->span,
+                                 weir_arena_printf(frame->elab->arena, "%" PRId64, reach));
+    lang_note_add(frame->elab, diag, (lang_span){0},
+                  old ? "ask with this call's rows: what the rows before them saw may be gone"
+                      : "say `causal = true, window = W` with W at most that, or keep more: `over last(T, W)`");
     return false;
   }
   return true;
@@ -153,6 +157,12 @@ lang_value lang_builtin_attend(lang_frame *frame, const lang_builtin *self, cons
     return lang_value_error();
   }
   x[3] = bias.kind == LANG_V_TENSOR ? bias.tensor : NULL;
+  bool mask = x[3] && x[3]->value->type.dtype == IR_bool;
+  if (x[3] && !mask && (x[3]->is_f != x[0]->is_f || x[3]->value->type.dtype != x[0]->value->type.dtype)) {
+    lang_error(elab, LANG_W_TYPES_DIFFER, expr->span, call->name, lang_tensor_text(elab->arena, x[0]),
+               lang_tensor_text(elab->arena, x[3]));
+    return lang_value_error();
+  }
   lang_value v = lang_build(frame, IR_OP_attend, x, x[3] ? 4 : 3, attrs, 3, call->expr->span);
   if (v.kind == LANG_V_TENSOR) memcpy(v.tensor->labels, x[0]->labels, sizeof x[0]->labels);
   return v;
@@ -162,7 +172,7 @@ lang_value lang_builtin_attend(lang_frame *frame, const lang_builtin *self, cons
 
 static lang_value positions(lang_frame *frame, ir_op op, ir_dim dim, lang_span span) {
   if (lang_dim_batch(dim)) {
-    lang_error(frame->elab, LANG_W_ALONG_BATCH, span, ir_op_get_info(op)->name, ir_dim_print(frame->elab->arena, dim));
+    lang_batch_error(frame, span, ir_op_get_info(op)->name, dim);
     return lang_value_error();
   }
   // Of a dim that is computed from one that grows there is no position in the whole sequence.

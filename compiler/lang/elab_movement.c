@@ -90,27 +90,35 @@ lang_value lang_builtin_permute(lang_frame *frame, const lang_builtin *self, con
 lang_value lang_builtin_concat(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   (void)self;
   lang_elab *elab = frame->elab;
-  lang_tensor_value **x = WEIR_NEW_ARRAY(elab->arena, lang_tensor_value *, call->count);
+  const lang_value *values = call->positional;
+  int64_t count = call->count;
+  bool list = count == 1 && (values[0].kind == LANG_V_LIST || values[0].kind == LANG_V_TUPLE) && values[0].list.count;
+  if (list) count = values[0].list.count, values = values[0].list.items;
   const lang_expr *expr;
   if (lang_call_named(call, "over", &expr).kind == LANG_V_NONE) {
     lang_error(elab, LANG_W_MISSING_ARGUMENT, call->expr->span, "concat", "over");
     return lang_value_error();
   }
-  for (int i = 0; i < call->count; i++) {
-    x[i] = tensor_arg(frame, call, i);
+  if (!lang_spend(elab, 8 * count, call->expr->span)) return lang_value_error();
+  lang_tensor_value **x = WEIR_NEW_ARRAY(elab->arena, lang_tensor_value *, count);
+  for (int i = 0; i < count; i++) {
+    lang_span span = call->exprs[list ? 0 : i]->span;
+    x[i] = list && values[i].kind == LANG_V_TENSOR ? values[i].tensor : list ? NULL : tensor_arg(frame, call, i);
+    if (list && !x[i] && !lang_value_void(values[i]))
+      lang_error(elab, LANG_W_WANTS_TENSOR, span, "an argument of concat", lang_value_describe(elab->arena, values[i]));
     if (!x[i]) return lang_value_error();
     if (x[i]->is_f == x[0]->is_f && x[i]->value->type.dtype == x[0]->value->type.dtype) continue;
-    lang_error(elab, LANG_W_TYPES_DIFFER, call->exprs[i]->span, "concat", lang_tensor_text(elab->arena, x[0]),
+    lang_error(elab, LANG_W_TYPES_DIFFER, span, "concat", lang_tensor_text(elab->arena, x[0]),
                lang_tensor_text(elab->arena, x[i]));
     return lang_value_error();
   }
   int axis = over_axis(frame, x[0], call, 0);
   if (axis < 0) return lang_value_error();
-  for (int i = 0; i < call->count; i++) {
+  for (int i = 0; i < count; i++) {
     if (axis < x[i]->value->type.rank) lang_axis_rule(frame, x[i], axis, "concat", call->expr->span);
   }
   ir_attr attr = ir_attr_int(IR_ATTR_axis, axis);
-  return lang_build(frame, IR_OP_concat, x, call->count, &attr, 1, call->expr->span);
+  return lang_build(frame, IR_OP_concat, x, (int)count, &attr, 1, call->expr->span);
 }
 
 lang_value lang_builtin_split(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
@@ -246,7 +254,7 @@ lang_value lang_builtin_last(lang_frame *frame, const lang_builtin *self, const 
   int64_t lo = 0, hi;
   if (type->rank) ir_dim_bounds(type->dims[0], &lo, &hi);
   if (type->rank && lang_dim_batch(type->dims[0])) {
-    lang_error(elab, LANG_W_ALONG_BATCH, call->expr->span, "last", ir_dim_print(elab->arena, type->dims[0]));
+    lang_batch_error(frame, call->expr->span, "last", type->dims[0]);
     return lang_value_error();
   }
   if (!type->rank || lo < 1) {

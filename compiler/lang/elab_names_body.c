@@ -147,16 +147,25 @@ static void collect_shared(lang_checker *c, lang_known_names *set, const lang_bo
   for (int i = 0; i < body->stmts.count; i++) collect_stmt(c, set, body->stmts.data[i]);
 }
 
+// A fn, an entry or a step of the body keeps its name.
+static void assign_known(lang_checker *c, lang_known_names *set, const lang_name *name) {
+  const lang_known *known = lang_known_find(c->scope, name->text);
+  if (known && known->node < 0) return;
+  if (known) {
+    lang_diag *diag = lang_error(c->elab, LANG_W_NOT_ASSIGNABLE, name->span, name->text);
+    lang_note_add(c->elab, diag, known->span, "this is '%s' already: give the local another name", name->text);
+  }
+  lang_known_add(c, set, name->text, name->span, false);
+}
+
 // Names that are assigned somewhere in the body.
 static void collect_locals(lang_checker *c, lang_known_names *set, const lang_body *body) {
   for (int i = 0; i < body->stmts.count; i++) {
     const lang_stmt *stmt = body->stmts.data[i];
     switch (stmt->kind) {
       case LANG_STMT_ASSIGN:
-        for (int k = 0; k < stmt->assign.targets.count; k++) {
-          const lang_name *name = &stmt->assign.targets.data[k].path.parts.data[0];
-          if (!lang_known_find(c->scope, name->text)) lang_known_add(c, set, name->text, name->span, false);
-        }
+        for (int k = 0; k < stmt->assign.targets.count; k++)
+          assign_known(c, set, &stmt->assign.targets.data[k].path.parts.data[0]);
         break;
       case LANG_STMT_FOR:
         collect_locals(c, set, &stmt->loop.body);
@@ -220,17 +229,12 @@ static void check_target(lang_checker *c, const lang_target *target, lang_known_
   lang_check_subs(c, &target->subs, false);
 }
 
-static bool is_append(const lang_expr *expr) {
-  return expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME &&
-         !strcmp(expr->call.callee->name, "append");
-}
-
 static bool assigns_whole(const lang_stmt *stmt, const char *name) {
   for (int k = 0; k < stmt->assign.targets.count; k++) {
     const lang_target *target = &stmt->assign.targets.data[k];
     const lang_expr *value =
         stmt->assign.values.count == stmt->assign.targets.count ? stmt->assign.values.data[k] : NULL;
-    if (!target->indexed && !strcmp(target->path.text, name) && !(value && is_append(value))) return true;
+    if (!target->indexed && !strcmp(target->path.text, name) && !(value && lang_is_append(value))) return true;
   }
   return false;
 }

@@ -101,7 +101,7 @@ static lang_value coordinates(lang_frame *frame, const ir_type *shape, int axis,
   const ir_symbol *seq = lang_dim_seq(dim, frame->elab->module->dims);
   ir_attr attr = ir_attr_dim(IR_ATTR_dim, dim);
   if (lang_dim_batch(dim) && !frame->elab->options->training) {
-    lang_error(frame->elab, LANG_W_ALONG_BATCH, span, "a random number", ir_dim_print(frame->elab->arena, dim));
+    lang_batch_error(frame, span, "a random number", dim);
     return lang_value_error();
   }
   if (seq && ir_dim_as_symbol(dim) != seq && !lang_dim_history(dim, frame->elab->module->dims))

@@ -15,28 +15,42 @@ lang_value lang_wrap(lang_frame *frame, ir_value *value, bool is_f, lang_span sp
 
 // ---- latest values
 
-static const ir_symbol *mentions(lang_elab *elab, const ir_type *type, const ir_symbol *symbol) {
-  if (symbol == &lang_latest_any) symbol = NULL;
+const ir_symbol *lang_latest_join(const ir_symbol *a, const ir_symbol *b) {
+  if (!a || a == b) return b;
+  return b ? &lang_latest_any : a;
+}
+
+static bool has_seq(lang_elab *elab, const ir_type *type, const ir_symbol *seq) {
+  for (int i = 0; i < type->rank; i++) {
+    if (lang_dim_seq(type->dims[i], elab->module->dims) == seq) return true;
+  }
+  return false;
+}
+
+// A latest value |own| meets |type|; each seq is told once, where the value first has it. False: it is latest no more.
+static bool meets(lang_frame *frame, const ir_symbol *latest, const ir_type *own, const ir_type *type, lang_span span) {
+  lang_elab *elab = frame->elab;
   for (int i = 0; i < type->rank; i++) {
     const ir_symbol *seq = lang_dim_seq(type->dims[i], elab->module->dims);
-    if (seq && (!symbol || seq == symbol)) return seq;
+    if (!seq || (seq != latest && has_seq(elab, own, seq))) continue;
+    lang_latest_event(frame, latest, seq, span, lang_span_text(elab, span));
+    if (seq == latest) return false;
   }
-  return NULL;
+  return true;
 }
 
 void lang_check_latest(lang_frame *frame, lang_tensor_value *const *operands, int count, lang_tensor_value *result,
                        lang_span span) {
-  lang_elab *elab = frame->elab;
   for (int i = 0; i < count; i++) {
     const ir_symbol *latest = operands[i]->latest;
-    if (!latest) continue;
-    if (lang_region_meets(frame, latest, span)) continue;
-    const ir_symbol *met = mentions(elab, &result->value->type, latest);
-    for (int k = 0; k < count && !met; k++) {
-      if (k != i) met = mentions(elab, &operands[k]->value->type, latest);
+    if (!latest || lang_region_meets(frame, latest, span)) continue;
+    const ir_type *own = &operands[i]->value->type;
+    bool still = meets(frame, latest, own, &result->value->type, span);
+    for (int k = 0; k < count && still; k++) {
+      bool seen = k == i || ir_type_equal(&operands[k]->value->type, &result->value->type);
+      if (!seen) still = meets(frame, latest, own, &operands[k]->value->type, span);
     }
-    if (met) lang_event_add(frame, met, LANG_W_LATEST_MEETS_ROWS, span, lang_span_text(elab, span));
-    else result->latest = latest;
+    if (still) result->latest = lang_latest_join(result->latest, latest);
   }
 }
 
@@ -60,6 +74,29 @@ lang_value lang_build(lang_frame *frame, ir_op op, lang_tensor_value *const *ope
   return lang_build_here(frame, op, operands, count, attrs, attr_count, span);
 }
 
+// Whether axes that an op takes as one are the lengths of two sequences; then that is what is said.
+static bool two_lengths(lang_frame *frame, ir_op op, lang_tensor_value *const *x, int count, lang_span span) {
+  lang_elab *elab = frame->elab;
+  ir_dim_table *dims = elab->module->dims;
+  bool product = op == IR_OP_matmul, joins = op == IR_OP_concat || op == IR_OP_stack, attends = op == IR_OP_attend;
+  for (int i = attends ? 2 : 1; i < count && (product || joins || attends); i++) {
+    const ir_type *a = &x[i - 1]->value->type, *b = &x[i]->value->type;
+    for (int k = 0; k < a->rank && k < b->rank; k++) {
+      int from = product ? a->rank - 1 : k, to = product ? b->rank - 2 : k;
+      if (to < 0) break;
+      const ir_symbol *one = lang_dim_seq(a->dims[from], dims), *other = lang_dim_seq(b->dims[to], dims);
+      if (!one || !other || one == other) continue;
+      lang_diag *diag = lang_error(elab, LANG_W_TWO_LENGTHS, span, ir_op_get_info(op)->name,
+                                   lang_tensor_text(elab->arena, x[i - 1]), lang_tensor_text(elab->arena, x[i]));
+      lang_note_dim(elab, diag, frame->function, x[i - 1]->value, from, "");
+      lang_note_dim(elab, diag, frame->function, x[i]->value, to, "");
+      return true;
+    }
+    if (attends) break;
+  }
+  return false;
+}
+
 lang_value lang_build_here(lang_frame *frame, ir_op op, lang_tensor_value *const *operands, int count,
                            const ir_attr *attrs, int attr_count, lang_span span) {
   lang_elab *elab = frame->elab;
@@ -79,7 +116,8 @@ lang_value lang_build_here(lang_frame *frame, ir_op op, lang_tensor_value *const
   if (!lang_spend(elab, 4 + count, span)) return lang_value_error();
   ir_value *built = ir_build(lang_here(frame), op, values, count, attrs, attr_count, lang_loc(elab, span), &reason);
   if (!built) {
-    lang_error(elab, LANG_W_OP_REFUSED, span, reason ? reason : ir_op_get_info(op)->name);
+    if (!two_lengths(frame, op, operands, count, span))
+      lang_error(elab, LANG_W_OP_REFUSED, span, reason ? reason : ir_op_get_info(op)->name);
     return lang_value_error();
   }
   lang_value v = lang_wrap(frame, built, is_f && ir_dtype_is_float(built->type.dtype), span);
@@ -246,18 +284,26 @@ static bool trains(const lang_elab *elab, const char *op) {
   return looks && lang_builtin_constant(elab, "training", &training) && training.b;
 }
 
+static void note_alone(lang_elab *elab, lang_diag *diag, ir_dim dim) {
+  lang_note_add(elab, diag, (lang_span){0},
+                "each example is computed alone: work along the other dims, as in x[.., 0] "
+                "or `over = D`; statistics over %s belong under `if training`",
+                ir_dim_print(elab->arena, dim));
+}
+
+void lang_batch_error(lang_frame *frame, lang_span span, const char *what, ir_dim dim) {
+  lang_elab *elab = frame->elab;
+  note_alone(elab, lang_error(elab, LANG_W_ALONG_BATCH, span, what, ir_dim_print(elab->arena, dim)), dim);
+}
+
 void lang_axis_rule(lang_frame *frame, const lang_tensor_value *x, int axis, const char *op, lang_span span) {
   lang_elab *elab = frame->elab;
   ir_dim dim = x->value->type.dims[axis];
   if (lang_dim_batch(dim) && !trains(elab, op)) {
-    const char *name = ir_dim_print(elab->arena, dim);
-    lang_diag *diag = lang_error(elab, LANG_W_ALONG_BATCH, span, op, name);
+    lang_diag *diag = lang_error(elab, LANG_W_ALONG_BATCH, span, op, ir_dim_print(elab->arena, dim));
     lang_note_add(elab, diag, x->span, "this is %s", lang_tensor_text(elab->arena, x));
     lang_note_dim(elab, diag, frame->function, x->value, axis, "");
-    lang_note_add(elab, diag, (lang_span){0},
-                  "each example is computed alone: work along the other dims, as in x[.., 0] "
-                  "or `over = D`; statistics over %s belong under `if training`",
-                  name);
+    note_alone(elab, diag, dim);
   } else if (x->labels[axis] && !strcmp(x->labels[axis], "...")) {
     lang_diag *diag = lang_error(elab, LANG_W_ALONG_MAPPED, span, op, ir_dim_print(elab->arena, dim));
     lang_note_add(elab, diag, (lang_span){0}, "name the dim in the signature to work along it: f[N, D]");
@@ -318,7 +364,7 @@ void lang_number_use(lang_frame *frame, const lang_tensor_value *x, lang_span sp
 
 void lang_length_rule(lang_frame *frame, ir_dim dim, lang_span span) {
   lang_elab *elab = frame->elab;
-  if (lang_dim_batch(dim)) lang_error(elab, LANG_W_ALONG_BATCH, span, "a number", ir_dim_print(elab->arena, dim));
+  if (lang_dim_batch(dim)) lang_batch_error(frame, span, "a number", dim);
   lang_event_add(frame, lang_dim_seq(dim, elab->module->dims), LANG_W_LENGTH_GROWS, span, "");
 }
 

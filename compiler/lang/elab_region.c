@@ -144,9 +144,9 @@ bool lang_region_scans(const lang_frame *frame, const ir_symbol *symbol) {
 bool lang_region_meets(lang_frame *frame, const ir_symbol *symbol, lang_span span) {
   bool any = false;
   for (const lang_region *region = frame->function->region; region; region = region->parent) {
-    if (!region->over || (region->over != symbol && symbol != &lang_latest_any)) continue;
-    lang_event_add(frame, region->over, LANG_W_LATEST_MEETS_ROWS, span, lang_span_text(frame->elab, span));
-    any = true;
+    if (!region->over) continue;
+    lang_latest_event(frame, symbol, region->over, span, lang_span_text(frame->elab, span));
+    any = any || region->over == symbol || symbol == &lang_latest_any;
   }
   return any;
 }

@@ -30,9 +30,8 @@ static int find(const checker *c, const char *name) {
   return -1;
 }
 
-static void problem(checker *c, lang_problem_kind kind, const char *path, const char *name, bool initial,
-                    const char *message) {
-  lang_problem p = {kind, path, name, message, initial};
+static void problem(checker *c, lang_problem_kind kind, const char *path, const char *name, const char *message) {
+  lang_problem p = {kind, path, name, message};
   WEIR_PUSH(c->arena, c->report->problems, c->report->problem_count, c->report->problem_capacity, p);
 }
 
@@ -118,7 +117,7 @@ static void check_weight(checker *c, int index) {
     if (other && other->kind == LANG_SOURCE_TENSOR && find(c, other->name) >= 0) source = other;
   }
   if (!source) {
-    problem(c, LANG_PROBLEM_MISSING, weight->path, "", weight->init != NULL,
+    problem(c, LANG_PROBLEM_MISSING, weight->path, "",
             weir_arena_printf(c->arena, "%s: its bind line gives no name", weight->path));
     return;
   }
@@ -130,12 +129,12 @@ static void check_weight(checker *c, int index) {
   const char *name = missing ? missing : first_name(source);
   if (missing) {
     if (!weight->used) return;
-    problem(c, LANG_PROBLEM_MISSING, weight->path, name, weight->init != NULL,
+    problem(c, LANG_PROBLEM_MISSING, weight->path, name,
             weir_arena_printf(c->arena, "%s: the checkpoint has no tensor %s", weight->path, name));
   } else {
     const char *why =
         ok ? weir_arena_printf(c->arena, "it has %s", dims_text(c->arena, tensor.rank, tensor.dims)) : wrong;
-    problem(c, LANG_PROBLEM_SHAPE, weight->path, name, false,
+    problem(c, LANG_PROBLEM_SHAPE, weight->path, name,
             weir_arena_printf(c->arena, "%s is %s; %s: %s", weight->path, ir_type_print(c->arena, &weight->type), name,
                               why));
   }
@@ -158,7 +157,7 @@ void lang_check_bind(const lang_graph *graph, const lang_graph_bind *bind, weir_
   for (int i = 0; i < tensor_count; i++) {
     const char *name = c.sorted[i]->name;
     if (c.used[i] || lang_bind_ignores(bind, name)) continue;
-    problem(&c, LANG_PROBLEM_UNEXPECTED, NULL, name, false,
+    problem(&c, LANG_PROBLEM_UNEXPECTED, NULL, name,
             weir_arena_printf(arena, "nothing in the model takes the tensor %s", name));
   }
 }

@@ -260,6 +260,15 @@ const lang_plan *lang_graph_plan(const lang_graph *graph, const char *name) {
   return NULL;
 }
 
+const lang_plan_line *lang_plan_later(const lang_plan *plan) {
+  for (int i = 0; i < plan->line_count; i++) {
+    for (int k = 0; k < SETTING_COUNT; k++) {
+      if (settings[k].later && !strcmp(settings[k].name, plan->lines[i].name)) return &plan->lines[i];
+    }
+  }
+  return NULL;
+}
+
 const lang_plan_line *lang_plan_get(const lang_plan *plan, const char *name) {
   for (int i = plan->line_count - 1; i >= 0; i--) {
     if (!plan->lines[i].patterns.count && !strcmp(plan->lines[i].name, name)) return &plan->lines[i];

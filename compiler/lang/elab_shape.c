@@ -45,9 +45,9 @@ static bool keeps_role(lang_frame *frame, const lang_tensor_value *x, int axis, 
   ir_dim_table *dims = elab->module->dims;
   const ir_type *from = &x->value->type;
   ir_dim dim = from->dims[axis];
-  const char *name = ir_dim_print(elab->arena, dim), *shape = shape_text(elab->arena, to);
   const ir_symbol *seq = lang_dim_seq(dim, dims);
   if (!seq && !lang_dim_batch(dim)) return true;
+  const char *name = ir_dim_print(elab->arena, dim), *shape = shape_text(elab->arena, to);
   ir_dim before = product(elab, from, axis);
   int at = -1;
   bool in_place = false;
@@ -211,15 +211,21 @@ static lang_value apply_pick(lang_frame *frame, lang_tensor_value *x, int axis, 
   lang_elab *elab = frame->elab;
   ir_dim_table *dims = elab->module->dims;
   ir_dim dim = x->value->type.dims[axis];
+  ir_dim zero = ir_dim_const(dims, 0);
   lang_axis_rule(frame, x, axis, "an index", span);
-  if (lang_dim_decide(dims, LANG_OP_LE, p->start, p->stop) != 1 ||
+  bool negative = lang_dim_decide(dims, LANG_OP_LE, zero, p->start) != 1;
+  if (negative || lang_dim_decide(dims, LANG_OP_LE, p->start, p->stop) != 1 ||
       lang_dim_decide(dims, LANG_OP_LE, p->stop, dim) != 1) {
     lang_diag *diag = lang_error(elab, LANG_W_INDEX_RANGE, span, lang_span_text(elab, span),
                                  weir_arena_printf(elab->arena, "dim %s", ir_dim_print(elab->arena, dim)));
     const ir_symbol *seq = lang_dim_seq(dim, dims);
     if (seq) lang_note_add(elab, diag, (lang_span){0}, "%s may be as short as %" PRId64, seq->name, seq->lo);
     bool low = lang_dim_decide(dims, LANG_OP_LE, p->start, p->stop) != 1;
-    lang_note_missing(elab, diag, LANG_OP_LE, low ? p->start : p->stop, low ? p->stop : dim);
+    lang_note_missing(elab, diag, LANG_OP_LE,
+                      negative ? zero
+                      : low    ? p->start
+                               : p->stop,
+                      negative || !low ? (negative ? p->start : dim) : p->stop);
     return lang_value_error();
   }
   ir_attr attrs[3] = {ir_attr_int(IR_ATTR_axis, axis), ir_attr_dim(IR_ATTR_start, p->start),

@@ -99,8 +99,11 @@ static bool resolve_type(lang_frame *frame, lang_slot *slot, const lang_type *ty
   }
   int errors = elab->diags->error_count;
   if (!lang_type_resolve(frame, type, false, &resolved, NULL)) {
-    if (errors == elab->diags->error_count && !elab->exhausted)
-      lang_error(elab, LANG_W_MEMBER_LATER, type->span, slot->path);
+    if (errors == elab->diags->error_count && !elab->exhausted) {
+      lang_diag *diag = lang_error(elab, LANG_W_MEMBER_LATER, type->span, slot->path);
+      lang_note_add(elab, diag, (lang_span){0},
+                    "its sizes are numbers or parameters of the block: a dim that an argument brings comes too late");
+    }
     return false;
   }
   slot->type = type;

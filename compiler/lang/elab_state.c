@@ -106,7 +106,7 @@ lang_tensor_value *lang_state_initial(lang_frame *frame, lang_slot *slot, lang_s
   lang_function *function = frame->function;
   if (use->current) return use->current;
   if (slot->over && !slot->whole) {
-    lang_error(frame->elab, LANG_W_READ_BEFORE_APPEND, span, slot->path);
+    if (!use->failed) lang_error(frame->elab, LANG_W_READ_BEFORE_APPEND, span, slot->path);
     return NULL;
   }
   if (use->kind != LANG_USE_READ) {  // an entry's call that kept its states to itself
@@ -142,8 +142,7 @@ bool lang_state_may_change(lang_frame *frame, const lang_slot *slot, bool rows, 
 
 // ---- append
 
-// The arguments of `s = append(s, rows)`: the rows, or void after a report.
-static lang_value rows_of(lang_frame *frame, const lang_slot *slot, const lang_expr *expr) {
+lang_value lang_state_append_args(lang_frame *frame, const lang_slot *slot, const lang_expr *expr) {
   const lang_args *args = &expr->call.args;
   lang_path path;
   bool named =
@@ -220,11 +219,15 @@ static bool may_append(lang_frame *frame, lang_slot *slot, lang_span span) {
 }
 
 void lang_state_append(lang_frame *frame, lang_slot *slot, const lang_expr *expr) {
+  lang_state_append_rows(frame, slot, lang_state_append_args(frame, slot, expr), expr->span);
+}
+
+void lang_state_append_rows(lang_frame *frame, lang_slot *slot, lang_value v, lang_span span) {
   lang_elab *elab = frame->elab;
-  lang_value v = rows_of(frame, slot, expr);
-  if (lang_value_void(v) || !frame->function || !may_append(frame, slot, expr->span)) return;
+  if (frame->function) lang_slot_use(frame, slot)->failed = true;
+  if (lang_value_void(v) || !frame->function || !may_append(frame, slot, span)) return;
   if (v.kind != LANG_V_TENSOR) {
-    lang_error(elab, LANG_W_WANTS_TENSOR, expr->span, "what is appended", lang_value_describe(elab->arena, v));
+    lang_error(elab, LANG_W_WANTS_TENSOR, span, "what is appended", lang_value_describe(elab->arena, v));
     return;
   }
   ir_dim over = slot->over->kind == LANG_EXPR_NAME ? over_dim(frame, slot) : NULL;
@@ -233,16 +236,16 @@ void lang_state_append(lang_frame *frame, lang_slot *slot, const lang_expr *expr
     if (!bound || !lang_value_void(bound->value))
       lang_error(elab, LANG_W_DIM_NOT_FIXED, slot->over->span, slot->over->name);
   }
-  if (!over || !rows_fit(frame, slot, v.tensor, over, expr->span)) return;
+  if (!over || !rows_fit(frame, slot, v.tensor, over, span)) return;
   lang_tensor_value *history = v.tensor;
-  if (frame->function->step) history = append_in_step(frame, slot, v.tensor, over, expr->span);
+  if (frame->function->step) history = append_in_step(frame, slot, v.tensor, over, span);
   if (!history) return;
   lang_usage *use = lang_slot_use(frame, slot);
   use->current = WEIR_NEW(elab->arena, lang_tensor_value);
   *use->current = *history;
   use->current->latest = NULL;
   use->kind = LANG_USE_APPEND;
-  use->span = expr->span;
+  use->span = span;
 }
 
 // ---- writing
@@ -301,7 +304,7 @@ static void write_whole(lang_frame *frame, lang_slot *slot, lang_value value, la
     lang_state_rows_param(frame, slot, wanted, span);
     ir_dim_bounds(rows, &slot->least, &slot->most);
   }
-  take_value(frame, slot, tensor, NULL, span);
+  take_value(frame, slot, tensor, tensor->latest, span);
 }
 
 void lang_state_write(lang_frame *frame, lang_slot *slot, lang_value value, lang_span span) {

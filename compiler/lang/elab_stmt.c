@@ -205,6 +205,8 @@ static void assign_one(lang_frame *frame, const lang_target *target, lang_value 
     lang_state_write(frame, space->slot, value, span);
   } else if (space && space->slot) {
     lang_error(elab, LANG_W_PARAM_ASSIGNED, target->span, target->path.text);
+  } else if (space && space->has_value && space->value.kind == LANG_V_ERROR) {
+    return;  // a state that was reported where it is declared
   } else if (space) {
     lang_diag *diag = lang_error(elab, LANG_W_NOT_ASSIGNABLE, target->span, target->path.text);
     lang_note_add(elab, diag, space->span, "declared here");
@@ -213,11 +215,6 @@ static void assign_one(lang_frame *frame, const lang_target *target, lang_value 
   } else {
     lang_set_local(frame, &target->path.parts.data[0], value);
   }
-}
-
-static bool is_append(const lang_expr *expr) {
-  return expr->kind == LANG_EXPR_CALL && expr->call.callee->kind == LANG_EXPR_NAME &&
-         !strcmp(expr->call.callee->name, "append");
 }
 
 static void poison_target(lang_frame *frame, const lang_target *target) {
@@ -264,10 +261,11 @@ static void assign(lang_frame *frame, const lang_stmt *stmt) {
     lang_scan_row(frame, &targets->data[0].path.parts.data[0], variable, row, values->data[0]->span);
     return;
   }
-  if (targets->count == 1 && values->count == 1 && is_append(values->data[0])) {
+  if (targets->count == 1 && values->count == 1 && lang_is_append(values->data[0])) {
     const lang_space *space = target_space(frame, &targets->data[0].path);
     if (space && space->slot && space->slot->kind == LANG_SLOT_STATE) {
-      lang_state_append(frame, space->slot, values->data[0]);
+      if (!lang_cond_append(frame, space->slot, targets->data[0].path.text, values->data[0]))
+        lang_state_append(frame, space->slot, values->data[0]);
       return;
     }
   }

@@ -88,12 +88,6 @@ static void put_diag(lang_text_out *out, const lang_diags *diags, const lang_dia
   }
 }
 
-char *lang_diag_render(const lang_diags *diags, const lang_diag *diag, weir_arena *arena, bool colour) {
-  lang_text_out out = {.arena = arena};
-  put_diag(&out, diags, diag, colour);
-  return lang_text_take(&out);
-}
-
 char *lang_diags_render(const lang_diags *diags, weir_arena *arena, bool colour) {
   lang_text_out out = {.arena = arena};
   for (int i = 0; i < diags->count; i++) put_diag(&out, diags, diags->data[i], colour);

@@ -76,11 +76,12 @@ static const char *role_name(ir_role role) {
 }
 
 // "A plain dim may stand for a block's seq, batch or `...`; a seq for seq or `...`; a batch for batch or `...`."
-static void bind_open(lang_frame *callee, const lang_sub *sub, const lang_dim *decl, ir_dim dim) {
+static bool bind_open(lang_frame *callee, const lang_sub *sub, const lang_dim *decl, ir_dim dim) {
   ir_role wanted = IR_ROLE_PLAIN, got = ir_dim_role(dim);
   if (decl && decl->role.text) lang_role_find(decl->role.text, &wanted);
   const char *name = sub->low->name;
-  if (got != IR_ROLE_PLAIN && got != wanted) {
+  bool fits = got == IR_ROLE_PLAIN || got == wanted;
+  if (!fits) {
     lang_diag *diag = lang_error(callee->elab, LANG_W_ROLE_MISMATCH, sub->span, ir_dim_print(callee->elab->arena, dim),
                                  role_name(got), name, role_name(wanted));
     if (wanted == IR_ROLE_PLAIN) {
@@ -89,6 +90,7 @@ static void bind_open(lang_frame *callee, const lang_sub *sub, const lang_dim *d
     }
   }
   lang_scope_add(callee->elab->arena, callee->scope, name, lang_value_of_dim(dim), LANG_BINDING_CONST, sub->span);
+  return fits;
 }
 
 static void bind_ellipsis(lang_frame *callee, const ir_type *actual, int count, lang_span span) {
@@ -99,17 +101,20 @@ static void bind_ellipsis(lang_frame *callee, const ir_type *actual, int count, 
                  lang_value_list(callee->elab->arena, LANG_V_LIST, items, count), LANG_BINDING_CONST, span);
 }
 
-void lang_type_bind(lang_frame *callee, const lang_type *type, const ir_type *actual) {
+bool lang_type_bind(lang_frame *callee, const lang_type *type, const ir_type *actual) {
   const lang_subs *subs = &type->subs;
   int dots = ellipsis_at(subs), extra = actual->rank - (subs->count - (dots >= 0));
-  if (extra < 0 || (dots < 0 && extra > 0)) return;  // lang_type_check says so
+  bool fits = true;
+  if (extra < 0 || (dots < 0 && extra > 0)) return true;  // lang_type_check says so
   if (dots >= 0) bind_ellipsis(callee, actual, extra, subs->data[dots].span);
   for (int i = 0, axis = 0; i < subs->count; i++) {
     const lang_dim *decl;
     if (subs->data[i].kind == LANG_SUB_ELLIPSIS) axis += extra;
-    else if (is_open(callee, &subs->data[i], &decl)) bind_open(callee, &subs->data[i], decl, actual->dims[axis++]);
+    else if (is_open(callee, &subs->data[i], &decl))
+      fits = bind_open(callee, &subs->data[i], decl, actual->dims[axis++]) && fits;
     else axis++;
   }
+  return fits;
 }
 
 // ---- types whose names are bound
@@ -178,17 +183,18 @@ bool lang_type_check(lang_frame *callee, const lang_type *type, const lang_tenso
   lang_elab *elab = callee->elab;
   lang_tensor_type wanted;
   if (!lang_type_resolve(callee, type, false, &wanted, NULL)) return false;
-  const char *wanted_text = type_text(elab->arena, &wanted), *got_text = lang_tensor_text(elab->arena, actual);
   const ir_type *got = &actual->value->type;
-  if (wanted.type.dtype != got->dtype || wanted.is_f != actual->is_f) {
+  bool same = wanted.type.dtype == got->dtype && wanted.is_f == actual->is_f;
+  int axis = wanted.type.rank == got->rank ? differing_axis(elab->module->dims, &wanted.type, got) : 0;
+  if (same && wanted.type.rank == got->rank && axis < 0) return true;
+  const char *wanted_text = type_text(elab->arena, &wanted), *got_text = lang_tensor_text(elab->arena, actual);
+  if (!same) {
     lang_diag *diag = lang_error(elab, LANG_W_TYPE_MISMATCH, use, who, got_text, wanted_text);
     lang_note_add(elab, diag, type->span, "declared here");
     lang_note_add(elab, diag, (lang_span){0}, "types are never converted silently: a cast is a call, %s(x)",
                   wanted.is_f ? "f" : ir_dtype_name(wanted.type.dtype));
     return false;
   }
-  int axis = wanted.type.rank == got->rank ? differing_axis(elab->module->dims, &wanted.type, got) : 0;
-  if (wanted.type.rank == got->rank && axis < 0) return true;
   lang_diag *diag = lang_error(elab, LANG_W_TYPE_MISMATCH, use, who, got_text, wanted_text);
   lang_note_add(elab, diag, type->span, "declared here as %s", lang_span_text(elab, type->span));
   if (wanted.type.rank == got->rank) {

@@ -10,7 +10,8 @@
 
 static int hex(char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; }
 
-char *lsp_path_of_uri(const char *uri) {
+// From malloc.
+static char *path_of_uri(const char *uri) {
   const char *at = uri;
   if (!strncmp(uri, "file://", 7)) {
     at = strchr(uri + 7, '/');
@@ -162,7 +163,7 @@ lsp_document *lsp_documents_open(lsp_documents *docs, const char *uri, const cha
   doc = calloc(1, sizeof *doc);
   if (!doc) return NULL;
   doc->uri = strdup(uri);
-  doc->path = lsp_path_of_uri(uri);
+  doc->path = path_of_uri(uri);
   if (!doc->uri || !doc->path || !splice(doc, 0, 0, text, length)) {
     document_free(doc);
     return NULL;

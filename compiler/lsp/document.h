@@ -34,8 +34,6 @@ json_t *lsp_position(const char *text, size_t length, size_t offset);
 // {"start", "end"} of a span of a source; of its beginning for no place.
 json_t *lsp_range(const lang_source *source, lang_span span);
 
-// From malloc.
-char *lsp_path_of_uri(const char *uri);
 json_t *lsp_uri_of_path(const char *path);
 
 #endif

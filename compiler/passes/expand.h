@@ -6,8 +6,6 @@
 #include "ir/graph.h"
 
 bool expand_reduce(ir_node *node, ir_value **out);
-bool expand_running(ir_node *node, ir_value **out);
-bool expand_order(ir_node *node, ir_value **out);
 bool expand_move(ir_node *node, ir_value **out);
 bool expand_one_hot(ir_node *node, ir_value **out);
 bool expand_stack(ir_node *node, ir_value **out);

@@ -42,88 +42,6 @@ bool expand_reduce(ir_node *node, ir_value **out) {
   return *out;
 }
 
-// ---- running values: fold over the elements up to this one
-
-bool expand_running(ir_node *node, ir_value **out) {
-  int axis = (int)ir_node_attr(node, IR_ATTR_axis)->i;
-  const ir_type *x = &node->operands[0]->type;
-  static const struct {
-    ir_op op;
-    ir_combine combine;
-  } kinds[] = {{IR_OP_cumsum, IR_COMBINE_sum},
-               {IR_OP_cumprod, IR_COMBINE_prod},
-               {IR_OP_cummax, IR_COMBINE_max},
-               {IR_OP_cummin, IR_COMBINE_min},
-               {IR_OP_cumlogsumexp, IR_COMBINE_logsumexp}};
-  ir_combine combine = IR_COMBINE_sum;
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-    if (kinds[i].op == node->op) combine = kinds[i].combine;
-  notation n, f;
-  ir_value *outer[IR_MAX_RANK], *idx[IR_MAX_RANK];
-  ir_dtype wide = x->dtype == IR_f16 || x->dtype == IR_bf16 ? IR_f32 : x->dtype;
-  over_result(node, 0, &n);
-  note_inside(&f, &n, "fold", &x->dims[axis], 1, outer);
-  for (int i = 0; i < x->rank; i++) idx[i] = i == axis ? f.idx[0] : outer[i];
-  ir_value *element = note_cast(&f, note_element(&f, f.seen[0], idx, x->rank), wide);
-  ir_value *guard = note_op(&f, IR_OP_le, f.idx[0], outer[axis]);
-  *out = finish(node, &n, note_cast(&n, note_fold(&f, n.function, NULL, combine, element, guard), x->dtype));
-  return *out;
-}
-
-// ---- order: an element's rank is the number of those before it
-
-static ir_value *logical(notation *n, ir_op op, ir_value *x, ir_value *y) { return note_op(n, op, x, y); }
-
-// Whether element |u| stands before element |i|: equals by index, NaN last.
-static ir_value *stands_before(notation *n, ir_value *xu, ir_value *xi, ir_value *u, ir_value *i, bool descending) {
-  ir_value *tie = note_op(n, IR_OP_lt, u, i);
-  ir_value *before = logical(n, IR_OP_or, note_op(n, descending ? IR_OP_gt : IR_OP_lt, xu, xi),
-                             logical(n, IR_OP_and, note_op(n, IR_OP_eq, xu, xi), tie));
-  if (!ir_dtype_is_float(xu->type.dtype)) return before;
-  ir_value *u_is = note_op(n, IR_OP_eq, xu, xu), *i_nan = note_op(n, IR_OP_ne, xi, xi);
-  return logical(n, IR_OP_or, before, logical(n, IR_OP_and, i_nan, logical(n, IR_OP_or, u_is, tie)));
-}
-
-// i32 of the operand's shape.
-static ir_value *ranks(ir_node *node, int axis, bool descending) {
-  const ir_type *x = &node->operands[0]->type;
-  notation n, f;
-  ir_value *outer[IR_MAX_RANK], *idx[IR_MAX_RANK];
-  note_open(&n, node->parent, "ranks", node->loc, x->dims, x->rank, node->operands, 1);
-  note_inside(&f, &n, "fold", &x->dims[axis], 1, outer);
-  for (int i = 0; i < x->rank; i++) idx[i] = i == axis ? f.idx[0] : outer[i];
-  ir_value *xu = note_element(&f, f.seen[0], idx, x->rank), *xi = note_element(&f, f.seen[0], outer, x->rank);
-  ir_value *before = stands_before(&f, xu, xi, f.idx[0], outer[axis], descending);
-  ir_value *one = note_cast(&f, before, IR_i32);
-  return note_map(&n, node->parent, node, note_fold(&f, n.function, NULL, IR_COMBINE_sum, one, NULL));
-}
-
-// The one element whose rank is the place in the result, or its index.
-static ir_value *at_rank(ir_node *node, int result, ir_value *rank, int axis, bool index) {
-  const ir_type *y = &node->results[result]->type, *x = &node->operands[0]->type;
-  notation n, f;
-  ir_value *outer[IR_MAX_RANK], *idx[IR_MAX_RANK], *captures[2] = {node->operands[0], rank};
-  note_open(&n, node->parent, ir_op_get_info(node->op)->name, node->loc, y->dims, y->rank, captures, 2);
-  note_inside(&f, &n, "fold", &x->dims[axis], 1, outer);
-  for (int i = 0; i < x->rank; i++) idx[i] = i == axis ? f.idx[0] : outer[i];
-  ir_value *value =
-      index ? note_op(&f, IR_OP_add, f.idx[0], note_int(&f, 0)) : note_element(&f, f.seen[0], idx, x->rank);
-  ir_value *guard = note_op(&f, IR_OP_eq, note_element(&f, f.seen[1], idx, x->rank), outer[axis]);
-  ir_value *found = note_fold(&f, n.function, NULL, IR_COMBINE_max, value, guard);
-  if (found && index) found = note_clamp(&n, found, x->dims[axis]);
-  return note_map(&n, node->parent, node, found);
-}
-
-bool expand_order(ir_node *node, ir_value **out) {
-  int axis = (int)ir_node_attr(node, IR_ATTR_axis)->i;
-  const ir_attr *descending = ir_node_attr(node, IR_ATTR_descending);
-  ir_value *rank = ranks(node, axis, !descending || descending->i);
-  if (!rank) return false;
-  out[0] = at_rank(node, 0, rank, axis, node->op == IR_OP_argsort);
-  out[1] = node->op == IR_OP_top_k ? at_rank(node, 1, rank, axis, true) : out[0];
-  return out[0] && out[1];
-}
-
 // ---- movement: each element comes from one place
 
 static ir_value *mirrored(notation *n, ir_value *at, ir_dim size) {
@@ -161,7 +79,7 @@ static ir_value *source(notation *n, const ir_node *node, int axis, ir_value *at
   return note_clamp(n, at, size);
 }
 
-// Padding of a dim that may be empty has no element to read in its place.
+// Padding of a dim that may be empty has no element to read in its place: it is written as a concat for each axis.
 static bool may_be_empty(const ir_node *node) {
   const ir_type *x = &node->operands[0]->type;
   for (int i = 0; i < x->rank; i++) {
@@ -172,11 +90,41 @@ static bool may_be_empty(const ir_node *node) {
   return false;
 }
 
+// |count| elements of the padding along |axis| of |like|.
+static ir_value *filled(ir_node *node, ir_value *number, const ir_type *like, int axis, int64_t count) {
+  ir_type type = *like;
+  type.dims[axis] = ir_dim_const(node->parent->module->dims, count);
+  ir_attr dims = ir_attr_dims(IR_ATTR_dims, type.dims, type.rank);
+  ir_node *made = ir_insert(node->parent, node, IR_OP_broadcast, &number, 1, &dims, 1, node->loc, NULL);
+  return made ? made->results[0] : NULL;
+}
+
+static bool pad_by_parts(ir_node *node, ir_value **out) {
+  ir_value *x = node->operands[0];
+  const ir_attr *before = ir_node_attr(node, IR_ATTR_before), *after = ir_node_attr(node, IR_ATTR_after);
+  ir_attr attrs[2] = {ir_attr_float(IR_ATTR_value, ir_node_attr(node, IR_ATTR_value)->f),
+                      ir_attr_dtype(IR_ATTR_dtype, x->type.dtype)};
+  ir_node *number = ir_insert(node->parent, node, IR_OP_constant, NULL, 0, attrs, 2, node->loc, NULL);
+  for (int i = 0; number && x && i < before->count; i++) {
+    ir_value *parts[3];
+    int count = 0;
+    if (before->ints[i]) parts[count++] = filled(node, number->results[0], &x->type, i, before->ints[i]);
+    parts[count++] = x;
+    if (after->ints[i]) parts[count++] = filled(node, number->results[0], &x->type, i, after->ints[i]);
+    if (count == 1) continue;
+    ir_attr axis = ir_attr_int(IR_ATTR_axis, i);
+    ir_node *all = ir_insert(node->parent, node, IR_OP_concat, parts, count, &axis, 1, node->loc, NULL);
+    x = all ? all->results[0] : NULL;
+  }
+  *out = number ? x : NULL;
+  return *out;
+}
+
 bool expand_move(ir_node *node, ir_value **out) {
   notation n;
   ir_value *idx[IR_MAX_RANK], *inside = NULL;
   const ir_type *x = &node->operands[0]->type;
-  if (node->op == IR_OP_pad && may_be_empty(node)) return false;
+  if (node->op == IR_OP_pad && may_be_empty(node)) return pad_by_parts(node, out);
   over_result(node, 0, &n);
   for (int i = 0; i < x->rank; i++) idx[i] = source(&n, node, i, n.idx[i], &inside);
   ir_value *value = note_element(&n, n.seen[0], idx, x->rank);

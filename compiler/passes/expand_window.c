@@ -2,6 +2,7 @@
 // resizing, and attention with leading dims or a bias as products and a softmax.
 #include <math.h>
 
+#include "codegen/lower/lower.h"
 #include "compiler/passes/expand.h"
 #include "compiler/passes/notation.h"
 
@@ -13,7 +14,7 @@ static ir_value *plus(notation *n, ir_value *x, int64_t by) {
   return by == 0 ? x : note_op(n, IR_OP_add, x, note_int(n, by));
 }
 
-static ir_dtype sum_type(ir_dtype dtype) { return dtype == IR_f16 || dtype == IR_bf16 ? IR_f32 : dtype; }
+static ir_dtype sum_type(ir_dtype dtype) { return ir_dtype_is_float(dtype) && dtype != IR_f64 ? IR_f32 : dtype; }
 
 static void over_result(ir_node *node, notation *n) {
   const ir_type *type = &node->results[0]->type;
@@ -54,6 +55,7 @@ bool expand_conv(ir_node *node, ir_value **out) {
   int64_t groups = ir_node_attr(node, IR_ATTR_groups)->i;
   notation n, f;
   ir_value *outer[IR_MAX_RANK], *x_idx[IR_MAX_RANK], *w_idx[IR_MAX_RANK], *guard = NULL;
+  if (cg_window_has_kernel(node)) return false;
   over_result(node, &n);
   note_inside(&f, &n, "fold", w->dims + 1, spatial + 1, outer);
   for (int i = 0; i < channel; i++) x_idx[i] = outer[i];
@@ -121,6 +123,7 @@ bool expand_pool(ir_node *node, ir_value **out) {
   double elements = 1;
   notation n, f;
   ir_value *outer[IR_MAX_RANK], *idx[IR_MAX_RANK], *guard = NULL;
+  if (cg_window_has_kernel(node)) return false;
   for (int i = 0; i < spatial; i++) {
     dims[i] = ir_dim_const(node->parent->module->dims, window->ints[i]);
     elements *= (double)window->ints[i];

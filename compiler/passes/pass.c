@@ -18,7 +18,6 @@ static const struct {
 };
 
 const char *pass_get_name(pass_id id) { return passes[id].name; }
-const char *pass_get_meaning(pass_id id) { return passes[id].meaning; }
 
 void pass_context_init(pass_context *context, const pass_options *options) {
   *context = (pass_context){.options = options};

@@ -51,7 +51,6 @@ typedef struct {
 
 void pass_context_init(pass_context *context, const pass_options *options);
 const char *pass_get_name(pass_id id);
-const char *pass_get_meaning(pass_id id);
 // Runs one pass. INTERNAL with the function's text where it left the module broken, IO where a dump cannot be written.
 weir_status pass_run(pass_context *context, ir_module *module, pass_id id);
 // All passes of passes.def; dumps the module as it came as 000-input.ir.

@@ -106,6 +106,15 @@ static weir_status elaborate(plan_unit *unit, ir_dtype float_dtype) {
   return WEIR_OK;
 }
 
+// A plan is followed as a whole or not at all.
+static weir_status is_supported(const plan_unit *unit) {
+  const lang_plan_line *later = lang_plan_later(unit->plan);
+  if (!later) return WEIR_OK;
+  return weir_status_make(WEIR_CODE_UNSUPPORTED,
+                          "plan %s: the setting '%s' is not supported yet (W0907): remove the line", unit->plan->name,
+                          later->name);
+}
+
 // The plan that the request names: of this name, or the one of its file.
 static weir_status choose_plan(plan_unit *unit) {
   const plan_request *request = unit->request;
@@ -113,7 +122,7 @@ static weir_status choose_plan(plan_unit *unit) {
   if (!request->plan) return WEIR_OK;
   if (!is_plan_file(request)) {
     unit->plan = lang_graph_plan(unit->graph, request->plan);
-    if (unit->plan) return WEIR_OK;
+    if (unit->plan) return is_supported(unit);
     const char **names = WEIR_NEW_ARRAY(unit->arena, const char *, unit->graph->plan_count + 1);
     for (int i = 0; i < unit->graph->plan_count; i++) names[i] = unit->graph->plans[i].name;
     const char *near = lang_did_you_mean(request->plan, names, unit->graph->plan_count);
@@ -126,7 +135,7 @@ static weir_status choose_plan(plan_unit *unit) {
     const lang_source *source = lang_diags_source(unit->diags, unit->graph->plans[i].span.file);
     if (source && !strcmp(source->path, path)) unit->plan = &unit->graph->plans[i];
   }
-  if (unit->plan) return WEIR_OK;
+  if (unit->plan) return is_supported(unit);
   return weir_status_make(WEIR_CODE_INVALID_DATA, "'%s' declares no plan for %s", request->plan, unit->graph->name);
 }
 

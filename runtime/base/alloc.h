@@ -30,9 +30,6 @@ const weir_allocator *weir_allocator_system(void);
 // |*out_memory| is zeroed when |zero|. No bytes yield null and success. OUT_OF_MEMORY otherwise, with the amount.
 weir_status weir_alloc(const weir_allocator *allocator, size_t bytes, size_t alignment, bool zero,
                        void *out_memory) WEIR_MUST_USE;
-// |count| * |size| zeroed bytes, 16-byte aligned; an overflow is OUT_OF_MEMORY.
-weir_status weir_alloc_array(const weir_allocator *allocator, size_t count, size_t size,
-                             void *out_memory) WEIR_MUST_USE;
 // Null is allowed.
 void weir_free(const weir_allocator *allocator, void *memory, size_t bytes);
 

@@ -9,7 +9,5 @@ enum { RT_EXPR_MAX_STACK = 64, RT_EXPR_MAX_OPS = 1024 };
 
 // Exactly one result, no underflow, within the limits above, sizes below |size_count|.
 bool rt_expr_well_formed(rt_expr expr, int size_count);
-// A letter or _, then letters, digits, _ and inner dots; not min or max.
-bool rt_is_size_name(const char *name);
 
 #endif

@@ -10,7 +10,8 @@
 
 static bool is_dtype(rt_dtype dtype) { return (unsigned)dtype < RT_DTYPE_COUNT; }
 
-bool rt_is_size_name(const char *name) {
+// A letter or _, then letters, digits, _ and inner dots; not min or max.
+static bool is_size_name(const char *name) {
   if (!name || (!isalpha((unsigned char)*name) && *name != '_')) return false;
   for (const char *c = name; *c; c++) {
     bool inner_dot = *c == '.' && (isalnum((unsigned char)c[1]) || c[1] == '_');
@@ -69,7 +70,7 @@ static bool size_is(const rt_program *p, int size, const char *name, const char 
 }
 
 static weir_status check_symbol(const rt_program *p, const rt_symbol *s) {
-  if (!rt_is_size_name(s->name)) BAD("symbol '%s' is no name", s->name);
+  if (!is_size_name(s->name)) BAD("symbol '%s' is no name", s->name);
   if ((unsigned)s->role > RT_ROLE_SEQ) BAD("symbol %s has no role", s->name);
   if (s->lo < 0 || s->lo > s->hi) BAD("symbol %s: bounds %" PRId64 "..%" PRId64, s->name, s->lo, s->hi);
   if (s->divisor < 1) BAD("symbol %s: divisor %" PRId64, s->name, s->divisor);
@@ -111,7 +112,7 @@ static weir_status check_sizes(const rt_program *p) {
   for (int i = 0; i < p->size_count && !status; i++) {
     bool is_requests = !strcmp(p->sizes[i], "R");
     requests |= is_requests;
-    if (!rt_is_size_name(p->sizes[i]))
+    if (!is_size_name(p->sizes[i]))
       status = weir_status_make(WEIR_CODE_INVALID_DATA, "size '%s' is no name", p->sizes[i]);
     else if (!known[i] && !is_requests)
       status = weir_status_make(WEIR_CODE_INVALID_DATA, "size %s belongs to no symbol, volume or loop", p->sizes[i]);
@@ -122,7 +123,7 @@ static weir_status check_sizes(const rt_program *p) {
 }
 
 static weir_status check_volume(const rt_program *p, const rt_volume *v) {
-  if (!rt_is_size_name(v->name)) BAD("volume '%s' is no name", v->name);
+  if (!is_size_name(v->name)) BAD("volume '%s' is no name", v->name);
   if (!rt_expr_well_formed(v->count, 2 * p->symbol_count)) BAD("volume %s: malformed count", v->name);
   if (!size_is(p, v->size, v->name, "") || !size_is(p, v->size_max, v->name, ".max"))
     BAD("volume %s has no sizes", v->name);

@@ -337,6 +337,7 @@ weir_status rt_bind_call(weir_executor *x, rt_bound *bound, weir_request *reques
     if (arg.kind == RT_ARG_BUFFER && x->buffer_ends[arg.index] > m->arena_bytes)
       m->arena_bytes = x->buffer_ends[arg.index];
   }
+  m->arena_bytes = (m->arena_bytes + 63) & ~INT64_C(63);  // as the plan counts
   bound->requests = totals->requests;
   bound->sizes = need->sizes;
   return records_make(x, bound, rt_team_thread_count(x->team));

@@ -34,7 +34,7 @@ weir_entry_info weir_entry_describe(const weir_entry *entry) {
 
 weir_symbol_info weir_entry_symbol(const weir_entry *entry, int index) {
   const rt_symbol *s = &entry->program->symbols[index];
-  return (weir_symbol_info){s->name, (weir_role)s->role, s->lo, s->hi, s->divisor, s->grows};
+  return (weir_symbol_info){s->name, (weir_role)s->role, s->lo, s->hi, s->divisor, s->grows, s->stored};
 }
 
 static weir_tensor_info tensor_describe(const rt_tensor *t, const char *dims) {
@@ -53,7 +53,14 @@ weir_state_info weir_entry_state(const weir_entry *entry, int index) {
   const rt_state *s = &entry->program->states[index];
   bool named = s->rows && s->symbol < entry->program->symbol_count;
   const char *symbol = named ? entry->program->symbols[s->symbol].name : NULL;
-  return (weir_state_info){s->path, (weir_dtype)s->dtype, s->rows, symbol, s->row_bytes};
+  return (weir_state_info){.path = s->path,
+                           .dtype = (weir_dtype)s->dtype,
+                           .rows = s->rows,
+                           .symbol = symbol,
+                           .row_bytes = s->row_bytes,
+                           .window = s->window,
+                           .whole = s->whole,
+                           .unset = s->unset || s->whole};
 }
 
 // ---- dims as text

@@ -102,10 +102,17 @@ static weir_status extents_plan(const weir_entry *entry, const weir_extent *exte
   const rt_program *p = entry->program;
   if (request_count < 1) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "%d requests", request_count);
   for (int r = 0; r < request_count; r++) {
+    int64_t values[RT_MAX_SYMBOLS], held[RT_MAX_SYMBOLS];
     const int64_t *past = p->step ? extents[r].past : NULL;
-    WEIR_TRY(rt_values_check(entry, r, extents[r].values, past));
-    WEIR_TRY(rt_totals_add(entry, totals, extents[r].values, past));
-    if (p->step && !session_add(p, extents[r].values, past, &totals->session_bytes)) return overflow("states");
+    if (extents[r].session) {
+      WEIR_TRY(rt_session_look(extents[r].session, entry, r, held));
+      past = held;
+    }
+    for (int i = 0; i < p->symbol_count; i++)
+      values[i] = extents[r].session && p->symbols[i].stored ? held[i] : extents[r].values[i];
+    WEIR_TRY(rt_values_check(entry, r, values, past));
+    WEIR_TRY(rt_totals_add(entry, totals, values, past));
+    if (p->step && !session_add(p, values, past, &totals->session_bytes)) return overflow("states");
   }
   return rt_plan_call(entry, totals, out_need);
 }

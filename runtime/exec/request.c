@@ -252,7 +252,7 @@ weir_status rt_request_outputs(const weir_entry *entry, weir_request *request, i
 weir_status weir_output_shapes(const weir_entry *entry, weir_request *requests, int request_count) {
   for (int r = 0; r < request_count; r++) {
     int64_t values[RT_MAX_VALUES], past[RT_MAX_SYMBOLS];
-    rt_session_past(requests[r].session, entry, past);
+    WEIR_TRY(rt_session_look(requests[r].session, entry, r, past));
     WEIR_TRY(rt_request_bind(entry, &requests[r], r, past, values));
     WEIR_TRY(rt_request_outputs(entry, &requests[r], r, values, false));
   }

@@ -193,7 +193,8 @@ static weir_status truncate_check(const weir_session *session, int k, int64_t ro
           WEIR_CODE_UNSUPPORTED,
           "state '%s' is not rows and cannot go back: fork the session before, or start anew with 0 rows", s->path);
     }
-    if (!s->window || s->growing != k || rows - rt_state_kept(s, rows) >= session->storage[i].base) continue;
+    if (!s->window || s->growing != k || rows == 0) continue;
+    if (rows - rt_state_kept(s, rows) >= session->storage[i].base) continue;
     return weir_status_make(WEIR_CODE_OUT_OF_RANGE,
                             "state '%s' keeps the last %lld rows: the session can go back to %lld rows of %s, or to 0",
                             s->path, (long long)(s->window - 1), (long long)(session->storage[i].base + s->window - 1),
@@ -221,6 +222,8 @@ static weir_status session_truncate(weir_session *session, const char *symbol, i
   for (int k = 0; k < model->growing_count; k++) {
     if (only < 0 || k == only) session->rows[k] = rows;
   }
+  for (int i = 0; i < model->state_count; i++)
+    if (model->states[i].window && session->rows[model->states[i].growing] == 0) session->storage[i].base = 0;
   return WEIR_OK;
 }
 

@@ -42,6 +42,10 @@ bool rt_session_claim(weir_session *session);
 // Rows before this call of each symbol of the entry's program; of a stored symbol its value, -1 if it has none. Zeros
 // for a null session.
 void rt_session_past(const weir_session *session, const weir_entry *entry, int64_t *out_past);
+// rt_session_past for a session that a caller names without running it. INVALID_ARGUMENT: another model's, no step
+// goes on with it, or it lacks what the entry reads; null where only a session says the value of a symbol.
+weir_status rt_session_look(const weir_session *session, const weir_entry *entry, int index,
+                            int64_t *out_past) WEIR_MUST_USE;
 // INVALID_ARGUMENT if the entry reads a state that no step has written yet, or whose rows are not what the values say
 // (RT_MAX_VALUES of them; null: not asked).
 weir_status rt_session_ready(const weir_session *session, const weir_entry *entry, int index,

@@ -133,6 +133,19 @@ static weir_status held_check(const weir_model *model, const form *f) {
   return WEIR_OK;
 }
 
+// Emitted code relies on bools being 0 or 1.
+static weir_status bools_check(const weir_model *model, const form *f, const uint8_t *next) {
+  for (int i = 0; i < model->state_count; i++) {
+    int64_t bytes = f->held[i] > 0 ? model->states[i].row_bytes * f->held[i] : 0;
+    for (int64_t k = 0; model->states[i].dtype == RT_DTYPE_bool && k < bytes; k++) {
+      if (next[k] > 1)
+        return weir_status_make(WEIR_CODE_INVALID_DATA, "state '%s': a bool is %d", model->states[i].path, next[k]);
+    }
+    next += bytes;
+  }
+  return WEIR_OK;
+}
+
 static weir_status form_check(const weir_session *session, const uint8_t *data, size_t bytes, form *f) {
   const weir_model *model = session->model;
   int64_t expected;
@@ -151,7 +164,7 @@ static weir_status form_check(const weir_session *session, const uint8_t *data, 
   if (memcmp(hash.bytes, data + bytes - WEIR_HASH_BYTES, WEIR_HASH_BYTES)) {
     return weir_status_make(WEIR_CODE_INVALID_DATA, "the session is damaged: wrong hash");
   }
-  return WEIR_OK;
+  return bools_check(model, f, data + head_bytes(model));
 }
 
 // Room for whole states first, in the block that no step reads, so that nothing is changed where it fails.

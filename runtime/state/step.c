@@ -86,6 +86,22 @@ weir_status rt_session_ready(const weir_session *session, const weir_entry *entr
   return WEIR_OK;
 }
 
+weir_status rt_session_look(const weir_session *session, const weir_entry *entry, int index, int64_t *out_past) {
+  const rt_program *p = entry->program;
+  const char *wrong = NULL;
+  if (session && !p->step) wrong = "the entry keeps nothing, but a session is given";
+  if (session && session->model != entry->model) wrong = "the session is another model's";
+  if (wrong) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "request %d: %s", index, wrong);
+  if (session) WEIR_TRY(rt_session_ready(session, entry, index, NULL));
+  for (int i = 0; !session && i < p->symbol_count; i++) {
+    if (!p->symbols[i].stored) continue;
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "request %d: only a session says what %s is", index,
+                            p->symbols[i].name);
+  }
+  rt_session_past(session, entry, out_past);
+  return WEIR_OK;
+}
+
 weir_status rt_session_room(const weir_session *session, const weir_entry *entry, int index, const int64_t *values) {
   for (int i = 0; i < entry->program->symbol_count; i++) {
     int k = entry->growing[i];

@@ -10,6 +10,19 @@
 
 // ---- elements
 
+static double f8_value(ir_dtype dtype, uint8_t byte) {
+  return dtype == IR_f8e4m3 ? weir_f8e4m3_to_f32(byte) : weir_f8e5m2_to_f32(byte);
+}
+
+// The byte that stands for |value|, which the type has.
+static uint8_t f8_byte(ir_dtype dtype, double value) {
+  for (int byte = 0; byte < 256; byte++) {
+    double x = f8_value(dtype, (uint8_t)byte);
+    if ((x == value && signbit(x) == signbit(value)) || (isnan(x) && isnan(value))) return (uint8_t)byte;
+  }
+  return 0;
+}
+
 static void put(ir_dtype dtype, void *to, int64_t i, double value) {
   switch (dtype) {
     case IR_f32:
@@ -40,6 +53,10 @@ static void put(ir_dtype dtype, void *to, int64_t i, double value) {
     case IR_i64:
       ((int64_t *)to)[i] = (int64_t)value;
       break;
+    case IR_f8e4m3:
+    case IR_f8e5m2:
+      ((uint8_t *)to)[i] = f8_byte(dtype, value);
+      break;
     default:
       break;
   }
@@ -66,6 +83,9 @@ static double get(ir_dtype dtype, const void *from, int64_t i) {
       return ((const int32_t *)from)[i];
     case IR_i64:
       return (double)((const int64_t *)from)[i];
+    case IR_f8e4m3:
+    case IR_f8e5m2:
+      return f8_value(dtype, ((const uint8_t *)from)[i]);
     default:
       return NAN;
   }
@@ -188,7 +208,7 @@ weir_status lowered_case_make(weir_arena *arena, const ir_function *function, ui
     for (int p = 0; p < function->param_count; p++)
       if (function->params[p].kind == IR_PARAM_WEIGHT) out->args[r][p] = out->args[0][p];
     for (int p = 0; fresh && p < function->param_count; p++)
-      if (function->params[p].kind == IR_PARAM_STATE && !function->params[p].rows)
+      if (function->params[p].kind == IR_PARAM_STATE && !function->params[p].rows && function->params[p].init)
         set_initial(&function->params[p], &out->args[r][p]);
   }
   return lowered_case_finish(out);
@@ -201,7 +221,10 @@ static const char *differs(lowered_case *c, int r, int result, const void *data,
   if (!ir_dtype_is_float(expected->dtype)) tolerance = 0;
   for (int64_t i = 0; i < ir_tensor_elements(expected); i++) {
     double got = get(expected->dtype, data, i), want = expected->data[i];
-    if (!(fabs(got - want) <= tolerance * fmax(1, fabs(want))) && !(isnan(got) && isnan(want)) && got != want)
+    if (c->compare) {
+      const char *wrong = c->compare(c, r, result, i, got, want);
+      if (wrong) return wrong;
+    } else if (!(fabs(got - want) <= tolerance * fmax(1, fabs(want))) && !(isnan(got) && isnan(want)) && got != want)
       return weir_arena_printf(c->arena, "request %d, result %d, element %lld: %.9g instead of %.9g", r, result,
                                (long long)i, got, want);
   }
@@ -344,7 +367,45 @@ static weir_view view_of(lowered_case *c, const ir_tensor *tensor, bool with_dat
   return view;
 }
 
-static weir_status make_request(lowered_case *c, weir_model *model, int r, weir_request *out) {
+// The step that writes what |function| reads of earlier steps, if the module has one: its input "X_now" becomes state
+// X.
+static const rt_program *step_before(const lowered_case *c) {
+  for (int i = 0; c->program->step && i < c->code->program_count; i++)
+    if (strcmp(c->code->programs[i]->name, "remember") == 0) return c->code->programs[i];
+  return NULL;
+}
+
+static weir_status make_input_before(lowered_case *c, const ir_param *param, int r, weir_view *out) {
+  ir_tensor tensor = {.dtype = param->value->type.dtype, .rank = param->value->type.rank};
+  for (int d = 0; d < tensor.rank; d++) {
+    if (!ir_dim_eval(param->value->type.dims[d], c->sizes[r], &tensor.dims[d]))
+      return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "a dim of '%s'", param->name);
+  }
+  tensor.data = WEIR_NEW_ARRAY(c->arena, double, ir_tensor_elements(&tensor) + 1);
+  size_t length = strlen(param->name) - strlen("_now");
+  for (int p = 0; p < c->function->param_count; p++) {
+    const char *name = c->function->params[p].name;
+    bool is = strncmp(name, param->name, length) == 0 && (!name[length] || name[length] == '.');
+    if (is && c->function->params[p].kind == IR_PARAM_STATE) tensor.data = c->args[r][p].data;
+  }
+  *out = view_of(c, &tensor, true);
+  return WEIR_OK;
+}
+
+static weir_status run_before(lowered_case *c, weir_model *model, weir_executor *executor, int r,
+                              weir_session *session) {
+  if (!step_before(c)) return WEIR_OK;
+  const ir_function *before = ir_function_find(c->function->module, "remember");
+  weir_view *inputs = WEIR_NEW_ARRAY(c->arena, weir_view, before->param_count + 1);
+  int at = 0;
+  for (int p = 0; p < before->param_count; p++)
+    if (before->params[p].kind == IR_PARAM_INPUT) WEIR_TRY(make_input_before(c, &before->params[p], r, &inputs[at++]));
+  weir_request request = {.session = session, .inputs = inputs};
+  return weir_status_annotate(weir_run(executor, weir_model_find_entry(model, "remember"), &request, 1, NULL),
+                              "the step before");
+}
+
+static weir_status make_request(lowered_case *c, weir_model *model, weir_executor *executor, int r, weir_request *out) {
   weir_view *inputs = WEIR_NEW_ARRAY(c->arena, weir_view, c->program->input_count);
   int at = 0;
   for (int p = 0; p < c->function->param_count; p++)
@@ -353,7 +414,9 @@ static weir_status make_request(lowered_case *c, weir_model *model, int r, weir_
   at = 0;
   for (int i = 0; i < c->function->result_count; i++)
     if (c->function->results[i].state < 0) out->outputs[at++] = view_of(c, &c->expected[r][i], false);
-  return c->program->step ? weir_session_open(model, NULL, 0, &out->session) : WEIR_OK;
+  if (!c->program->step) return WEIR_OK;
+  WEIR_TRY(weir_session_open(model, NULL, 0, &out->session));
+  return run_before(c, model, executor, r, out->session);
 }
 
 static const char *compare_outputs(lowered_case *c, const weir_request *together, const weir_request *alone, int r,
@@ -375,8 +438,8 @@ static weir_status run_all(lowered_case *c, weir_model *model, weir_executor *ex
   const weir_entry *entry = weir_model_find_entry(model, c->program->name);
   weir_request together[CASE_MAX_REQUESTS], alone[CASE_MAX_REQUESTS];
   for (int r = 0; r < c->requests; r++) {
-    WEIR_TRY(make_request(c, model, r, &together[r]));
-    WEIR_TRY(make_request(c, model, r, &alone[r]));
+    WEIR_TRY(make_request(c, model, executor, r, &together[r]));
+    WEIR_TRY(make_request(c, model, executor, r, &alone[r]));
   }
   WEIR_TRY_CTX(weir_run(executor, entry, together, c->requests, NULL), "together");
   for (int r = 0; r < c->requests; r++) {
@@ -390,11 +453,11 @@ static weir_status run_all(lowered_case *c, weir_model *model, weir_executor *ex
 
 const char *lowered_case_check_run(lowered_case *c, rt_kernel_provider provider, int threads, double tolerance) {
   provider.destroy = NULL;
-  const rt_program *programs[] = {c->program};
+  const rt_program *programs[] = {c->program, step_before(c)};
   rt_model_parts parts = {.name = "case",
                           .isa = "test",
                           .programs = programs,
-                          .program_count = 1,
+                          .program_count = programs[1] ? 2 : 1,
                           .provider = provider,
                           .find_weight = find_weight,
                           .weight_context = c};
@@ -463,16 +526,16 @@ static weir_status run_pieces(lowered_case *c, weir_model *model, weir_executor 
     if (ir_symbol_at(c->function->module->dims, i)->past) symbol = ir_symbol_at(c->function->module->dims, i);
   weir_request whole, piece;
   if (!symbol) return WEIR_OK;
-  WEIR_TRY(make_request(c, model, r, &whole));
+  WEIR_TRY(make_request(c, model, executor, r, &whole));
   WEIR_TRY_CTX(weir_run(executor, entry, &whole, 1, NULL), "in one call");
   weir_session_close(whole.session);
-  WEIR_TRY(make_request(c, model, r, &piece));
+  WEIR_TRY(make_request(c, model, executor, r, &piece));
   weir_session *session = piece.session;
   weir_status status = WEIR_OK;
   int64_t rows = c->sizes[r][symbol->index];
   for (int64_t begin = 0, end; begin < rows && !status && !*out_wrong; begin = end) {
     end = begin + 1 + (int64_t)(next_number(&seed) % (uint64_t)(rows - begin));
-    WEIR_TRY(make_request(c, model, r, &piece));
+    WEIR_TRY(make_request(c, model, executor, r, &piece));
     weir_session_close(piece.session);
     piece.session = session;
     int at = 0;
@@ -490,11 +553,11 @@ static weir_status run_pieces(lowered_case *c, weir_model *model, weir_executor 
 
 const char *lowered_case_check_pieces(lowered_case *c, rt_kernel_provider provider, int threads, uint64_t seed) {
   provider.destroy = NULL;
-  const rt_program *programs[] = {c->program};
+  const rt_program *programs[] = {c->program, step_before(c)};
   rt_model_parts parts = {.name = "case",
                           .isa = "test",
                           .programs = programs,
-                          .program_count = 1,
+                          .program_count = programs[1] ? 2 : 1,
                           .provider = provider,
                           .find_weight = find_weight,
                           .weight_context = c};

@@ -9,7 +9,11 @@
 
 enum { CASE_MAX_REQUESTS = 4 };
 
-typedef struct {
+typedef struct lowered_case lowered_case;
+// Null if |got| is good enough for element |index| of a result, else what is wrong (arena of the case).
+typedef const char *(*case_compare)(lowered_case *c, int request, int result, int64_t index, double got, double want);
+
+struct lowered_case {
   weir_arena *arena;
   const ir_function *function;
   cg_module *code;
@@ -19,7 +23,9 @@ typedef struct {
   ir_tensor *args[CASE_MAX_REQUESTS];      // in parameter order
   ir_tensor *expected[CASE_MAX_REQUESTS];  // in result order
   void **weights;                          // in the program's order, packed
-} lowered_case;
+  case_compare compare;                    // null: by the tolerance that a check is given
+  void *user;                              // of |compare|
+};
 
 // Lowers the module of |function| (weights are F32) and interprets the graph for |requests| requests with random
 // arguments. |fresh|: no rows before the call and states at their initial values, as a new session has them.

@@ -82,14 +82,16 @@ static entry positive(maker *m, entry e) {
 static void make_unary(maker *m, ir_op op) {
   entry x = pick(m);
   unsigned flags = ir_op_get_info(op)->flags;
-  bool jumps = op == IR_OP_floor || op == IR_OP_ceil || op == IR_OP_round;
+  bool jumps = op == IR_OP_floor || op == IR_OP_ceil || op == IR_OP_round || op == IR_OP_trunc || op == IR_OP_sign;
+  bool rises = op == IR_OP_exp || op == IR_OP_exp2 || op == IR_OP_expm1 || op == IR_OP_sinh || op == IR_OP_cosh;
   if ((flags & IR_FLAG_FLOAT) && !is_float(&x)) return;
   if (jumps && !is_exact(&x)) return;
-  if (op == IR_OP_exp) x = tame(m, x, 3);
-  if (op == IR_OP_log || op == IR_OP_sqrt || op == IR_OP_rsqrt) x = positive(m, x);
+  if (rises) x = tame(m, x, 3);
+  if (op == IR_OP_log || op == IR_OP_log2 || op == IR_OP_log1p || op == IR_OP_sqrt || op == IR_OP_rsqrt)
+    x = positive(m, x);
   bool exact = jumps || op == IR_OP_neg || op == IR_OP_abs || op == IR_OP_relu || op == IR_OP_not;
   double most = exact || op == IR_OP_silu || op == IR_OP_gelu || op == IR_OP_gelu_tanh ? x.most + jumps : 8;
-  if (op == IR_OP_exp) most = exp(x.most);
+  if (rises) most = exp(x.most);
   if (op == IR_OP_softplus) most = x.most + 1;
   keep(m, build1(m, op, x.value), exact ? x.bits + jumps : INEXACT, most);
 }
@@ -136,7 +138,7 @@ static void make_binary(maker *m, ir_op op) {
     x = positive(m, tame(m, x, 3));
     y = tame(m, y, 2);
   }
-  if ((op == IR_OP_div || op == IR_OP_mod) && is_float(&x)) y = positive(m, y);
+  if ((op == IR_OP_div || op == IR_OP_mod || op == IR_OP_atan2) && is_float(&x)) y = positive(m, y);
   if (op == IR_OP_mod && is_float(&x) && x.bits + y.bits > 16) return;  // else x / y could round up to an integer
   if (op == IR_OP_mul && x.most * y.most > TAME) {
     x = tame(m, x, 1);
@@ -148,7 +150,7 @@ static void make_binary(maker *m, ir_op op) {
   if (chance(m, 30)) {
     operands[0] = y.value;
     operands[1] = x.value;
-    if (op == IR_OP_pow || op == IR_OP_div || op == IR_OP_mod) return;
+    if (op == IR_OP_pow || op == IR_OP_div || op == IR_OP_mod || op == IR_OP_atan2) return;
   }
   int bits = (x.bits > y.bits ? x.bits : y.bits) + 1;
   double most = x.most > y.most ? x.most : y.most;
@@ -156,6 +158,8 @@ static void make_binary(maker *m, ir_op op) {
   if (op == IR_OP_add || op == IR_OP_sub) bits++, most = x.most + y.most;
   if (op == IR_OP_div && !integer) bits = INEXACT;
   if (op == IR_OP_pow) bits = INEXACT, most = x.most * x.most;
+  if (op == IR_OP_atan2) bits = INEXACT, most = 4;
+  if (op == IR_OP_bit_and || op == IR_OP_bit_or || op == IR_OP_bit_xor) most = 2 * most + 1;
   if (compares || x.value->type.dtype == IR_bool) bits = 1, most = 1;
   keep(m, build(m, op, operands, 2, NULL, 0), bits, most);
 }
@@ -206,6 +210,23 @@ static void make_softmax(maker *m) {
   if (type->dims[axis] == m->T && !may_mix_rows(m)) return;
   ir_attr attr = ir_attr_int(IR_ATTR_axis, axis);
   keep(m, build(m, IR_OP_softmax, &x.value, 1, &attr, 1), INEXACT, 1);
+}
+
+// ---- along one axis
+
+// Running values and order. Sums of rounded values could come out in another order than that of exact ones.
+static void make_along(maker *m, ir_op op) {
+  entry x = pick(m);
+  const ir_type *type = &x.value->type;
+  bool sums = op == IR_OP_cumsum, order = op == IR_OP_sort || op == IR_OP_argsort;
+  if (type->rank == 0 || type->dtype == IR_bool || (order && !is_exact(&x))) return;
+  if (sums) x = tame(m, x, 2);
+  if (x.most > 1e5) return;
+  int axis = below(m, type->rank);
+  if (type->dims[axis] == m->T && !may_mix_rows(m)) return;
+  ir_attr attrs[2] = {ir_attr_int(IR_ATTR_axis, axis), ir_attr_int(IR_ATTR_descending, chance(m, 50))};
+  ir_value *value = build(m, op, &x.value, 1, attrs, order ? 2 : 1);
+  keep(m, value, op == IR_OP_argsort ? INPUT_BITS : sums ? x.bits + 5 : x.bits, sums ? x.most * 16 : fmax(x.most, 12));
 }
 
 // ---- products
@@ -403,13 +424,13 @@ bool random_module_makes(ir_op op) {
   static const ir_op others[] = {IR_OP_constant, IR_OP_pos,     IR_OP_iota,   IR_OP_size,   IR_OP_softmax,
                                  IR_OP_linear,   IR_OP_matmul,  IR_OP_attend, IR_OP_rope,   IR_OP_gather,
                                  IR_OP_reshape,  IR_OP_permute, IR_OP_slice,  IR_OP_concat, IR_OP_broadcast,
-                                 IR_OP_last,     IR_OP_append,  IR_OP_call};
-  static const ir_op never[] = {
-      IR_OP_tan,     IR_OP_asin,  IR_OP_acos,   IR_OP_atan,      IR_OP_sinh,       IR_OP_cosh,       IR_OP_asinh,
-      IR_OP_acosh,   IR_OP_atanh, IR_OP_exp2,   IR_OP_log2,      IR_OP_log1p,      IR_OP_expm1,      IR_OP_erfc,
-      IR_OP_sign,    IR_OP_trunc, IR_OP_is_nan, IR_OP_is_inf,    IR_OP_bit_not,    IR_OP_saturate,   IR_OP_fits,
-      IR_OP_bitcast, IR_OP_atan2, IR_OP_xor,    IR_OP_bit_and,   IR_OP_bit_or,     IR_OP_bit_xor,    IR_OP_random,
-      IR_OP_any,     IR_OP_all,   IR_OP_argmin, IR_OP_with_grad, IR_OP_shift_left, IR_OP_shift_right};
+                                 IR_OP_last,     IR_OP_append,  IR_OP_call,   IR_OP_cumsum, IR_OP_cummax,
+                                 IR_OP_cummin,   IR_OP_sort,    IR_OP_argsort};
+  // Poles and edges, bits of floats, attributes of their own, no kernels before pass_expand.
+  static const ir_op never[] = {IR_OP_tan,        IR_OP_asin,       IR_OP_acos,    IR_OP_acosh,    IR_OP_atanh,
+                                IR_OP_is_nan,     IR_OP_is_inf,     IR_OP_bit_not, IR_OP_saturate, IR_OP_fits,
+                                IR_OP_bitcast,    IR_OP_random,     IR_OP_any,     IR_OP_all,      IR_OP_argmin,
+                                IR_OP_shift_left, IR_OP_shift_right};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     if (others[i] == op) return true;
   }
@@ -450,6 +471,13 @@ static void make_node(maker *m) {
       break;
     case IR_OP_softmax:
       make_softmax(m);
+      break;
+    case IR_OP_cumsum:
+    case IR_OP_cummax:
+    case IR_OP_cummin:
+    case IR_OP_sort:
+    case IR_OP_argsort:
+      make_along(m, op);
       break;
     case IR_OP_linear:
       make_linear(m);
@@ -671,6 +699,7 @@ void random_module_args(weir_arena *arena, const ir_function *function, uint64_t
     for (int64_t j = 0; j < count; j++) {
       int64_t draw = (int64_t)(next_random(&state) >> 8);
       if (type->dtype == IR_bool) args[i].data[j] = (double)(draw % 2);
+      else if (ir_dtype_is_int(type->dtype) && param->value->lo > most) args[i].data[j] = (double)(draw % 17 - 8);
       else if (ir_dtype_is_int(type->dtype))
         args[i].data[j] = (double)(param->value->lo + draw % (most - param->value->lo + 1));
       else if (param->kind == IR_PARAM_WEIGHT) args[i].data[j] = (double)(draw % 9 - 4) / 8;

@@ -1,4 +1,4 @@
-"""The pages say what is true: commands of the tutorial and the README are run and what they print is compared, excerpts of models are in the
+"""The pages say what is true: commands of the tutorial, of debugging and of the README are run and what they print is compared, excerpts of models are in the
 models, links lead somewhere, the error index is current.
 
 In a ```console block a line that begins with `$ ` is a command; the lines behind it are what a terminal shows, standard output and errors in
@@ -77,6 +77,7 @@ class Page(Case):
         """A folder like a checkout's: build/, a folder to work in, `weir` on PATH."""
         os.symlink(BUILD, self.path("build"))
         os.makedirs(self.path("tutorial"))
+        os.symlink(os.path.join(ROOT, "examples"), self.path("tutorial/examples"))
         os.makedirs(self.path("bin"))
         for place in ("bin/weir", "weir", "tutorial/weir"):
             os.symlink(os.path.abspath(WEIR), self.path(place))
@@ -136,8 +137,8 @@ class Page(Case):
         self.run_page("docs/debugging.md")
 
     def test_readme(self):
-        """Its first command, greedy and short; the other one runs this test."""
-        self.prepare()
+        """What it prints, and its first command, greedy and short; the second command runs this test."""
+        self.run_page("README.md")
         shown = re.findall(r"^\./weir chat smollm2 -p \"([^\"]*)\"", read("README.md"), re.M)
         self.assertEqual(len(shown), 1)
         if "smollm2" in self.unfetched:

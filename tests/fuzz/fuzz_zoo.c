@@ -1,8 +1,8 @@
 // Mutations of whole models: every text is accepted or refused with a diagnostic that has a place, in bounded time and
 // memory; what is accepted goes on through rules, passes and lowering, where a status is fine and a crash is not.
 //
-//   fuzz_zoo [COUNT [SEED [FILES...]]]      default: 10000 mutations, seed 1, of the library's models, its files and
-//                                           the tests' texts; FILES instead are checked as they are
+//   fuzz_zoo [COUNT [SEED [FILES...]]]      default: 10000 mutations, seed 1, of the library's models, its files, the
+//                                           tests' texts and random programs; or of FILES, after those as they are
 //
 // Unlike the byte fuzzers (harness.h) it works on tokens: what it writes mostly parses. A text is one mutated file: the
 // model itself, or a file of the library, which stands in for the real one while a model is read that uses it. The text
@@ -21,9 +21,10 @@
 #include "compiler/lang/rule.h"
 #include "compiler/passes/pass.h"
 #include "ir/rewrite.h"
+#include "tests/common/random_text.h"
 
 #define MODELS WEIR_SOURCE_DIR "/models"
-enum { MAX_FILES = 512, MAX_TEXT = 1 << 18, MAX_TOKENS = 1 << 15, RULE_TRIALS = 8, FAILURES = 10 };
+enum { MAX_FILES = 512, MAX_TEXT = 1 << 18, MAX_TOKENS = 1 << 15, RULE_TRIALS = 8, PROGRAMS = 100, FAILURES = 10 };
 #ifdef __SANITIZE_ADDRESS__
 static const double SECONDS = 12;
 static const long MEGABYTES = 6000;
@@ -80,6 +81,19 @@ static void add_files(const char *pattern) {
   if (glob(pattern, 0, NULL, &found)) return;
   for (size_t i = 0; i < found.gl_pathc; i++) add_file(found.gl_pathv[i]);
   globfree(&found);
+}
+
+static void add_programs(void) {
+  weir_arena arena;
+  weir_arena_init(&arena);
+  for (uint64_t i = 1; i <= PROGRAMS && run.count < MAX_FILES; i++) {
+    random_choices choices = {.random = i * 0x9E3779B97F4A7C15ull};
+    const char *text = random_text(&arena, &choices);
+    seed_file *seed = &run.files[run.count++];
+    *seed = (seed_file){.path = strdup("random.weir"), .text = malloc(MAX_TEXT), .length = strlen(text)};
+    memcpy(seed->text, text, seed->length + 1);
+  }
+  weir_arena_deinit(&arena);
 }
 
 // ---- tokens
@@ -156,7 +170,7 @@ static const char *const numbers[] = {"0",
                                       "3",
                                       "7",
                                       "16",
-                                      "1000",
+                                      "100",
                                       "65536",
                                       "1M",
                                       "1000000",
@@ -379,7 +393,7 @@ static const seed_file *user_of(const seed_file *seed) {
     char use[64];
     const char *name = strrchr(seed->path, '/') + 1;
     snprintf(use, sizeof use, "use std.%.*s;", (int)(strlen(name) - 5), name);
-    if (user != seed && strstr(user->text, use)) return user;
+    if (user != seed && strchr(user->path, '/') && strstr(user->text, use)) return user;
   }
   return seed;
 }
@@ -428,6 +442,7 @@ int main(int argc, char **argv) {
     add_files(MODELS "/std/*.weir");
     add_files(WEIR_SOURCE_DIR "/tests/data/lang/*.weir");
     add_files(WEIR_SOURCE_DIR "/tests/data/lang/refused/*.mend.weir");
+    add_programs();
   }
   for (int i = 0; i < run.count && argc > 3; i++) one(&run.files[i], run.files[i].text, run.files[i].length);
   char *text = malloc(MAX_TEXT);
@@ -435,7 +450,7 @@ int main(int argc, char **argv) {
     const seed_file *from = &run.files[below((size_t)run.count)];
     memcpy(text, from->text, from->length + 1);
     size_t length = from->length;
-    for (size_t rounds = 1 + below(below(2) ? 1 : 4); rounds; rounds--) length = mutate(text, length);
+    for (size_t rounds = 1 + below(below(4) ? 1 : 4); rounds; rounds--) length = mutate(text, length);
     one(from, text, length);
   }
   printf(

@@ -4,94 +4,17 @@
     VENV/bin/python tests/zoo/make_references.py [name...]
 
 For each model a folder tests/data/zoo/NAME: weights.safetensors with the names of the public implementation, inputs and
-outputs as .npy, and case.json, which says how the model in models/ is to be built and run. The outputs are those of the public
-implementation (transformers, torchvision, timm, torch.nn), or of the plain code below where there is none; never Weir's.
+outputs as .npy, and case.json, which says which text is to be built, how, and what is to be run. The outputs are those of the
+public implementation (transformers, torchvision, timm, torch.nn), or of the plain code below where there is none; never Weir's.
+The cases std_NAME are those of the library: small texts in this folder that use every block, made by library.py.
 """
-import json
 import os
 import sys
 
-import fill
+import library
 import numpy as np
 import torch
-from safetensors.torch import save_file
-
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "zoo")
-
-
-def randomize(model, seed, scale=0.3):
-    """Fills every parameter and buffer that training would fill."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in sorted(model.state_dict().items()):
-        if not value.is_floating_point():
-            continue
-        noise = torch.randn(value.shape, generator=generator)
-        if name.endswith("running_var"):
-            value.copy_(0.5 + noise.abs())
-        elif value.dim() <= 1 and ("norm" in name.lower() or "bn" in name or "ln" in name) and name.endswith("weight"):
-            value.copy_(1 + 0.2 * noise)
-        else:
-            fan = value.shape[1] if value.dim() == 2 else int(np.prod(value.shape[1:])) or 1
-            value.copy_(noise * (scale if value.dim() < 2 else min(1.0, 1.5 / np.sqrt(fan))))
-    model.eval()
-    return model
-
-
-def tokens(seed, count, limit):
-    return np.random.default_rng(seed).integers(0, limit, count).astype(np.int32)
-
-
-def floats(seed, *shape):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def ids(array):
-    return torch.tensor(array.astype(np.int64))[None]
-
-
-class Writer:
-    def __init__(self, name, model, sets):
-        self.folder = os.path.join(DATA, name)
-        os.makedirs(self.folder, exist_ok=True)
-        self.case = {"model": model, "set": sets, "runs": []}
-
-    def weights(self, state):
-        """The checkpoint; tied tensors once."""
-        seen, out = set(), {}
-        for name, value in state.items():
-            if not value.is_floating_point() or value.data_ptr() in seen:
-                continue
-            seen.add(value.data_ptr())
-            out[name] = value.detach().contiguous().clone()
-        save_file(out, os.path.join(self.folder, "weights.safetensors"))
-
-    def filled(self, model):
-        """Weights by tests/zoo/fill.py: only names and shapes are kept."""
-        shapes = {k: list(v.shape) for k, v in model.state_dict().items() if v.is_floating_point()}
-        for name, value in model.state_dict().items():
-            if name in shapes:
-                value.copy_(torch.tensor(fill.tensor(name, shapes[name])))
-        self.case["fill"] = shapes
-        model.eval()
-
-    def array(self, name, value):
-        value = value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-        np.save(os.path.join(self.folder, f"{name}.npy"), np.array(value, order="C"))
-        return f"{name}.npy"
-
-    def run(self, entry, inputs, outputs, step=False, before=None):
-        """One request. |step|: a session may take it in any pieces. |before|: steps of the same session that come first."""
-        number = len(self.case["runs"])
-        self.case["runs"].append({
-            "entry": entry, "step": step, "before": before,
-            "inputs": {k: self.array(f"{entry}{number}.{k}", v) for k, v in inputs.items()},
-            "outputs": {k: self.array(f"{entry}{number}.{k}", v) for k, v in outputs.items()},
-        })
-
-    def close(self):
-        with open(os.path.join(self.folder, "case.json"), "w", encoding="utf-8") as file:
-            json.dump(self.case, file, indent=1)
-            file.write("\n")
+from writer import DATA, Writer, floats, ids, randomize, tokens
 
 
 def decoder(name, file, model, sets, vocabulary, seed, lengths=(1, 7, 19)):
@@ -111,7 +34,7 @@ def make_llama():
     c = LlamaConfig(vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                     num_key_value_heads=2, rms_norm_eps=1e-5, max_position_embeddings=64, tie_word_embeddings=False,
                     rope_parameters={"rope_type": "default", "rope_theta": 5e5})
-    decoder("llama", "llama.weir", LlamaForCausalLM(c),
+    decoder("llama", "models/llama.weir", LlamaForCausalLM(c),
             {"layers": 2, "D": 32, "F": 64, "heads": 4, "kv_heads": 2, "V": 96, "tied": "false", "context": 64}, 96, 1)
 
 
@@ -120,7 +43,7 @@ def make_mistral():
     c = MistralConfig(vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                       num_key_value_heads=2, rms_norm_eps=1e-5, max_position_embeddings=64, sliding_window=5,
                       rope_parameters={"rope_type": "default", "rope_theta": 1e4}, attn_implementation="eager")
-    decoder("mistral", "mistral.weir", MistralForCausalLM(c),
+    decoder("mistral", "models/mistral.weir", MistralForCausalLM(c),
             {"layers": 2, "D": 32, "F": 64, "heads": 4, "kv_heads": 2, "V": 96, "W": 5, "context": 64}, 96, 2)
 
 
@@ -129,7 +52,7 @@ def make_qwen2():
     c = Qwen2Config(vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                     num_key_value_heads=2, rms_norm_eps=1e-6, max_position_embeddings=64, tie_word_embeddings=True,
                     rope_parameters={"rope_type": "default", "rope_theta": 1e6})
-    decoder("qwen2", "qwen2.weir", Qwen2ForCausalLM(c),
+    decoder("qwen2", "models/qwen2.weir", Qwen2ForCausalLM(c),
             {"layers": 2, "D": 32, "F": 64, "heads": 4, "kv_heads": 2, "V": 96, "context": 64}, 96, 3)
 
 
@@ -138,7 +61,7 @@ def make_qwen3():
     c = Qwen3Config(vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                     num_key_value_heads=2, head_dim=16, rms_norm_eps=1e-6, max_position_embeddings=64,
                     tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 1e6})
-    decoder("qwen3", "qwen3.weir", Qwen3ForCausalLM(c),
+    decoder("qwen3", "models/qwen3.weir", Qwen3ForCausalLM(c),
             {"layers": 2, "D": 32, "F": 64, "heads": 4, "kv_heads": 2, "H": 16, "V": 96, "context": 64}, 96, 4)
 
 
@@ -147,7 +70,7 @@ def make_gemma():
     c = GemmaConfig(vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                     num_key_value_heads=1, head_dim=16, rms_norm_eps=1e-6, max_position_embeddings=64,
                     rope_parameters={"rope_type": "default", "rope_theta": 1e4})
-    decoder("gemma", "gemma.weir", GemmaForCausalLM(c),
+    decoder("gemma", "models/gemma.weir", GemmaForCausalLM(c),
             {"layers": 2, "D": 32, "F": 64, "heads": 4, "kv_heads": 1, "H": 16, "V": 96, "context": 64}, 96, 5)
 
 
@@ -156,22 +79,57 @@ def make_phi():
     c = PhiConfig(vocab_size=96, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                   layer_norm_eps=1e-5, max_position_embeddings=64, hidden_act="gelu_new",
                   rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5})
-    decoder("phi", "phi.weir", PhiForCausalLM(c),
+    decoder("phi", "models/phi.weir", PhiForCausalLM(c),
             {"layers": 2, "D": 32, "F": 64, "heads": 4, "V": 96, "rotary": 4, "context": 64}, 96, 6)
+
+
+def make_gpt2():
+    from transformers import GPT2Config, GPT2LMHeadModel
+    c = GPT2Config(vocab_size=96, n_embd=32, n_layer=2, n_head=4, n_positions=64)
+    m = randomize(GPT2LMHeadModel(c), 20)
+    w = Writer("gpt2", "models/gpt2.weir", {"layers": 2, "D": 32, "heads": 4, "V": 96, "P": 64})
+    w.weights({k.removeprefix("transformer."): v for k, v in m.state_dict().items()})  # the names of the hub's file
+    for i, length in enumerate((1, 7, 19)):
+        t = tokens(190 + i, length, 96)
+        logits = m(ids(t), use_cache=False).logits[0]
+        w.run("score", {"tokens": t}, {"output": logits})
+        w.run("next", {"tokens": t}, {"output": logits[-1]}, step=True)
+    w.close()
+
+
+def make_clip():
+    from transformers import CLIPConfig, CLIPModel
+    text = {"vocab_size": 96, "hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "max_position_embeddings": 20, "projection_dim": 16, "bos_token_id": 1, "eos_token_id": 95}
+    vision = {"hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3, "image_size": 24,
+              "patch_size": 8, "projection_dim": 16}
+    m = randomize(CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)), 21)
+    w = Writer("clip", "models/clip.weir", {"layers": 2, "D": 32, "heads": 4, "V": 96, "context": 20, "image_layers": 2,
+                                            "image_D": 24, "image_heads": 3, "P": 8, "size": 24, "joint": 16})
+    w.weights(m.state_dict())
+    for i, length in enumerate((1, 6, 20)):
+        t, x = tokens(210 + i, length, 95), floats(220 + i, 3, 24, 24)
+        t[-1] = 95  # the end token, whose row is taken
+        out = m(input_ids=ids(t), pixel_values=torch.tensor(x)[None])
+        w.run("text", {"tokens": t}, {"output": out.text_embeds[0]})
+        w.run("image", {"pixels": x}, {"output": out.image_embeds[0]})
+        w.run("fit", {"text": out.text_embeds[0].numpy(), "image": out.image_embeds[0].numpy()},
+              {"output": out.logits_per_text[0, 0]})
+    w.close()
 
 
 def make_mamba():
     from transformers import MambaConfig, MambaForCausalLM
     c = MambaConfig(vocab_size=96, hidden_size=32, num_hidden_layers=2, state_size=8, conv_kernel=4, expand=2,
                     time_step_rank=2, layer_norm_epsilon=1e-5, tie_word_embeddings=True)
-    decoder("mamba", "mamba.weir", MambaForCausalLM(c), {"layers": 2, "M": 32, "N": 8, "K": 4, "V": 96}, 96, 7)
+    decoder("mamba", "models/mamba.weir", MambaForCausalLM(c), {"layers": 2, "M": 32, "N": 8, "K": 4, "V": 96}, 96, 7)
 
 
 def make_rwkv():
     from transformers import RwkvConfig, RwkvForCausalLM
     c = RwkvConfig(vocab_size=96, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32,
                    intermediate_size=128, rescale_every=0, context_length=64)
-    decoder("rwkv", "rwkv.weir", RwkvForCausalLM(c), {"layers": 2, "D": 32, "V": 96}, 96, 8)
+    decoder("rwkv", "models/rwkv.weir", RwkvForCausalLM(c), {"layers": 2, "D": 32, "V": 96}, 96, 8)
 
 
 def make_bert():
@@ -179,7 +137,7 @@ def make_bert():
     c = BertConfig(vocab_size=96, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
                    max_position_embeddings=40)
     m = randomize(BertModel(c), 9)
-    w = Writer("bert", "bert.weir", {"layers": 2, "D": 32, "F": 64, "heads": 4, "V": 96, "P": 40})
+    w = Writer("bert", "models/bert.weir", {"layers": 2, "D": 32, "F": 64, "heads": 4, "V": 96, "P": 40})
     w.weights(m.state_dict())
     for i, length in enumerate((1, 6, 40)):
         t, s = tokens(20 + i, length, 96), tokens(30 + i, length, 2)
@@ -195,7 +153,7 @@ def make_t5():
                  relative_attention_num_buckets=32, relative_attention_max_distance=128, feed_forward_proj="relu",
                  tie_word_embeddings=True)
     m = randomize(T5ForConditionalGeneration(c), 10)
-    w = Writer("t5", "t5.weir", {"layers": 2, "D": 32, "F": 64, "heads": 4, "H": 8, "V": 96, "context": 64})
+    w = Writer("t5", "models/t5.weir", {"layers": 2, "D": 32, "F": 64, "heads": 4, "H": 8, "V": 96, "context": 64})
     w.weights(m.state_dict())
     for i, (source, target) in enumerate(((1, 1), (9, 4), (40, 20))):
         s, t = tokens(40 + i, source, 96), tokens(50 + i, target, 96)
@@ -214,7 +172,7 @@ def make_whisper():
                           bos_token_id=1, eos_token_id=2, decoder_start_token_id=1)
         m = randomize(WhisperForConditionalGeneration(c), 11)
         if number == 0:
-            w = Writer("whisper", "whisper.weir",
+            w = Writer("whisper", "models/whisper.weir",
                        {"layers": 2, "D": 32, "F": 64, "heads": 4, "mels": 8, "V": 96, "P": 24, "frames": 40})
             state = dict(m.state_dict())
             table = torch.randn(20, 32, generator=torch.Generator().manual_seed(1))
@@ -242,7 +200,7 @@ def make_vit():
     m = timm.models.vision_transformer.VisionTransformer(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=4,
                                                          num_classes=10)
     randomize(m, 12)
-    w = Writer("vit", "vit.weir", {"layers": 2, "D": 32, "heads": 4, "P": 8, "size": 32, "classes": 10})
+    w = Writer("vit", "models/vit.weir", {"layers": 2, "D": 32, "heads": 4, "P": 8, "size": 32, "classes": 10})
     w.weights(m.state_dict())
     for batch in (1, 3):
         x = floats(80 + batch, batch, 3, 32, 32)
@@ -265,7 +223,7 @@ def make_resnet():
     m.layer4 = m._make_layer(Bottleneck, 64, 1, stride=2)
     m.avgpool, m.fc = torch.nn.AdaptiveAvgPool2d((1, 1)), torch.nn.Linear(256, 10)
     randomize(m, 13)
-    w = Writer("resnet", "resnet.weir", {"depths": "[2, 1, 1, 1]", "width": 8, "size": 40, "classes": 10})
+    w = Writer("resnet", "models/resnet.weir", {"depths": "[2, 1, 1, 1]", "width": 8, "size": 40, "classes": 10})
     w.weights(m.state_dict())
     for batch in (1, 2):
         x = floats(90 + batch, batch, 3, 40, 40)
@@ -284,12 +242,12 @@ def images(name, file, model, size):
 
 def make_resnet50():
     import torchvision
-    images("resnet50", "resnet.weir", torchvision.models.resnet50(), 64)
+    images("resnet50", "models/resnet.weir", torchvision.models.resnet50(), 64)
 
 
 def make_mobilenetv3():
     import torchvision
-    images("mobilenetv3", "mobilenetv3.weir", torchvision.models.mobilenet_v3_small(), 64)
+    images("mobilenetv3", "models/mobilenetv3.weir", torchvision.models.mobilenet_v3_small(), 64)
 
 
 def make_unet():
@@ -305,28 +263,32 @@ def make_unet():
             x = nn.functional.silu(self.norm1(self.conv1(x)))
             return nn.functional.silu(self.norm2(self.conv2(x)))
 
+    class Level(nn.Module):
+        def __init__(self, i, o):
+            super().__init__()
+            self.convs = Double(i, o)
+
     class UNet(nn.Module):
         def __init__(self, width):
             super().__init__()
-            sizes = [width, 2 * width, 4 * width]
-            self.down = nn.ModuleList([Double(3, sizes[0]), Double(sizes[0], sizes[1]), Double(sizes[1], sizes[2])])
-            self.middle = Double(sizes[2], 8 * width)
-            self.up = nn.ModuleList([Double(3 * s, s) for s in reversed(sizes)])
+            sizes = [width, 2 * width, 4 * width, 8 * width]
+            self.inc = Double(3, width)
+            self.down = nn.ModuleList([Level(s, 2 * s) for s in sizes[:-1]])
+            self.up = nn.ModuleList([Level(3 * s, s) for s in sizes[-2::-1]])
             self.head = nn.Conv2d(width, 2, 1)
 
         def forward(self, x):
-            skips = []
-            for d in self.down:
-                x = d(x)
-                skips.append(x)
-                x = nn.functional.max_pool2d(x, 2)
-            x = self.middle(x)
-            for u in self.up:
-                x = u(torch.cat([skips.pop(), nn.functional.interpolate(x, scale_factor=2, mode="nearest")], 1))
+            x, twins = self.inc(x), []
+            for level in self.down:
+                twins.append(x)
+                x = level.convs(nn.functional.max_pool2d(x, 2))
+            for level in self.up:
+                x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+                x = level.convs(torch.cat([twins.pop(), x], 1))
             return self.head(x)
 
     m = randomize(UNet(4), 14)
-    w = Writer("unet", "unet.weir", {"width": 4, "size": 16})
+    w = Writer("unet", "models/unet.weir", {"width": 4, "size": 16})
     w.weights(m.state_dict())
     for batch in (1, 2):
         x = floats(100 + batch, batch, 3, 16, 16)
@@ -339,7 +301,7 @@ def make_lstm():
     m = nn.Module()
     m.encoder, m.rnn, m.decoder = nn.Embedding(96, 24), nn.LSTM(24, 24, 2, batch_first=True), nn.Linear(24, 96)
     randomize(m, 15)
-    w = Writer("lstm", "lstm.weir", {"layers": 2, "D": 24, "V": 96})
+    w = Writer("lstm", "models/lstm.weir", {"layers": 2, "D": 24, "V": 96})
     w.weights(m.state_dict())
     for i, length in enumerate((1, 8, 21)):
         t, y = tokens(110 + i, length, 96), tokens(120 + i, length, 96)
@@ -357,7 +319,7 @@ def make_gnn():
         def __init__(self, i, o, heads):
             super().__init__()
             self.heads, self.lin_l, self.lin_r = heads, nn.Linear(i, heads * o), nn.Linear(i, heads * o)
-            self.att = nn.Parameter(torch.zeros(heads, o))
+            self.att, self.bias = nn.Parameter(torch.zeros(1, heads, o)), nn.Parameter(torch.zeros(heads * o))
 
         def forward(self, x, src, dst):
             left = self.lin_l(x).view(len(x), self.heads, -1)
@@ -369,12 +331,12 @@ def make_gnn():
                 if to.any():
                     share = score[to].softmax(0)
                     out[n] = (share[..., None] * left[src[to]]).sum(0)
-            return out.view(len(x), -1)
+            return out.view(len(x), -1) + self.bias
 
     m = nn.Module()
     m.conv1, m.conv2, m.head = Gat(6, 8, 2), Gat(16, 8, 2), nn.Linear(16, 5)
     randomize(m, 16)
-    w = Writer("gnn", "gnn.weir", {"F": 6, "D": 8, "heads": 2, "classes": 5})
+    w = Writer("gnn", "models/gnn.weir", {"F": 6, "D": 8, "heads": 2, "classes": 5})
     w.weights(m.state_dict())
     for i, (nodes, edges) in enumerate(((1, 0), (5, 12), (9, 40))):
         x, src, dst = floats(130 + i, nodes, 6), tokens(140 + i, edges, nodes), tokens(150 + i, edges, nodes)
@@ -395,7 +357,7 @@ def make_spiking():
         lif.decay.copy_(lif.decay.abs().clamp(0.3, 0.95))
     m.w1.weight.mul_(2)
     m.w2.weight.mul_(2)
-    w = Writer("spiking", "spiking.weir", {"inputs": 10, "hidden": 16, "classes": 4})
+    w = Writer("spiking", "models/spiking.weir", {"inputs": 10, "hidden": 16, "classes": 4})
     w.weights(m.state_dict())
     for i, length in enumerate((1, 9, 30)):
         x = (floats(160 + i, length, 10) > 0.4).astype(np.float32)
@@ -419,7 +381,7 @@ def make_moe():
                       num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, max_position_embeddings=64,
                       rope_parameters={"rope_type": "default", "rope_theta": 1e6}, sliding_window=None)
     m = randomize(MixtralForCausalLM(c), 18)
-    w = Writer("moe", "moe.weir", {"layers": 2, "D": 32, "F": 48, "heads": 4, "kv_heads": 2, "E": 4, "k": 2, "V": 96,
+    w = Writer("moe", "models/moe.weir", {"layers": 2, "D": 32, "F": 48, "heads": 4, "kv_heads": 2, "E": 4, "k": 2, "V": 96,
                                    "context": 64})
     state = {}
     for name, value in m.state_dict().items():  # the names and the cut of the hub's files
@@ -466,7 +428,7 @@ def make_sliding():
         m.attentions.append(a)
         m.mlps.append(f)
     randomize(m, 19)
-    w = Writer("sliding", "sliding.weir", {"layers": 2, "D": 32, "heads": heads, "kv_heads": groups, "W": window, "V": 96,
+    w = Writer("sliding", "models/sliding.weir", {"layers": 2, "D": 32, "heads": heads, "kv_heads": groups, "W": window, "V": 96,
                                            "context": 64})
     w.weights(m.state_dict())
     for i, length in enumerate((1, 7, 19)):
@@ -489,7 +451,7 @@ def make_sliding():
 
 def main(names):
     torch.set_grad_enabled(False)
-    made = {k[5:]: v for k, v in globals().items() if k.startswith("make_")}
+    made = {k[5:]: v for part in (globals(), vars(library)) for k, v in part.items() if k.startswith("make_")}
     for name in names or made:
         made[name]()
         folder = os.path.join(DATA, name)

@@ -1,6 +1,6 @@
 // Random programs in the language, through the whole front end and all passes, at three levels: graph interpreter,
-// kernel interpreter, compiled code in the runtime (requests together and alone). A program that fails is made smaller
-// first.
+// kernel interpreter, compiled code in the runtime (requests together and alone; steps also in pieces). A program that
+// fails is made smaller first.
 //
 // WEIR_RANDOM_PROGRAMS and WEIR_RANDOM_SEED ask for more of them or for others: tests/random-programs.
 #include <criterion/criterion.h>
@@ -16,8 +16,6 @@
 #include "tests/common/scratch.h"
 
 enum { BATCH = 50, SHRINK_ATTEMPTS = 400, SHOWN = 5 };
-// Values stay below 64 (random_text.h), so a stored float32 is off by at most 4e-6; programs amplify that by some tens.
-static const double tolerance = 2e-4;
 
 static long setting(const char *name, long otherwise) {
   const char *text = getenv(name);
@@ -30,6 +28,7 @@ typedef struct {
   lang_diags diags;
   plan_request request;
   lowered_case cases[2];  // any rows before; fresh
+  double tolerance;
   bool made;
 } program;
 
@@ -41,6 +40,7 @@ static void close_program(program *p) {
 // Null, or what the front end, the lowering or the graph interpreter says against |text|.
 static const char *open_program(program *p, const char *folder, const char *text, uint64_t seed) {
   memset(p, 0, sizeof *p);
+  p->tolerance = random_text_tolerance(text);
   weir_arena_init(&p->arena);
   lang_diags_init(&p->diags, &p->arena);
   const char *path = weir_arena_printf(&p->arena, "%s/random.weir", folder);
@@ -61,7 +61,7 @@ static const char *open_program(program *p, const char *folder, const char *text
 
 static const char *interpreted(program *p) {
   for (int fresh = 0; fresh < 2; fresh++) {
-    const char *wrong = lowered_case_check_interpreted(&p->cases[fresh], tolerance);
+    const char *wrong = lowered_case_check_interpreted(&p->cases[fresh], p->tolerance);
     if (wrong) return weir_arena_printf(&p->arena, "%s: %s", fresh ? "fresh" : "with rows before", wrong);
   }
   return NULL;
@@ -105,7 +105,9 @@ static void *compile(program *programs, int count, const char *folder) {
 
 static const char *compiled(program *p, void *library, int threads) {
   rt_kernel_provider provider = {.context = library, .lookup = find_symbol};
-  return lowered_case_check_run(&p->cases[1], provider, threads, tolerance);
+  const char *wrong = lowered_case_check_run(&p->cases[1], provider, threads, p->tolerance);
+  if (wrong || !p->cases[1].program->step) return wrong;
+  return lowered_case_check_pieces(&p->cases[1], provider, threads, p->request.seed);
 }
 
 // ---- failures

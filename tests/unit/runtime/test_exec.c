@@ -221,7 +221,7 @@ Test(exec, memory_is_known_beforehand) {
     inputs[r] = tokens_view(tokens, lengths[r]);
     outputs[r] = room_view(out[r], 128);
     requests[r] = (weir_request){NULL, &inputs[r], &outputs[r]};
-    extents[r] = (weir_extent){&lengths[r], NULL};
+    extents[r] = (weir_extent){.values = &lengths[r]};
   }
   memory_equal(score, requests, extents, 1);
   memory_equal(score, requests, extents, 3);
@@ -235,8 +235,8 @@ Test(exec, memory_is_known_beforehand) {
   cr_assert_eq(m.weights_bytes, (int64_t)sizeof table);
   cr_assert_eq(m.arena_bytes, 128);
   cr_assert_eq(m.packing_bytes, 0);
-  FAILS(weir_memory_predict(executor, score, &(weir_extent){(int64_t[]){65}, NULL}, 1, &m), WEIR_CODE_INVALID_ARGUMENT,
-        "T is 65");
+  FAILS(weir_memory_predict(executor, score, &(weir_extent){.values = (int64_t[]){65}}, 1, &m),
+        WEIR_CODE_INVALID_ARGUMENT, "T is 65");
   weir_session_close(session);
 }
 
@@ -246,7 +246,7 @@ Test(exec, reserved_calls_allocate_nothing) {
   weir_session *sessions[2];
   static const int64_t most = 32;
   for (int s = 0; s < 2; s++) OK(weir_session_open(model, NULL, 0, &sessions[s]));
-  OK(weir_reserve(executor, next, (weir_extent[]){{&most, NULL}, {&most, NULL}}, 2));
+  OK(weir_reserve(executor, next, (weir_extent[]){{.values = &most}, {.values = &most}}, 2));
   long calls = memory.calls;
   weir_launch_time times[8];
   weir_run_options options = {.times = times, .time_capacity = 8};
@@ -272,7 +272,7 @@ Test(exec, fixed_memory_does_not_grow) {
   float out[128];
   static const int64_t most = 16;
   OK(weir_executor_create(model, &(weir_executor_options){.threads = 1, .no_growth = true}, &fixed));
-  OK(weir_reserve(fixed, score, &(weir_extent){&most, NULL}, 1));
+  OK(weir_reserve(fixed, score, &(weir_extent){.values = &most}, 1));
   weir_view input = tokens_view(tokens, 16), output = room_view(out, 128);
   weir_request request = {NULL, &input, &output};
   OK(weir_run(fixed, score, &request, 1, NULL));

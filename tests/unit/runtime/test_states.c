@@ -246,16 +246,16 @@ Test(states, memory_is_predicted) {
   OK(encode(session, 9, 1));
   weir_memory_measured(executor, &measured);
   int64_t values[2] = {9}, past[2] = {0};
-  OK(weir_memory_predict(executor, weir_model_find_entry(model, "encode"), &(weir_extent){values, past}, 1,
-                         &predicted));
+  OK(weir_memory_predict(executor, weir_model_find_entry(model, "encode"),
+                         &(weir_extent){.values = values, .past = past}, 1, &predicted));
   cr_assert_eq(predicted.state_bytes, measured.state_bytes);
   cr_assert_eq(measured.state_bytes, 4 * 5 + 4);
   for (int at = 0; at < 30; at += 10) {
     check(session, at, 10, 9, 1);
     weir_memory_measured(executor, &measured);
     values[0] = 10, values[1] = 5, past[0] = at;
-    OK(weir_memory_predict(executor, weir_model_find_entry(model, "next"), &(weir_extent){values, past}, 1,
-                           &predicted));
+    OK(weir_memory_predict(executor, weir_model_find_entry(model, "next"),
+                           &(weir_extent){.values = values, .past = past}, 1, &predicted));
     cr_assert_eq(predicted.state_bytes, measured.state_bytes);
     cr_assert_eq(measured.state_bytes, 4 * 5 + 4 + 4 * (10 + (at ? 3 : 0)));
   }

@@ -13,6 +13,7 @@
 
 enum {
   MAX_SOURCES = RT_MAX_ARGS - 5,  // values that a kernel reads; the rest are its result and tables
+  MAX_COPIES = 64,  // a chain of values that each use the one before several times grows without bound else
   OPS_PER_BYTE = 4
 };  // repeated scalar operations that are as dear as a byte written and read again in cache, see docs/design/fusion.md
 
@@ -326,6 +327,7 @@ static const char *refuse_inline(const function_lowering *fl, const ir_node *nod
       product && root->def->op != IR_OP_attend && root->def->op != IR_OP_rope && root->def->op != IR_OP_matmul;
   if (node->op == IR_OP_concat && node->operand_count > CG_CONCAT_OPERANDS) return "it has too many parts";
   if (sources_with(fl, root, node) > MAX_SOURCES) return "the kernel would read too many values";
+  if (info->copies > MAX_COPIES) return "the kernel would compute it too many times";
   if (is_row_op(node)) {
     if (product) return "a product's kernel has no whole row";
     if (cg_reduces_rows(fl, node)) return "reduces over the ragged dim: a kernel over requests";
@@ -371,6 +373,17 @@ static void decide_value(function_lowering *fl, ir_node *node, value_info *info)
            is_row_op(node) ? "a value of the row, computed ahead in the same kernel" : "computed where it is needed");
 }
 
+// Users are decided before what they use.
+static void count_copies(function_lowering *fl, value_info *info) {
+  int64_t copies = 0;
+  for (int i = 0; i < info->use_count; i++) {
+    const ir_node *user = info->users[i];
+    const value_info *result = user->result_count ? cg_info(fl, user->results[0]) : NULL;
+    copies += result && result->fate == FATE_INLINE ? result->copies : 1;
+  }
+  info->copies = copies > INT32_MAX ? INT32_MAX : (int)copies;
+}
+
 void cg_fuse(function_lowering *fl) {
   for (ir_node *node = fl->function->last; node; node = node->prev) {
     if (cg_takes_memory(node->op)) {
@@ -378,6 +391,7 @@ void cg_fuse(function_lowering *fl) {
       continue;
     }
     value_info *info = cg_info(fl, node->results[0]);
+    count_copies(fl, info);
     if (node->op == IR_OP_append || cg_is_weight_stack(fl, node->results[0])) info->fate = FATE_ROOT;
     else if (info->use_count == 0 && !info->is_result) info->fate = FATE_DEAD;
     else if (has_epilogue(node->op)) decide_linear(fl, node, info);

@@ -24,6 +24,7 @@ typedef struct {
   int axis;         // PACKED: the first ragged axis, whose rows a kernel's items are
   ir_dim volume;    // PACKED, HISTORY: product of the ragged dims
   int use_count;
+  int copies;       // how often kernels would write out its computation if it were inlined
   ir_node **users;  // nodes, one per operand occurrence
   bool is_result;
   value_fate fate;

@@ -7,15 +7,6 @@
 
 // ---- settings
 
-lang_tensor_value *lang_more_tensor(lang_frame *frame, const lang_call *call, int index) {
-  lang_value v = call->positional[index];
-  if (v.kind == LANG_V_TENSOR) return v.tensor;
-  lang_error(frame->elab, LANG_W_WANTS_TENSOR, call->exprs[index]->span,
-             weir_arena_printf(frame->elab->arena, "an argument of %s", call->name),
-             lang_value_describe(frame->elab->arena, v));
-  return NULL;
-}
-
 lang_value lang_more_setting(const lang_call *call, const char *name, int position, const lang_expr **out_expr) {
   if (position >= 0 && position < call->count) {
     if (out_expr) *out_expr = call->exprs[position];
@@ -91,7 +82,7 @@ static lang_value results_of(lang_frame *frame, lang_value v, lang_tensor_value 
 
 // One attribute: the axis.
 static lang_value along(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
-  lang_tensor_value *x = lang_more_tensor(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   int axis = x ? lang_more_axis(frame, x, call, -1) : -1;
   if (axis < 0) return lang_value_error();
   ir_attr attr = ir_attr_int(IR_ATTR_axis, axis);
@@ -99,7 +90,7 @@ static lang_value along(lang_frame *frame, const lang_builtin *self, const lang_
 }
 
 static lang_value ordered(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
-  lang_tensor_value *x = lang_more_tensor(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   int axis = x ? lang_more_axis(frame, x, call, -1) : -1;
   bool descending = false;
   if (axis < 0 || !lang_more_flag(frame, call, "descending", &descending)) return lang_value_error();
@@ -109,7 +100,7 @@ static lang_value ordered(lang_frame *frame, const lang_builtin *self, const lan
 
 // roll(x, n), tile(x, n), top_k(x, k): the axis and a number.
 static lang_value counted(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
-  lang_tensor_value *x = lang_more_tensor(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   int axis = x ? lang_more_axis(frame, x, call, -1) : -1;
   int64_t number;
   ir_attr_name name = ir_op_get_info(self->op)->attrs[1];
@@ -186,7 +177,7 @@ static bool dtype_arg(lang_frame *frame, const lang_call *call, int position, la
 
 // saturate(x, i8), fits(x, i8), bitcast(x, i32).
 static lang_value converted(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
-  lang_tensor_value *x = lang_more_tensor(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   lang_value dtype;
   if (!x || !dtype_arg(frame, call, 1, &dtype)) return lang_value_error();
   ir_attr attr = ir_attr_dtype(IR_ATTR_dtype, dtype.dtype.type);
@@ -198,7 +189,7 @@ static lang_value converted(lang_frame *frame, const lang_builtin *self, const l
 // one_hot(index, n, dtype = f32).
 static lang_value one_hot(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   lang_elab *elab = frame->elab;
-  lang_tensor_value *x = lang_more_tensor(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   lang_value size = call->positional[1], dtype = {.kind = LANG_V_DTYPE, .dtype = {IR_f32, false}};
   if (!x) return lang_value_error();
   ir_dim dim = size.kind == LANG_V_DIM ? size.dim : NULL;
@@ -232,7 +223,7 @@ static lang_value transform(lang_frame *frame, const lang_builtin *self, const l
   lang_tensor_value *x[2] = {NULL};
   int parts = self->op == IR_OP_rfft ? 1 : 2, attrs = self->op != IR_OP_rfft;
   for (int i = 0; i < parts; i++) {
-    x[i] = lang_more_tensor(frame, call, i);
+    x[i] = lang_tensor_arg(frame, call, i);
     if (!x[i] || lang_more_axis(frame, x[i], call, -1) < 0) return lang_value_error();
     if (!same_elements(frame, x[0], x[i], call)) return lang_value_error();
   }
@@ -255,7 +246,7 @@ static lang_value quantized(lang_frame *frame, const lang_builtin *self, const l
   lang_value over = lang_call_named(call, "over", &expr);
   int axis = 0;
   for (int i = 0; i < 3; i++) {
-    x[i] = lang_more_tensor(frame, call, i);
+    x[i] = lang_tensor_arg(frame, call, i);
     if (!x[i]) return lang_value_error();
   }
   if (over.kind != LANG_V_NONE) axis = lang_axis(frame, x[0], expr, over);

@@ -40,6 +40,15 @@ bool lang_call_make(lang_frame *frame, const lang_expr *expr, const lang_args *a
   return ok;
 }
 
+lang_tensor_value *lang_tensor_arg(lang_frame *frame, const lang_call *call, int index) {
+  lang_value v = call->positional[index];
+  if (v.kind == LANG_V_TENSOR) return v.tensor;
+  lang_error(frame->elab, LANG_W_WANTS_TENSOR, call->exprs[index]->span,
+             weir_arena_printf(frame->elab->arena, "an argument of %s", call->name),
+             lang_value_describe(frame->elab->arena, v));
+  return NULL;
+}
+
 lang_value lang_call_named(const lang_call *call, const char *name, const lang_expr **out_expr) {
   for (int i = 0; i < call->named.count; i++) {
     if (strcmp(call->named.data[i].name.text, name) != 0) continue;

@@ -445,6 +445,8 @@ typedef struct {
   LANG_LIST(lang_value) named_values;
 } lang_call;
 lang_value lang_eval_call(lang_frame *frame, const lang_expr *expr);
+// The tensor at |index|; null after a report.
+lang_tensor_value *lang_tensor_arg(lang_frame *frame, const lang_call *call, int index);
 // The value of a named argument, NONE if absent.
 lang_value lang_call_named(const lang_call *call, const char *name, const lang_expr **out_expr);
 // Values for |params|, in order, from positional and named arguments and defaults; defines them in the callee's scope.

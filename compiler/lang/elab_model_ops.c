@@ -7,15 +7,6 @@
 #include "compiler/lang/elab_impl.h"
 #include "ir/rules.h"
 
-static lang_tensor_value *tensor_arg(lang_frame *frame, const lang_call *call, int index) {
-  lang_value v = call->positional[index];
-  if (v.kind == LANG_V_TENSOR) return v.tensor;
-  lang_error(frame->elab, LANG_W_WANTS_TENSOR, call->exprs[index]->span,
-             weir_arena_printf(frame->elab->arena, "an argument of %s", call->name),
-             lang_value_describe(frame->elab->arena, v));
-  return NULL;
-}
-
 static bool one_type(lang_frame *frame, lang_tensor_value *const *x, int count, const lang_call *call) {
   for (int i = 0; i < count; i++) {
     ir_dtype dtype = x[i]->value->type.dtype;
@@ -50,7 +41,7 @@ static bool linear_fits(lang_frame *frame, const lang_tensor_value *x, const lan
 lang_value lang_builtin_linear(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   lang_tensor_value *x[3] = {NULL};
   for (int i = 0; i < call->count; i++) {
-    x[i] = tensor_arg(frame, call, i);
+    x[i] = lang_tensor_arg(frame, call, i);
     if (!x[i]) return lang_value_error();
   }
   if (!one_type(frame, x, call->count, call)) return lang_value_error();
@@ -127,7 +118,7 @@ lang_value lang_builtin_attend(lang_frame *frame, const lang_builtin *self, cons
   lang_elab *elab = frame->elab;
   lang_tensor_value *x[4];
   for (int i = 0; i < 3; i++) {
-    x[i] = tensor_arg(frame, call, i);
+    x[i] = lang_tensor_arg(frame, call, i);
     if (!x[i]) return lang_value_error();
     if (x[i]->value->type.rank >= 3 && x[i]->value->type.rank == x[0]->value->type.rank) continue;
     lang_error(elab, LANG_W_ATTEND_RANK, call->exprs[i]->span, lang_tensor_text(elab->arena, x[i]));
@@ -224,7 +215,7 @@ static lang_value build_rope(lang_frame *frame, lang_tensor_value *x, const doub
 lang_value lang_builtin_rope(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   (void)self;
   lang_elab *elab = frame->elab;
-  lang_tensor_value *x = tensor_arg(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   int64_t size = 0;
   if (!x || !one_type(frame, &x, 1, call)) return lang_value_error();
   const ir_type *type = &x->value->type;
@@ -257,7 +248,7 @@ lang_value lang_builtin_rope(lang_frame *frame, const lang_builtin *self, const 
 lang_value lang_builtin_gather(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   (void)self;
   lang_elab *elab = frame->elab;
-  lang_tensor_value *x[2] = {tensor_arg(frame, call, 0), tensor_arg(frame, call, 1)};
+  lang_tensor_value *x[2] = {lang_tensor_arg(frame, call, 0), lang_tensor_arg(frame, call, 1)};
   if (!x[0] || !x[1]) return lang_value_error();
   const ir_type *table = &x[0]->value->type;
   if (table->rank < 1 || !ir_dtype_is_int(x[1]->value->type.dtype)) {
@@ -317,7 +308,7 @@ lang_value lang_builtin_reduce(lang_frame *frame, const lang_builtin *self, cons
     lang_error(elab, LANG_W_MISSING_ARGUMENT, call->expr->span, self->name, "over");
     return lang_value_error();
   }
-  lang_tensor_value *x = tensor_arg(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   int64_t axes[IR_MAX_RANK];
   int count = x ? reduced_axes(frame, x, call, axes) : -1;
   if (count < 0) return lang_value_error();
@@ -346,7 +337,7 @@ lang_value lang_builtin_reduce(lang_frame *frame, const lang_builtin *self, cons
 
 lang_value lang_builtin_clamp(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   (void)self;
-  if (!tensor_arg(frame, call, 0)) return lang_value_error();
+  if (!lang_tensor_arg(frame, call, 0)) return lang_value_error();
   lang_value low[2] = {call->positional[0], call->positional[1]};
   lang_value v = lang_elementwise(frame, IR_OP_max, low, 2, call->expr->span);
   return lang_elementwise(frame, IR_OP_min, (lang_value[]){v, call->positional[2]}, 2, call->expr->span);

@@ -7,8 +7,6 @@
 
 const lang_builtin *lang_more_builtins(int *out_count);
 
-// A tensor argument; null after a report.
-lang_tensor_value *lang_more_tensor(lang_frame *frame, const lang_call *call, int index);
 // The setting |name|: named, or at |position| (-1: named only). Kind NONE where it is absent.
 lang_value lang_more_setting(const lang_call *call, const char *name, int position, const lang_expr **out_expr);
 // An integer, or a list of |count|: one for all or one each. |fallback| where it is absent. False after a report.

@@ -8,15 +8,6 @@
 
 #include "compiler/lang/elab_impl.h"
 
-static lang_tensor_value *tensor_arg(lang_frame *frame, const lang_call *call, int index) {
-  lang_value v = call->positional[index];
-  if (v.kind == LANG_V_TENSOR) return v.tensor;
-  lang_error(frame->elab, LANG_W_WANTS_TENSOR, call->exprs[index]->span,
-             weir_arena_printf(frame->elab->arena, "an argument of %s", call->name),
-             lang_value_describe(frame->elab->arena, v));
-  return NULL;
-}
-
 static ir_dim size_arg(lang_frame *frame, lang_value v, lang_span span) {
   if (v.kind == LANG_V_DIM) return v.dim;
   if (v.kind == LANG_V_INT && v.i >= 0) return ir_dim_const(frame->elab->module->dims, v.i);
@@ -50,7 +41,7 @@ static int over_axis(lang_frame *frame, const lang_tensor_value *x, const lang_c
 lang_value lang_builtin_permute(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   (void)self;
   lang_elab *elab = frame->elab;
-  lang_tensor_value *x = tensor_arg(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   lang_value order = call->positional[1];
   const lang_expr *expr = call->exprs[1];
   if (!x) return lang_value_error();
@@ -103,7 +94,7 @@ lang_value lang_builtin_concat(lang_frame *frame, const lang_builtin *self, cons
   lang_tensor_value **x = WEIR_NEW_ARRAY(elab->arena, lang_tensor_value *, count);
   for (int i = 0; i < count; i++) {
     lang_span span = call->exprs[list ? 0 : i]->span;
-    x[i] = list && values[i].kind == LANG_V_TENSOR ? values[i].tensor : list ? NULL : tensor_arg(frame, call, i);
+    x[i] = list && values[i].kind == LANG_V_TENSOR ? values[i].tensor : list ? NULL : lang_tensor_arg(frame, call, i);
     if (list && !x[i] && !lang_value_void(values[i]))
       lang_error(elab, LANG_W_WANTS_TENSOR, span, "an argument of concat", lang_value_describe(elab->arena, values[i]));
     if (!x[i]) return lang_value_error();
@@ -125,7 +116,7 @@ lang_value lang_builtin_split(lang_frame *frame, const lang_builtin *self, const
   (void)self;
   lang_elab *elab = frame->elab;
   ir_dim_table *dims = elab->module->dims;
-  lang_tensor_value *x = tensor_arg(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   lang_value sizes = call->positional[1];
   if (!x) return lang_value_error();
   if (sizes.kind != LANG_V_LIST) {
@@ -162,7 +153,7 @@ lang_value lang_builtin_unstack(lang_frame *frame, const lang_builtin *self, con
   (void)self;
   lang_elab *elab = frame->elab;
   ir_dim_table *dims = elab->module->dims;
-  lang_tensor_value *x = tensor_arg(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   int axis = x ? over_axis(frame, x, call, 0) : -1;
   int64_t count;
   if (axis < 0) return lang_value_error();
@@ -228,7 +219,7 @@ static lang_value repeat_along(lang_frame *frame, lang_tensor_value *x, int axis
 
 lang_value lang_builtin_repeat(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   (void)self;
-  lang_tensor_value *x = tensor_arg(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   ir_dim times = x ? size_arg(frame, call->positional[1], call->exprs[1]->span) : NULL;
   if (!times) return lang_value_error();
   if (lang_call_named(call, "over", NULL).kind == LANG_V_NONE) return broadcast(frame, x, times, call->expr->span);
@@ -238,7 +229,7 @@ lang_value lang_builtin_repeat(lang_frame *frame, const lang_builtin *self, cons
 
 lang_value lang_builtin_spread(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   (void)self;
-  lang_tensor_value *x = tensor_arg(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   ir_dim size = x ? size_arg(frame, call->positional[1], call->exprs[1]->span) : NULL;
   if (!size) return lang_value_error();
   lang_value v = broadcast(frame, x, size, call->expr->span);
@@ -248,7 +239,7 @@ lang_value lang_builtin_spread(lang_frame *frame, const lang_builtin *self, cons
 lang_value lang_builtin_last(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   (void)self;
   lang_elab *elab = frame->elab;
-  lang_tensor_value *x = tensor_arg(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   if (!x) return lang_value_error();
   const ir_type *type = &x->value->type;
   int64_t lo = 0, hi;

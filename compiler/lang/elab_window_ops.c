@@ -60,7 +60,7 @@ static bool one_dtype(lang_frame *frame, lang_tensor_value *const *x, const lang
 // x, w, stride = 1, pad = 0, dilation = 1, groups, extra = 0 (transposed).
 lang_value lang_builtin_conv(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   int count = spatial_dims(self);
-  lang_tensor_value *x[2] = {lang_more_tensor(frame, call, 0), lang_more_tensor(frame, call, 1)};
+  lang_tensor_value *x[2] = {lang_tensor_arg(frame, call, 0), lang_tensor_arg(frame, call, 1)};
   int64_t ints[5][3], groups;
   if (!x[0] || !x[1] || !one_dtype(frame, x, call) || !spatial_rules(frame, x[0], count, call))
     return lang_value_error();
@@ -83,7 +83,7 @@ lang_value lang_builtin_conv(lang_frame *frame, const lang_builtin *self, const 
 
 lang_value lang_builtin_pool(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   int count = spatial_dims(self);
-  lang_tensor_value *x = lang_more_tensor(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   int64_t ints[5][3];
   bool count_pad = false, mean = self->op == IR_OP_avg_pool;
   if (!x || !spatial_rules(frame, x, count, call)) return lang_value_error();
@@ -110,7 +110,7 @@ lang_value lang_builtin_pool(lang_frame *frame, const lang_builtin *self, const 
 // resize(x, [H, W], mode = "linear", corners = false): the last dims.
 lang_value lang_builtin_resize(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
   lang_elab *elab = frame->elab;
-  lang_tensor_value *x = lang_more_tensor(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   lang_value sizes = call->positional[1], mode = lang_call_named(call, "mode", NULL);
   ir_dim dims[IR_MAX_RANK];
   bool corners = false;
@@ -136,7 +136,7 @@ lang_value lang_builtin_resize(lang_frame *frame, const lang_builtin *self, cons
 
 // upsample(x, n): each element of the last two dims n times.
 lang_value lang_builtin_upsample(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
-  lang_tensor_value *x = lang_more_tensor(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   int64_t times[2];
   if (!x || !lang_more_ints(frame, call, "times", 1, 2, 2, times) || !spatial_rules(frame, x, 2, call))
     return lang_value_error();
@@ -151,7 +151,7 @@ lang_value lang_builtin_upsample(lang_frame *frame, const lang_builtin *self, co
 
 // pad(x, before, after, over = axis, value = 0, mode = "constant"): one axis.
 lang_value lang_builtin_pad(lang_frame *frame, const lang_builtin *self, const lang_call *call) {
-  lang_tensor_value *x = lang_more_tensor(frame, call, 0);
+  lang_tensor_value *x = lang_tensor_arg(frame, call, 0);
   int64_t before[IR_MAX_RANK] = {0}, after[IR_MAX_RANK] = {0};
   int axis = x ? lang_more_axis(frame, x, call, -1) : -1;
   const lang_expr *expr;

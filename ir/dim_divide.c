@@ -10,22 +10,13 @@
 
 #include "runtime/base/checked.h"
 
-static int64_t gcd(int64_t a, int64_t b) {
-  while (b) {
-    int64_t r = a % b;
-    a = b;
-    b = r;
-  }
-  return a < 0 ? -a : a;
-}
-
 // ---- divisor facts
 
 static int64_t atom_divisor(const ir_dim_atom *atom) {
   if (atom->kind == IR_ATOM_SYMBOL) return atom->symbol->divisor > 0 ? atom->symbol->divisor : 1;
   int64_t by, whole = ir_dim_known_divisor(atom->a);
   if (!ir_dim_is_const(atom->b, &by) || by <= 0) return 1;
-  if (atom->kind == IR_ATOM_MOD) return gcd(whole, by);
+  if (atom->kind == IR_ATOM_MOD) return weir_gcd_i64(whole, by);
   return whole % by == 0 && whole ? whole / by : 1;
 }
 
@@ -45,7 +36,7 @@ int64_t ir_dim_known_divisor(ir_dim dim) {
   for (int i = 0; i < dim->count; i++) {
     int64_t one = factors_divisor(&dim->terms[i]), coefficient = dim->terms[i].coefficient;
     if (coefficient == INT64_MIN || !weir_mul_i64(one, llabs(coefficient), &one)) one = 1;
-    all = gcd(all, one);
+    all = weir_gcd_i64(all, one);
   }
   return all;
 }
@@ -64,7 +55,7 @@ static bool split_const(ir_dim_table *table, ir_dim a, int64_t by, ir_poly *whol
     term.coefficient = ir_floor_mod(term.coefficient, by);
     if (!ir_poly_add_term(whole, &quotient)) return false;
     if (term.coefficient == 0) continue;
-    int64_t common = gcd(term.coefficient, by);
+    int64_t common = weir_gcd_i64(term.coefficient, by);
     if (term.count == 0 || factors_divisor(&term) % (by / common)) {
       if (!ir_poly_add_term(rest, &term)) return false;
       continue;
@@ -83,7 +74,7 @@ static bool split_const(ir_dim_table *table, ir_dim a, int64_t by, ir_poly *whol
 // Divisor common to |by| and all coefficients of |rest| but the constant.
 static int64_t common_divisor(const ir_poly *rest, int64_t by) {
   for (int i = 0; i < rest->count; i++) {
-    if (rest->terms[i].count) by = gcd(by, rest->terms[i].coefficient);
+    if (rest->terms[i].count) by = weir_gcd_i64(by, rest->terms[i].coefficient);
   }
   return by;
 }

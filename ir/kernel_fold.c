@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ir/kernel_internal.h"
+#include "runtime/base/checked.h"
 
 enum { MAX_TERMS = 24 };
 
@@ -65,14 +66,6 @@ static const ir_kexpr *sum_build(ir_kbuilder *b, const sum *s, ir_ktype type) {
   return s->constant ? ir_kb_raw(b, IR_K_add, type, r, int_const(b, type, s->constant), NULL) : r;
 }
 
-static int64_t gcd(int64_t a, int64_t b) {
-  while (b) {
-    int64_t r = a % b;
-    a = b, b = r;
-  }
-  return a < 0 ? -a : a;
-}
-
 // Splits |s| into multiples of g (divided by it, in |out_high|) and the rest with a constant in [0, g).
 static void sum_split(const sum *s, int64_t g, sum *out_high, sum *out_low) {
   out_high->count = out_low->count = 0;
@@ -95,7 +88,7 @@ typedef struct {
 // (c/g))*g + s.
 static bool divide_by_factor(ir_kbuilder *b, const sum *s, int64_t c, ir_ktype type, quot_rem *out) {
   for (int i = 0; i < s->count; i++) {
-    int64_t g = gcd(c, s->terms[i].coef);
+    int64_t g = weir_gcd_i64(c, s->terms[i].coef);
     if (g <= 1 || g == c) continue;
     sum high, low;
     sum_split(s, g, &high, &low);

@@ -130,18 +130,9 @@ void ir_prover_release(ir_prover *prover, int mark) { prover->fact_count = mark;
 
 // ---- residues
 
-static int64_t gcd(int64_t a, int64_t b) {
-  while (b) {
-    int64_t r = a % b;
-    a = b;
-    b = r;
-  }
-  return a < 0 ? -a : a;
-}
-
 // x with x * c == d modulo |by|, or -1.
 static int64_t solve(int64_t c, int64_t d, int64_t by) {
-  int64_t g = gcd(c, by);
+  int64_t g = weir_gcd_i64(c, by);
   if (g == 0 || d % g) return -1;
   int64_t m = by / g;
   __int128 r0 = m, r1 = (c / g) % m, t0 = 0, t1 = 1;
@@ -163,7 +154,7 @@ static void reduce_coefficients(ir_poly *poly, int64_t by) {
 
 // Takes one term of |poly| away with a multiple of the fact; false where it has none to take.
 static bool reduce_by(ir_poly *poly, const ir_fact *fact, int64_t by) {
-  int64_t known = fact->kind == IR_FACT_ZERO ? by : gcd(fact->by, by), scale = by / known;
+  int64_t known = fact->kind == IR_FACT_ZERO ? by : weir_gcd_i64(fact->by, by), scale = by / known;
   const ir_dim_term *lead = NULL;
   for (int i = 0; i < fact->e->count && !lead; i++) {
     if (fact->e->terms[i].count) lead = &fact->e->terms[i];

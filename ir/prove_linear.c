@@ -28,15 +28,6 @@ typedef struct ir_linear {
 
 // ---- rows
 
-static int64_t gcd_of(int64_t a, int64_t b) {
-  while (b) {
-    int64_t r = a % b;
-    a = b;
-    b = r;
-  }
-  return a < 0 ? -a : a;
-}
-
 static uint64_t hash_of(const ir_linear *s, const row *r) {
   uint64_t hash = 1469598103934665603u;
   for (int i = 0; i < s->var_count; i++) hash = (hash ^ (uint64_t)r->k[i]) * 1099511628211u;
@@ -48,7 +39,7 @@ static bool tighten(const ir_linear *s, row *r) {
   int64_t g = 0;
   for (int i = 0; i < s->var_count; i++) {
     if (r->k[i] == INT64_MIN) return false;
-    g = gcd_of(r->k[i], g);
+    g = weir_gcd_i64(r->k[i], g);
   }
   if (g > 1) {
     for (int i = 0; i < s->var_count; i++) r->k[i] /= g;
@@ -320,7 +311,7 @@ static void var_rows(ir_linear *s, int var) {
 // ---- elimination
 
 static bool combine(const ir_linear *s, const row *a, const row *b, int var, row *out) {
-  int64_t g = gcd_of(a->k[var], b->k[var]), ma = -b->k[var] / g, mb = a->k[var] / g;
+  int64_t g = weir_gcd_i64(a->k[var], b->k[var]), ma = -b->k[var] / g, mb = a->k[var] / g;
   __int128 c = (__int128)a->c * ma + (__int128)b->c * mb;
   if (c > INT64_MAX || c <= INT64_MIN) return false;
   *out = (row){.c = (int64_t)c};

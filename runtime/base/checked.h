@@ -43,4 +43,14 @@ static inline bool weir_round_up_i64(int64_t a, int64_t unit, int64_t *out) {
   return true;
 }
 
+// The greatest common divisor, not negative; that of 0 and 0 is 0. |a| and |b| must not be INT64_MIN.
+static inline int64_t weir_gcd_i64(int64_t a, int64_t b) {
+  while (b) {
+    int64_t r = a % b;
+    a = b;
+    b = r;
+  }
+  return a < 0 ? -a : a;
+}
+
 #endif

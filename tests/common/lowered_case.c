@@ -451,7 +451,8 @@ static weir_status run_all(lowered_case *c, weir_model *model, weir_executor *ex
   return WEIR_OK;
 }
 
-const char *lowered_case_check_run(lowered_case *c, rt_kernel_provider provider, int threads, double tolerance) {
+static weir_status open_model(lowered_case *c, rt_kernel_provider provider, int threads, weir_model **out_model,
+                              weir_executor **out_executor) {
   provider.destroy = NULL;
   const rt_program *programs[] = {c->program, step_before(c)};
   rt_model_parts parts = {.name = "case",
@@ -461,12 +462,16 @@ const char *lowered_case_check_run(lowered_case *c, rt_kernel_provider provider,
                           .provider = provider,
                           .find_weight = find_weight,
                           .weight_context = c};
+  weir_executor_options options = {.threads = threads, .no_pin = true};
+  WEIR_TRY(rt_model_create(&parts, out_model));
+  return weir_executor_create(*out_model, &options, out_executor);
+}
+
+const char *lowered_case_check_run(lowered_case *c, rt_kernel_provider provider, int threads, double tolerance) {
   weir_model *model = NULL;
   weir_executor *executor = NULL;
   const char *wrong = NULL;
-  weir_executor_options options = {.threads = threads, .no_pin = true};
-  weir_status status = rt_model_create(&parts, &model);
-  if (!status) status = weir_executor_create(model, &options, &executor);
+  weir_status status = open_model(c, provider, threads, &model, &executor);
   if (!status) status = run_all(c, model, executor, tolerance, &wrong);
   weir_executor_destroy(executor);
   weir_model_release(model);
@@ -552,21 +557,10 @@ static weir_status run_pieces(lowered_case *c, weir_model *model, weir_executor 
 }
 
 const char *lowered_case_check_pieces(lowered_case *c, rt_kernel_provider provider, int threads, uint64_t seed) {
-  provider.destroy = NULL;
-  const rt_program *programs[] = {c->program, step_before(c)};
-  rt_model_parts parts = {.name = "case",
-                          .isa = "test",
-                          .programs = programs,
-                          .program_count = programs[1] ? 2 : 1,
-                          .provider = provider,
-                          .find_weight = find_weight,
-                          .weight_context = c};
   weir_model *model = NULL;
   weir_executor *executor = NULL;
   const char *wrong = NULL;
-  weir_executor_options options = {.threads = threads, .no_pin = true};
-  weir_status status = rt_model_create(&parts, &model);
-  if (!status) status = weir_executor_create(model, &options, &executor);
+  weir_status status = open_model(c, provider, threads, &model, &executor);
   for (int r = 0; r < c->requests && !status && !wrong; r++)
     status = run_pieces(c, model, executor, r, seed + (uint64_t)r, &wrong);
   weir_executor_destroy(executor);

@@ -41,10 +41,15 @@ typedef struct {
   const char *device;  // null or "cpu"
   const char *isa;     // null: the best code in the package that this machine can run; else this one ("x86-64-v3")
   const weir_allocator *allocator;  // null: the system's; must outlive the model
+  const char *weights_folder;       // a further folder to look in for weights beside the package; may be null
+  // Null, or the public key that must have signed the package: 64 hexadecimal digits, or the text of a PEM file. Then
+  // everything is checked against its hash before it is used, weights too, so that all of it is what was signed.
+  const char *require_key;
 } weir_load_options;
 
-// Maps the package at |path|. Programs and code are checked against their hashes; weights are not read (that is
-// weir_package_verify of runtime/package/package.h). INVALID_DATA: malformed; UNSUPPORTED: no code for this machine.
+// Maps the package at |path|. Programs and code are checked against their hashes; weights are not read unless a key is
+// required (that is rt_package_verify of runtime/package/package.h). INVALID_DATA: malformed, not signed as required;
+// NOT_FOUND: no such file, or none of its weights; UNSUPPORTED: no code for this machine.
 // |options| may be null.
 weir_status weir_model_load(const char *path, const weir_load_options *options, weir_model **out_model) WEIR_MUST_USE;
 void weir_model_retain(weir_model *model);
@@ -217,6 +222,22 @@ typedef struct {
   int64_t ns;
 } weir_launch_time;
 
+// Items of a launch that one thread did at a stretch; times are of CLOCK_MONOTONIC.
+typedef struct {
+  const char *note;    // block and op that the launch computes
+  const char *kernel;  // symbol in the code object
+  int64_t begin_ns, end_ns;
+  int64_t items;
+  int64_t
+      phase;  // number of the phase in the call: launches of one phase may run at once. With |times| each launch is one
+} weir_trace_event;
+
+// Room for the events of one thread, which writes it alone. What does not fit is counted.
+typedef struct {
+  weir_trace_event *events;
+  int64_t capacity, count, lost;
+} weir_trace_thread;
+
 typedef struct {
   const int *cancel;  // null, or a flag that another thread or a signal handler sets to non-zero (__atomic_store_n):
                       // the call ends with CANCELLED within one launch; sessions stay as they were
@@ -225,6 +246,9 @@ typedef struct {
   weir_launch_time *times;
   int time_capacity;
   int time_count;  // out: filled in
+  // Null, or one for each of the executor's threads: events are added behind |count|. Between them a thread waits. It
+  // costs two looks at the clock for each event.
+  weir_trace_thread *trace;
 } weir_run_options;
 
 // Checks the inputs and fills in type and shape of every output, without touching output data: for callers that must

@@ -22,6 +22,11 @@ static const struct {
 const char *rt_dtype_name(rt_dtype dtype) { return (unsigned)dtype < RT_DTYPE_COUNT ? dtypes[dtype].name : "?"; }
 int rt_dtype_bytes(rt_dtype dtype) { return (unsigned)dtype < RT_DTYPE_COUNT ? dtypes[dtype].bytes : 0; }
 
+int rt_state_word(rt_dtype dtype, int64_t row_bytes) {
+  int word = row_bytes % 4 == 0 ? 4 : row_bytes % 2 == 0 ? 2 : 1, least = rt_dtype_bytes(dtype);
+  return word > least ? word : least;
+}
+
 rt_expr rt_expr_const(weir_arena *arena, int64_t value) {
   rt_size_op *op = WEIR_NEW(arena, rt_size_op);
   *op = (rt_size_op){RT_SIZE_CONST, value};

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { RT_MAX_RANK = 8, RT_MAX_ARGS = 16, RT_MAX_DIMS = 16, RT_MAX_LOOP_DEPTH = 8 };
+enum { RT_MAX_RANK = 8, RT_MAX_ARGS = 16, RT_MAX_DIMS = 16, RT_MAX_LOOP_DEPTH = 8, RT_PANEL_ROWS = 16 };
 
 typedef enum {
   RT_DTYPE_f16,
@@ -107,6 +107,11 @@ typedef struct {
 
 // Four kinds: one block of |row_bytes| of a fixed shape; rows that grow with |symbol|; of those the last |window| - 1
 // kept between calls; rows of another number in each session, which a step replaces as a whole.
+//
+// Rows lie one behind the other, or in panels of RT_PANEL_ROWS: panel after panel those of RT_PANEL_ROWS positions,
+// word w of all of them, in order, before word w + 1 of any (rt_state_word). Storage is then whole panels and begins
+// with the one of the first kept row, whose place in it is its position modulo RT_PANEL_ROWS. What stands in a panel
+// beside the rows in use is anything at all.
 typedef struct {
   const char *path;
   rt_dtype dtype;
@@ -119,7 +124,10 @@ typedef struct {
   bool unset;      // fixed: there is no initial value; the first step to use it must write it
   bool reads;      // unset or whole: the program reads what an earlier step has left
   bool writes;     // fixed or whole: the program gives it a new value
+  bool panel;      // rows: in panels
 } rt_state;
+// Bytes that stay together in a panel: four, where rows are whole fours, and at least an element.
+int rt_state_word(rt_dtype dtype, int64_t row_bytes);
 
 typedef struct {
   const char *path;  // what it holds, as in the package's weight table
@@ -157,8 +165,10 @@ typedef struct {
   bool sync;                  // wait for everything before
   rt_expr guard;              // runs only where guard_lo <= guard < guard_hi; op_count 0: always
   int64_t guard_lo, guard_hi;
-  const char *note;                        // for traces: path of the block and op
-  int64_t flops_per_item, bytes_per_item;  // for traces
+  const char *note;  // for traces: path of the block and op
+  // Estimates, over sizes, by which threads share the work and traces are read; both 0, negative, without a value or
+  // op_count 0: unknown.
+  rt_expr flops_per_item, bytes_per_item;
 } rt_launch;
 
 // Launches |first|..|last| (both included), run |trips| times. Loops are nested or apart; an outer one stands before

@@ -352,6 +352,8 @@ static void parse_state(parser *p) {
   s.whole = accept_word(p, "whole");
   s.rows = s.whole || accept_word(p, "rows");
   if (s.rows) s.symbol = parse_rows_name(p);
+  s.panel = accept_word(p, "panel");
+  if (s.panel) (void)parse_int(p, RT_PANEL_ROWS, RT_PANEL_ROWS);
   if (accept_word(p, "window")) s.window = parse_int(p, 1, INT64_MAX);
   if (accept_word(p, "initial")) s.initial = parse_double(p);
   s.unset = accept_word(p, "unset");
@@ -442,9 +444,9 @@ static void parse_launch(parser *p) {
     l.guard_hi = parse_int(p, INT64_MIN, INT64_MAX);
   }
   if (accept_word(p, "cost")) {
-    l.flops_per_item = parse_int(p, 0, INT64_MAX);
+    l.flops_per_item = parse_expr(p, false);
     expect(p, ",");
-    l.bytes_per_item = parse_int(p, 0, INT64_MAX);
+    l.bytes_per_item = parse_expr(p, false);
   }
   if (accept_word(p, "note")) l.note = parse_quoted(p);
   if (!p->failed) WEIR_PUSH(p->arena, p->program->launches, p->program->launch_count, p->launch_capacity, l);

@@ -137,6 +137,7 @@ static void put_state(text *t, const rt_program *p, const rt_state *s) {
   put_quoted(t, s->path);
   put(t, " %s bytes %lld", rt_dtype_name(s->dtype), (long long)s->row_bytes);
   if (s->rows) put(t, " %s %s", s->whole ? "whole" : "rows", symbol_name(p, s->symbol));
+  if (s->panel) put(t, " panel %d", RT_PANEL_ROWS);
   if (s->window) put(t, " window %lld", (long long)s->window);
   if (s->initial != 0 || signbit(s->initial)) {
     int precision = 1;
@@ -175,8 +176,12 @@ static void put_launch(text *t, const rt_program *p, const rt_launch *l) {
     put_size(t, p, l->guard);
     put(t, " in %lld..%lld", (long long)l->guard_lo, (long long)l->guard_hi);
   }
-  if (l->flops_per_item || l->bytes_per_item)
-    put(t, " cost %lld, %lld", (long long)l->flops_per_item, (long long)l->bytes_per_item);
+  if (l->flops_per_item.op_count && l->bytes_per_item.op_count) {
+    put(t, " cost ");
+    put_size(t, p, l->flops_per_item);
+    put(t, ", ");
+    put_size(t, p, l->bytes_per_item);
+  }
   if (l->note && *l->note) {
     put(t, " note ");
     put_quoted(t, l->note);

@@ -153,10 +153,11 @@ static weir_status check_state(const rt_program *p, const rt_state *s) {
   if (s->row_bytes < 1) BAD("state '%s': %" PRId64 " bytes", s->path, s->row_bytes);
   if (s->window < 0) BAD("state '%s': window %" PRId64, s->path, s->window);
   if (!s->rows) {
-    if (s->symbol != -1 || s->window || s->whole) BAD("state '%s' has no rows", s->path);
+    if (s->symbol != -1 || s->window || s->whole || s->panel) BAD("state '%s' has no rows", s->path);
     if (s->reads && !s->unset) BAD("state '%s' always has a value to read", s->path);
     return WEIR_OK;
   }
+  if (s->panel && s->row_bytes % rt_dtype_bytes(s->dtype)) BAD("state '%s': rows of parts of elements", s->path);
   int counts = p->symbol_count + (s->whole ? p->volume_count : 0);
   if (s->symbol < 0 || s->symbol >= counts ||
       (s->symbol < p->symbol_count && p->symbols[s->symbol].role != RT_ROLE_SEQ))
@@ -216,7 +217,10 @@ static weir_status check_launch(const rt_program *p, int i) {
   for (int d = 0; d < l->dim_count; d++)
     if (!rt_expr_well_formed(l->dims[d], p->size_count)) BAD("launch %d: malformed dim %d", i, d);
   if (l->guard.op_count && !rt_expr_well_formed(l->guard, p->size_count)) BAD("launch %d: malformed guard", i);
-  if (l->flops_per_item < 0 || l->bytes_per_item < 0) BAD("launch %d: malformed cost", i);
+  bool costs = l->flops_per_item.op_count || l->bytes_per_item.op_count;
+  if (costs && (!rt_expr_well_formed(l->flops_per_item, p->size_count) ||
+                !rt_expr_well_formed(l->bytes_per_item, p->size_count)))
+    BAD("launch %d: malformed cost", i);
   return WEIR_OK;
 }
 

@@ -1,42 +1,78 @@
-// The thread team: one generation word starts runs, another one is the barrier.
+// The team: one word says which phase runs, each thread's share of it is a word too.
 //
-// A waiter spins on its word with `pause`, then yields, then sleeps on a futex. Sleepers announce themselves before
-// they sleep and the waker looks for them after it has changed the word (both sequentially consistent), so a wake-up
-// cannot be missed and costs no system call when nobody sleeps. A central counter serves as barrier: on the core counts
-// of one socket it takes 0.1 to 0.3 us. Ordering is by acquire and release on the words alone, without fences, which
-// the thread sanitizer does not know.
+// The phase word is the number of the phase (48 bits, one more for every phase) and its count of chunks (16 bits, 0
+// when no job runs). A share word is the number of the phase it was last used in and how many chunks have been taken
+// from its front (by its owner) and its back (by others). A share whose number is older than the phase's is untouched:
+// so nobody has to fill shares in, and a phase begins with one store. Chunks are taken by compare and swap.
+//
+// Why a thread that was away cannot do harm: it knows an old phase word P. Every chunk of P was taken before the next
+// phase was published, so every share that had chunks in P has a number of at least P. Its exchange, which changes the
+// share only from a number below P or with chunks left in P, fails. And who has taken a chunk of P holds P back until
+// it has reported: |left| counts down to 0, and only who takes it there calls |next|, which may then write what the
+// phase's threads have read, without their ever having to check it again.
+//
+// Order: |next|'s writes come before the store of the phase word (release), workers load it (acquire) before they take
+// and read anything. Their writes come before their subtraction from |left| (release; each reads the one before), the
+// last one acquires them all, calls |next|, and so on to the caller, who acquires the phase word of the end. The words
+// of shares carry no data and are relaxed. No fences, which the thread sanitizer does not know.
+//
+// A waiter spins with `pause` and after some time looks for a thread that holds chunks and gets no time on a core: its
+// clock of CPU time stands still. It moves that thread to its own processor and sleeps, so that the chunk is done on
+// the core that the waiter had; then the moved thread goes back to where it was, holding nothing. Nobody spins long
+// without that, nor yields without having looked: all sleep in the end. Sleepers announce themselves before they look
+// at the word a last time, and the publisher looks for them after it has changed it (both sequentially consistent), so
+// a wake-up cannot be missed and costs no system call when nobody sleeps.
 #include "runtime/base/team.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/topology.h"
+
 enum {
-  SPIN_NS = 80 * 1000,         // idle threads, and barriers of a team that has its cores
-  CROWDED_SPIN_NS = 3 * 1000,  // of a team with more threads than processors
-  YIELD_NS = 2 * 1000 * 1000,  // then yields at a barrier, before it sleeps
+  IDLE_NS = 80 * 1000,         // spins between jobs
+  LOOK_NS = 20 * 1000,         // spins in a job before looking for threads off their core, and between looks
+  SAMPLE_NS = 4 * 1000,        // a thread whose clock has not moved for so long is not running
+  SPIN_NS = 80 * 1000,         // then yields,
+  CROWDED_SPIN_NS = 3 * 1000,  // a team with more threads than processors sooner,
+  YIELD_NS = 2 * 1000 * 1000,  // for so long; then sleeps
+  NAP_NS = 1000 * 1000,        // sleeps for a thread that it has helped; then looks again
   SPINS_PER_LOOK = 32,         // pauses between two looks at the clock
+  WORD_BITS = 16,
+  SIDE_BITS = 8,
+  SIDE_MASK = 255,
 };
 
+// Where a thread stands with the chunks that it holds.
+enum {
+  FREE,     // holds none
+  HOLDS,    // or is about to look for some
+  WATCHED,  // holds, and a waiter looks at it: the thread must not go away
+  MOVED,    // holds, and has been moved to a waiter's processor
+};
+
+// A core, or several of one node.
 typedef struct {
-  _Alignas(64) atomic_uint word;  // changes when the event happens
-  _Alignas(64) atomic_int sleepers;
-} event;
+  bool bound;
+  cpu_set_t set;
+} place;
 
 typedef struct {
+  _Alignas(64) atomic_ullong share;
+  _Alignas(64) atomic_int hold;
   rt_team *team;
-  pthread_t handle;
+  pthread_t handle;  // thread 0: the caller's, while |hold| is not FREE
   int index;
-  int cpu;  // pinned to it; -1: runs anywhere
+  place at;
+  cpu_set_t home;  // affinity before it was MOVED
 } member;
 
 struct rt_team {
@@ -44,14 +80,16 @@ struct rt_team {
   size_t bytes;
   int thread_count;
   bool crowded;
-  int caller_cpu;  // of pinned teams: the processor that no member is pinned to
-  rt_team_fn fn;   // null: end
-  void *context;
-  event start;
-  event barrier;
-  event done;
-  _Alignas(64) atomic_int arrived;
-  _Alignas(64) atomic_int running;  // created threads still inside the run
+  place caller;  // of teams bound to cores: the one that no member is bound to
+  rt_team_job job;
+  atomic_int ended;
+  _Alignas(64) atomic_ullong phase;
+  atomic_int most;               // of the phase: a hint. Beside its word, with which it is written and read
+  _Alignas(64) atomic_int left;  // chunks of the phase that nobody has reported as done
+  _Alignas(64) atomic_int sleepers;
+  atomic_int caller_sleeps;
+  atomic_uint bell;  // changes when sleepers shall look
+  atomic_flag looking;
   _Alignas(64) member members[];
 };
 
@@ -65,99 +103,307 @@ static inline void relax(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
-  __asm__ volatile("yield");
+  __asm__ volatile("isb");  // `yield` does nothing on most cores
 #endif
 }
 
-static void event_wait(event *e, unsigned old, int64_t spin_ns, int64_t yield_ns) {
-  int64_t begin = 0;
-  for (;;) {
-    for (int i = 0; i < SPINS_PER_LOOK; i++) {
-      if (atomic_load_explicit(&e->word, memory_order_acquire) != old) return;
-      relax();
+static int chunks_of(unsigned long long word) { return (int)(word & ((1 << WORD_BITS) - 1)); }
+
+// ---- taking chunks
+
+static int share_begin(const rt_team *team, int chunks, int share) {
+  return (int)((long long)chunks * share / team->thread_count);
+}
+
+// How many of |left| chunks to take. The owner begins with most of its share, so that a calm phase costs two or three
+// calls; what others can take in time is what is left for the end.
+static int bite(const rt_team *team, int left, bool untouched) {
+  int most = atomic_load_explicit(&team->most, memory_order_relaxed);
+  int take = untouched && left > 2 ? left - left / 4 : (left + 1) / 2;
+  return most && take > most ? most : take;
+}
+
+// Takes chunks of a share of phase |word|: from its front if it is one's own. Returns how many.
+static int take(rt_team *team, unsigned long long word, int share, bool own, int *out_begin) {
+  atomic_ullong *word_of = &team->members[share].share;
+  unsigned long long number = word >> WORD_BITS, old = atomic_load_explicit(word_of, memory_order_relaxed), changed;
+  int first = share_begin(team, chunks_of(word), share);
+  int count = share_begin(team, chunks_of(word), share + 1) - first, front, back, n;
+  do {
+    if (old >> WORD_BITS > number) return 0;
+    bool current = old >> WORD_BITS == number;
+    front = current ? (int)(old >> SIDE_BITS & SIDE_MASK) : 0;
+    back = current ? (int)(old & SIDE_MASK) : 0;
+    int left = count - front - back;
+    if (left <= 0) return 0;
+    n = bite(team, left, !front && !back && own);
+    unsigned sides = (unsigned)(own ? front + n : front) << SIDE_BITS | (unsigned)(own ? back : back + n);
+    changed = number << WORD_BITS | sides;
+  } while (!atomic_compare_exchange_weak_explicit(word_of, &old, changed, memory_order_relaxed, memory_order_relaxed));
+  *out_begin = own ? first + front : first + count - back - n;
+  return n;
+}
+
+// Does what it gets of phase |word|: its own share, or the others'. Returns how many chunks.
+static int work(rt_team *team, int self, unsigned long long word, bool own) {
+  int done = 0, begin, n, threads = team->thread_count;
+  for (int k = own ? 0 : 1; k < (own ? 1 : threads); k++) {
+    int share = self + k < threads ? self + k : self + k - threads;
+    while ((n = take(team, word, share, own, &begin))) {
+      team->job.work(team->job.context, self, begin, begin + n);
+      done += n;
     }
-    int64_t now = now_ns();
-    if (!begin) begin = now;
-    if (now - begin < spin_ns) continue;
-    if (now - begin >= spin_ns + yield_ns) break;
-    sched_yield();
   }
-  atomic_fetch_add(&e->sleepers, 1);
-  while (atomic_load(&e->word) == old) syscall(SYS_futex, &e->word, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
-  atomic_fetch_sub(&e->sleepers, 1);
+  return done;
 }
 
-static void event_signal(event *e) {
-  atomic_fetch_add(&e->word, 1);
-  if (atomic_load(&e->sleepers)) syscall(SYS_futex, &e->word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+static void ring(rt_team *team) {
+  atomic_fetch_add(&team->bell, 1);
+  syscall(SYS_futex, &team->bell, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-void rt_team_barrier(rt_team *team, int thread) {
-  (void)thread;
-  if (team->thread_count == 1) return;
-  unsigned old = atomic_load_explicit(&team->barrier.word, memory_order_relaxed);  // cannot change before we arrive
-  if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == team->thread_count) {
-    atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-    event_signal(&team->barrier);
-  } else {
-    event_wait(&team->barrier, old, team->crowded ? CROWDED_SPIN_NS : SPIN_NS, YIELD_NS);
+// Begins the next phase; by the one thread that ended the last. Returns its word.
+static unsigned long long advance(rt_team *team, int self) {
+  rt_team_phase phase = team->job.next(team->job.context, self);
+  unsigned long long old = atomic_load_explicit(&team->phase, memory_order_relaxed);
+  unsigned long long word = ((old >> WORD_BITS) + 1) << WORD_BITS | (unsigned)phase.chunks;
+  atomic_store_explicit(&team->left, phase.chunks, memory_order_relaxed);
+  atomic_store_explicit(&team->most, phase.most, memory_order_relaxed);
+  atomic_store(&team->phase, word);
+  if (phase.chunks ? atomic_load(&team->sleepers) : atomic_load(&team->caller_sleeps)) ring(team);
+  return word;
+}
+
+static void go_home(member *self);
+
+// The phase word, as soon as it is another one than |word|, or after about a microsecond.
+static unsigned long long watch(rt_team *team, unsigned long long word) {
+  for (int i = 0; i < SPINS_PER_LOOK; i++) {
+    unsigned long long now = atomic_load_explicit(&team->phase, memory_order_acquire);
+    if (now != word) return now;
+    relax();
+  }
+  return word;
+}
+
+// From phase |word| on until there is nothing to do. Returns the word of the phase that has nothing left, or of the
+// end. Looking into others' shares takes their words away from them, so in a calm machine nobody does: all end at once.
+static unsigned long long take_part(rt_team *team, member *self, unsigned long long word) {
+  bool own = true;
+  while (chunks_of(word)) {
+    int done = work(team, self->index, word, own);
+    unsigned long long now = word;
+    if (done && atomic_fetch_sub_explicit(&team->left, done, memory_order_acq_rel) == done)
+      now = advance(team, self->index);
+    if (atomic_load_explicit(&self->hold, memory_order_relaxed) == MOVED) go_home(self);
+    if (now == word) now = watch(team, word);
+    if (now == word && !own) break;
+    own = now != word;
+    word = now;
+  }
+  return word;
+}
+
+// ---- helping a thread that is off its core
+
+static int64_t clock_of(clockid_t clock) {
+  struct timespec t;
+  return clock_gettime(clock, &t) ? -1 : (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static bool is_off_core(const member *m) {
+  clockid_t clock;
+  if (pthread_getcpuclockid(m->handle, &clock)) return false;
+  int64_t before = clock_of(clock), begin = now_ns();
+  while (now_ns() - begin < SAMPLE_NS) relax();
+  return before >= 0 && clock_of(clock) == before;
+}
+
+static bool move_here(member *m) {
+  int cpu = sched_getcpu();
+  cpu_set_t here;
+  if (cpu < 0 || cpu >= CPU_SETSIZE || pthread_getaffinity_np(m->handle, sizeof m->home, &m->home)) return false;
+  CPU_ZERO(&here);
+  CPU_SET(cpu, &here);
+  return !pthread_setaffinity_np(m->handle, sizeof here, &here);
+}
+
+// The job begins and ends with the caller, so it shall not stay on a core that others want: it keeps the helper's core,
+// which takes the caller's. Written before MOVED, so that the caller sees it in its next make_room.
+static bool swap_places(rt_team *team, member *self) {
+  if (!team->caller.bound || !self->at.bound) return false;
+  place mine = self->at;
+  self->at = team->caller;
+  team->caller = mine;
+  return true;
+}
+
+// True if some thread that holds chunks was off its core, and now is on the caller's as soon as that sleeps.
+static bool help(rt_team *team, int index) {
+  member *self = &team->members[index];
+  bool helped = false, swapped = false;
+  if (atomic_flag_test_and_set_explicit(&team->looking, memory_order_acquire)) return false;
+  for (int i = 0; i < team->thread_count && !helped; i++) {
+    member *m = &team->members[i];
+    int holds = HOLDS;
+    if (i == index ||
+        !atomic_compare_exchange_strong_explicit(&m->hold, &holds, WATCHED, memory_order_acquire, memory_order_relaxed))
+      continue;
+    helped = is_off_core(m) && move_here(m);
+    if (helped && !i) swapped = swap_places(team, self);
+    atomic_store_explicit(&m->hold, helped ? MOVED : HOLDS, memory_order_release);
+  }
+  atomic_flag_clear_explicit(&team->looking, memory_order_release);
+  if (swapped) (void)pthread_setaffinity_np(pthread_self(), sizeof self->at.set, &self->at.set);
+  return helped && !swapped;
+}
+
+// From the processor of the thread that helped, back to where it may run: first anywhere else, so that it leaves. The
+// caller stays.
+static void go_home(member *self) {
+  (void)atomic_load_explicit(&self->hold, memory_order_acquire);  // |home| was written before MOVED
+  cpu_set_t elsewhere = self->home;
+  int cpu = sched_getcpu();
+  if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR(cpu, &elsewhere);
+  if (self->index && CPU_COUNT(&elsewhere)) (void)pthread_setaffinity_np(pthread_self(), sizeof elsewhere, &elsewhere);
+  (void)pthread_setaffinity_np(pthread_self(), sizeof self->home, &self->home);
+  atomic_store_explicit(&self->hold, HOLDS, memory_order_relaxed);
+}
+
+// Says that it holds nothing any more. Who is being looked at stays until that is over; what the other has read of it
+// may change afterwards (acquire).
+static void let_go(member *self) {
+  for (;;) {
+    int hold = HOLDS;
+    if (atomic_compare_exchange_strong_explicit(&self->hold, &hold, FREE, memory_order_acq_rel, memory_order_relaxed))
+      return;
+    if (hold == MOVED) go_home(self);
+    else sched_yield();
+  }
+}
+
+// ---- waiting
+
+static void sleep_on(rt_team *team, unsigned long long word, bool caller, int64_t most_ns) {
+  struct timespec most = {0, (long)most_ns};
+  unsigned bell = atomic_load(&team->bell);
+  atomic_fetch_add(&team->sleepers, 1);
+  if (caller) atomic_store(&team->caller_sleeps, 1);
+  if (atomic_load(&team->phase) == word)
+    syscall(SYS_futex, &team->bell, FUTEX_WAIT_PRIVATE, bell, most_ns ? &most : NULL, NULL, 0);
+  if (caller) atomic_store(&team->caller_sleeps, 0);
+  atomic_fetch_sub(&team->sleepers, 1);
+}
+
+// Until the phase word is another one than |word|; returns it.
+static unsigned long long wait(rt_team *team, member *self, unsigned long long word) {
+  bool idle = !chunks_of(word), caller = !self->index;
+  int64_t begin = now_ns(), look = LOOK_NS, spin = idle ? IDLE_NS : team->crowded ? CROWDED_SPIN_NS : SPIN_NS;
+  for (;;) {
+    unsigned long long now = watch(team, word);
+    if (now != word) return now;
+    int64_t waited = now_ns() - begin;
+    if (idle) {
+      if (waited >= spin) sleep_on(team, word, caller, 0);
+    } else if (waited >= look) {
+      if (help(team, self->index)) sleep_on(team, word, caller, NAP_NS);
+      look = now_ns() - begin + LOOK_NS;
+    } else if (waited >= spin + YIELD_NS) {
+      sleep_on(team, word, caller, NAP_NS);
+    } else if (waited >= spin) {
+      sched_yield();
+    }
   }
 }
 
 static void *member_main(void *argument) {
   member *self = argument;
   rt_team *team = self->team;
-  unsigned seen = 0;
-  for (;;) {
-    event_wait(&team->start, seen, SPIN_NS, 0);
-    seen++;
-    if (!team->fn) return NULL;
-    team->fn(team->context, self->index, team->thread_count);
-    if (atomic_fetch_sub_explicit(&team->running, 1, memory_order_acq_rel) == 1) event_signal(&team->done);
+  unsigned long long word = 0;
+  // The word of the end may come to be seen in take_part too.
+  while (!atomic_load_explicit(&team->ended, memory_order_relaxed)) {
+    word = wait(team, self, word);
+    atomic_store_explicit(&self->hold, HOLDS, memory_order_release);
+    word = take_part(team, self, word);
+    let_go(self);
   }
+  return NULL;
 }
 
-static void member_pin(member *self, int cpu) {
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(cpu, &one);
-  self->cpu = pthread_setaffinity_np(self->handle, sizeof one, &one) ? -1 : cpu;  // refused: the thread runs anywhere
+// ---- jobs
+
+static void member_bind(member *m, const place *at) {
+  m->at = *at;
+  m->at.bound = !pthread_setaffinity_np(m->handle, sizeof at->set, &at->set);  // refused: the thread runs anywhere
 }
 
-// The caller is not pinned. Where it has come to run on a member's processor, the two would share it and halve the
-// team's speed until the system moves one of them, which takes a tenth of a second: so the member goes to the processor
-// that is free.
+// The caller is not bound. Where it has come to run on a member's core, the two would share it and halve the team's
+// speed until the system moves one of them, which takes a tenth of a second: so the member goes to the core that is
+// free.
 static void make_room(rt_team *team) {
   int cpu = sched_getcpu();
-  if (team->caller_cpu < 0 || cpu == team->caller_cpu) return;
+  if (!team->caller.bound || cpu < 0 || cpu >= CPU_SETSIZE || CPU_ISSET(cpu, &team->caller.set)) return;
   for (int i = 1; i < team->thread_count; i++) {
-    if (team->members[i].cpu != cpu) continue;
-    member_pin(&team->members[i], team->caller_cpu);
-    team->caller_cpu = cpu;
+    member *m = &team->members[i];
+    place at = m->at;
+    if (!at.bound || !CPU_ISSET(cpu, &at.set)) continue;
+    if (atomic_load_explicit(&m->hold, memory_order_relaxed) != FREE) return;
+    member_bind(m, &team->caller);
+    team->caller = at;
     return;
   }
 }
 
-void rt_team_run(rt_team *team, rt_team_fn fn, void *context) {
+void rt_team_run(rt_team *team, const rt_team_job *job) {
   if (team->thread_count == 1) {
-    fn(context, 0, 1);
+    for (rt_team_phase phase; (phase = job->next(job->context, 0)).chunks;) job->work(job->context, 0, 0, phase.chunks);
     return;
   }
+  member *self = &team->members[0];
   make_room(team);
-  unsigned done = atomic_load_explicit(&team->done.word, memory_order_relaxed);
-  team->fn = fn;
-  team->context = context;
-  atomic_store_explicit(&team->running, team->thread_count - 1, memory_order_relaxed);
-  event_signal(&team->start);
-  fn(context, 0, team->thread_count);
-  event_wait(&team->done, done, team->crowded ? CROWDED_SPIN_NS : SPIN_NS, YIELD_NS);
+  team->job = *job;
+  self->handle = pthread_self();
+  atomic_store_explicit(&self->hold, HOLDS, memory_order_release);
+  for (unsigned long long word = advance(team, 0); chunks_of(word = take_part(team, self, word));) {
+    let_go(self);
+    word = wait(team, self, word);
+    atomic_store_explicit(&self->hold, HOLDS, memory_order_release);
+  }
+  let_go(self);
+}
+
+typedef struct {
+  rt_team_fn fn;
+  void *context;
+  int parts;
+  bool begun;
+} split;
+
+static rt_team_phase split_next(void *context, int thread) {
+  split *s = context;
+  (void)thread;
+  if (s->begun) return (rt_team_phase){0, 0};
+  s->begun = true;
+  return (rt_team_phase){s->parts, 0};
+}
+
+static void split_work(void *context, int thread, int begin, int end) {
+  split *s = context;
+  (void)thread;
+  for (int part = begin; part < end; part++) s->fn(s->context, part, s->parts);
+}
+
+void rt_team_split(rt_team *team, rt_team_fn fn, void *context) {
+  split s = {fn, context, team->thread_count, false};
+  rt_team_run(team, &(rt_team_job){split_next, split_work, &s});
 }
 
 // ---- creation
 
 static void team_end(rt_team *team, int created) {
-  team->fn = NULL;
-  event_signal(&team->start);
+  atomic_store_explicit(&team->ended, 1, memory_order_relaxed);
+  atomic_fetch_add(&team->phase, 1ULL << WORD_BITS);
+  ring(team);
   for (int i = 1; i <= created; i++) pthread_join(team->members[i].handle, NULL);
   weir_free(team->allocator, team, team->bytes);
 }
@@ -172,15 +418,39 @@ static int member_start(member *self) {
   return error;
 }
 
-// One processor a member; one is left for the caller.
-static void pin_all(rt_team *team, const cpu_set_t *allowed) {
-  int next = 0;
-  for (int cpu = 0; cpu < CPU_SETSIZE && next < team->thread_count; cpu++) {
-    if (!CPU_ISSET(cpu, allowed)) continue;
-    if (next == 0) team->caller_cpu = cpu;
-    else member_pin(&team->members[next], cpu);
-    next++;
+// The core, or the node, of thread |i|.
+static place place_of(const rt_topology *t, int i, int threads, bool cores) {
+  place at = {.bound = true};
+  const rt_cpu *first = &t->cpus[rt_topology_place(t, i, threads)];
+  CPU_ZERO(&at.set);
+  for (int k = 0; k < t->cpu_count; k++)
+    if (cores ? t->cpus[k].core == first->core : t->cpus[k].node == first->node) CPU_SET(t->cpus[k].cpu, &at.set);
+  return at;
+}
+
+static void bind_all(rt_team *team, const rt_topology *t) {
+  int n = team->thread_count;
+  bool cores = n == t->core_count || n == t->cpu_count;
+  if (!cores && t->node_count < 2) return;
+  for (int i = 1; i < n; i++) {
+    place at = place_of(t, i, n, cores);
+    member_bind(&team->members[i], &at);
   }
+  if (cores) team->caller = place_of(t, 0, n, true);
+}
+
+static weir_status members_start(rt_team *team) {
+  for (int i = 0; i < team->thread_count; i++) {
+    member *self = &team->members[i];
+    self->team = team;
+    self->index = i;
+    int error = i ? member_start(self) : 0;
+    if (!error) continue;
+    int threads = team->thread_count;
+    team_end(team, i - 1);
+    return weir_status_errno(error, "cannot create thread %d of %d", i + 1, threads);
+  }
+  return WEIR_OK;
 }
 
 weir_status rt_team_create(int threads, bool pin, const weir_allocator *allocator, rt_team **out_team) {
@@ -194,23 +464,11 @@ weir_status rt_team_create(int threads, bool pin, const weir_allocator *allocato
   team->allocator = allocator;
   team->bytes = bytes;
   team->thread_count = threads;
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  int processors = sched_getaffinity(0, sizeof allowed, &allowed) ? 0 : CPU_COUNT(&allowed);
-  team->crowded = processors && threads > processors;
-  team->caller_cpu = -1;
-  for (int i = 1; i < threads; i++) {
-    member *self = &team->members[i];
-    self->team = team;
-    self->index = i;
-    self->cpu = -1;
-    int error = member_start(self);
-    if (error) {
-      team_end(team, i - 1);
-      return weir_status_errno(error, "cannot create thread %d of %d", i + 1, threads);
-    }
-  }
-  if (pin && threads == processors) pin_all(team, &allowed);
+  rt_topology topology;
+  rt_topology_read("/sys", NULL, &topology);
+  team->crowded = threads > topology.cpu_count;
+  WEIR_TRY(members_start(team));
+  if (pin && threads > 1) bind_all(team, &topology);
   *out_team = team;
   return WEIR_OK;
 }
@@ -221,59 +479,15 @@ void rt_team_destroy(rt_team *team) {
 
 int rt_team_thread_count(const rt_team *team) { return team->thread_count; }
 
-// ---- how many cores
-
-// The first number in a small file of the system, or |otherwise|. |out_second| (may be null) is the one after it.
-static long file_number(const char *path, long otherwise, long *out_second) {
-  FILE *file = fopen(path, "re");
-  if (!file) return otherwise;
-  long first = otherwise, second = 0;
-  int found = fscanf(file, "%ld %ld", &first, &second);
-  fclose(file);
-  if (out_second && found == 2) *out_second = second;
-  return found >= 1 ? first : otherwise;
-}
-
-// Processors' worth of time that the control group grants; INT_MAX if unlimited.
-static int quota_processors(void) {
-  char group[512] = "", path[640];
-  FILE *file = fopen("/proc/self/cgroup", "re");
-  if (file) {
-    char line[512];
-    while (fgets(line, sizeof line, file)) {
-      if (!strncmp(line, "0::", 3)) {
-        line[strcspn(line, "\n")] = 0;
-        memcpy(group, line + 3, strlen(line + 3) + 1);
-      }
-    }
-    fclose(file);
-  }
-  long period = 0;
-  snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
-  long quota = file_number(path, 0, &period);
-  if (!quota) quota = file_number("/sys/fs/cgroup/cpu.max", 0, &period);
-  if (!quota) {
-    quota = file_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", 0, NULL);
-    period = file_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us", 0, NULL);
-  }
-  if (quota <= 0 || period <= 0) return INT_MAX;
-  long processors = (quota + period - 1) / period;
-  return processors < INT_MAX ? (int)processors : INT_MAX;
+int rt_team_chunk_limit(const rt_team *team) {
+  int limit = RT_TEAM_SHARE_CHUNKS * team->thread_count;
+  return limit < RT_TEAM_MAX_CHUNKS ? limit : RT_TEAM_MAX_CHUNKS;
 }
 
 int rt_team_default_threads(void) {
-  cpu_set_t allowed, cores;
-  CPU_ZERO(&allowed);
-  CPU_ZERO(&cores);
-  if (sched_getaffinity(0, sizeof allowed, &allowed)) return 1;
-  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    char path[96];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-    long first = file_number(path, cpu, NULL);  // siblings share the first of them
-    CPU_SET(first >= 0 && first < CPU_SETSIZE ? (int)first : cpu, &cores);
-  }
-  int count = CPU_COUNT(&cores), quota = quota_processors();
+  rt_topology topology;
+  rt_topology_read("/sys", NULL, &topology);
+  int count = topology.core_count, quota = rt_cpu_quota();
   if (count > quota) count = quota;
   if (count > RT_TEAM_MAX_THREADS) count = RT_TEAM_MAX_THREADS;
   return count > 0 ? count : 1;

@@ -63,7 +63,7 @@ static void states_place(weir_executor *x, const weir_entry *entry, const rt_tot
   for (int i = 0; i < p->state_count; i++) {
     const rt_state *s = &p->states[i];
     int64_t bytes = s->rows ? s->row_bytes : (s->row_bytes + 63) & ~INT64_C(63);
-    int64_t count = s->rows ? totals->rows[s->symbol] : totals->requests;
+    int64_t count = s->rows ? rt_state_packed(s, totals->rows[s->symbol], totals->requests) : totals->requests;
     uint8_t *base = take(&c, bytes * count);
     x->state_tables[i][0] = base;
     for (int r = 0; !s->rows && r < totals->requests; r++) {
@@ -81,7 +81,8 @@ static void states_point(weir_executor *x, const weir_entry *entry, const weir_s
     if (session) {
       x->state_tables[i][r] = rt_session_state(session, entry, i);
     } else if (s->rows) {
-      x->state_tables[i][r] = (uint8_t *)x->state_tables[i][0] + begins[s->symbol] * s->row_bytes;
+      x->state_tables[i][r] =
+          (uint8_t *)x->state_tables[i][0] + rt_state_packed(s, begins[s->symbol], r) * s->row_bytes;
     }
   }
 }
@@ -262,19 +263,10 @@ static weir_status loops_begin(const weir_executor *x, rt_bound *bound, loop_wal
   return WEIR_OK;
 }
 
-// |skipped|: a sync is due that no record has. The first of an iteration comes behind the last of the one before.
-static void loops_end(rt_bound *bound, loop_walk *w, int i, bool skipped) {
+static void loops_end(rt_bound *bound, loop_walk *w, int i) {
   const rt_program *p = bound->entry->program;
-  for (; w->depth && p->loops[w->open[w->depth - 1]].last == i; w->depth--) {
-    rt_bound_loop *loop = &bound->loops[w->open[w->depth - 1]];
-    loop->end = bound->record_count;
-    loop->solo = true;
-    if (skipped && loop->end > loop->first) bound->records[loop->first].sync = true;
-    for (int k = loop->first; k < loop->end; k++) {
-      loop->solo &= bound->records[k].solo && !(bound->records[k].varies & RT_GRID_VARIES);
-      loop->sync |= bound->records[k].sync;
-    }
-  }
+  for (; w->depth && p->loops[w->open[w->depth - 1]].last == i; w->depth--)
+    bound->loops[w->open[w->depth - 1]].end = bound->record_count;
 }
 
 static void empty_loops_drop(rt_bound *bound, int count) {
@@ -283,8 +275,14 @@ static void empty_loops_drop(rt_bound *bound, int count) {
     if (bound->loops[i].end > bound->loops[i].first) bound->loops[bound->loop_count++] = bound->loops[i];
 }
 
-// Launches that run become records. The `sync` of one that does not run falls to the next.
-static weir_status records_make(const weir_executor *x, rt_bound *bound, int threads) {
+static int64_t cost_of(rt_expr e, const int64_t *sizes) {
+  int64_t cost;
+  return e.op_count && rt_expr_eval(e, sizes, &cost) && cost > 0 ? cost : 0;  // 0: unknown
+}
+
+// Launches that run become records. The `sync` of one that does not run falls to the next; where a loop begins or ends
+// there is one too.
+static weir_status records_make(const weir_executor *x, rt_bound *bound) {
   const rt_program *p = bound->entry->program;
   loop_walk loops = {0};
   bool sync = false;
@@ -292,26 +290,29 @@ static weir_status records_make(const weir_executor *x, rt_bound *bound, int thr
   for (int i = 0; i < p->launch_count; i++) {
     const rt_launch *launch = &p->launches[i];
     int64_t grid = 1;
+    int begun = loops.next, open;
     WEIR_TRY(loops_begin(x, bound, &loops, i));
+    open = loops.depth;
     unsigned varies = loops.depth > 0 ? bound->launch_varies[i] : 0;
     if (!(varies & RT_GRID_VARIES) && !rt_launch_items(launch, bound->sizes, &grid))
       return BAD("launch %d: no valid grid", i);
-    sync |= launch->sync;
+    sync |= launch->sync || loops.next > begun;
     if (grid) {
       rt_record *record = &bound->records[bound->record_count++];
       record->kernel = bound->entry->kernels[launch->kernel];
       record->args = bound->launch_args[i];
       record->dims = bound->launch_dims[i];
       record->grid = grid;
+      record->flops = cost_of(launch->flops_per_item, bound->sizes);
+      record->bytes = cost_of(launch->bytes_per_item, bound->sizes);
       record->launch = i;
-      record->looped = loops.depth > 0;
       record->varies = varies;
       record->sync = sync;
       record->time = -1;
-      rt_record_split(record, threads, launch);
       sync = false;
     }
-    loops_end(bound, &loops, i, sync);
+    loops_end(bound, &loops, i);
+    sync |= loops.depth < open;
   }
   empty_loops_drop(bound, p->loop_count);
   return WEIR_OK;
@@ -340,5 +341,5 @@ weir_status rt_bind_call(weir_executor *x, rt_bound *bound, weir_request *reques
   m->arena_bytes = (m->arena_bytes + 63) & ~INT64_C(63);  // as the plan counts
   bound->requests = totals->requests;
   bound->sizes = need->sizes;
-  return records_make(x, bound, rt_team_thread_count(x->team));
+  return records_make(x, bound);
 }

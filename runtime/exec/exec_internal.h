@@ -29,6 +29,7 @@ typedef struct {
   bool rows, whole;
   int growing;        // rows that are not whole: index into the model's growing symbols
   int64_t row_bytes;  // of one row, or of the block
+  bool panel;         // rows: in panels
   int64_t window;
   double initial;
   bool unset;
@@ -132,18 +133,19 @@ bool rt_memory_total(weir_memory *memory);
 enum { RT_GRID_VARIES = 1 << RT_MAX_DIMS };
 
 typedef struct {
-  _Alignas(64) atomic_llong next;  // first item that nobody has taken yet
-  _Alignas(64) rt_kernel_entry kernel;
+  rt_kernel_entry kernel;
   void **args;
   int64_t *dims;
   int64_t grid;
-  int64_t first;  // items that each thread takes without asking; |chunk| at a time after that, but for looped ones
-  int64_t chunk;
+  int64_t flops, bytes;  // of an item; both 0: unknown
+  int64_t chunk;         // items of a chunk
+  int first;             // number of its first chunk in its phase
+  // Of the first record of a phase: how many records it has, how many chunks (0: one thread does it), how many of them
+  // a thread takes at a time.
+  int count, chunks, most;
   int launch;
-  bool looped;      // stands in a loop
   unsigned varies;  // what changes with a loop around it: bits of the dims, RT_GRID_VARIES
   bool sync;        // everything before must be finished
-  bool solo;        // too small to share: thread 0 does it all
   int time;         // where its time is noted; -1: nowhere yet
 } rt_record;
 
@@ -153,8 +155,6 @@ typedef struct {
   rt_expr trips;
   int size;
   const uint8_t *flags;  // of |requests| requests; null: none
-  bool solo;             // thread 0 runs it alone
-  bool sync;             // something in it waits for what was before
 } rt_bound_loop;
 
 // An expression whose value goes to a place on every call.
@@ -223,8 +223,6 @@ weir_status rt_bind_call(weir_executor *executor, rt_bound *bound, weir_request 
 void rt_unpack_outputs(weir_executor *executor, const weir_entry *entry, const weir_request *requests,
                        int request_count);
 
-// How |record->grid| items are shared by |threads|, from the compiler's estimate of an item.
-void rt_record_split(rt_record *record, int threads, const rt_launch *launch);
 // Items of the launch; 0 where its guard is closed. False where guard or grid have no valid value.
 bool rt_launch_items(const rt_launch *launch, const int64_t *sizes, int64_t *out_items);
 // Runs the records. CANCELLED, INTERNAL (a kernel refused).

@@ -1,64 +1,55 @@
-// Running a bound call: every thread of the team walks the whole list of launches and takes its share of each.
+// Running a bound call: its launches are a job of the team.
 //
-// There is no hand-over between launches: a barrier where the program says `sync`, nothing elsewhere. Between launches
-// that thread 0 does alone its own order is enough, and the sync stays pending until another thread takes part. The
-// first share of a launch is static (thread t always gets the same rows, so their weights stay in its cache), the rest
-// is taken in small pieces from a counter, which evens out threads that were held up.
+// Launches between two places where the program says `sync` are one phase: their chunks stand one behind the other, so
+// that a thread that has its share of one goes on with the next. Every thread begins with an even part of the phase in
+// time, always the same rows, and in order of address; what is left of others' parts it takes when it is done. A phase
+// too short for a second thread is done by the thread that finished the one before, on its way.
 //
-// In a loop each thread counts for itself and evaluates the sizes that change, so that an iteration costs no more
-// barriers than its launches say; there shares are static alone. A loop of small launches is thread 0's business.
-//
-// To stop early, a thread that sees the flag says so and from then on only walks along; whoever passes a barrier after
-// it does the same. So no launch ever reads what a launch before its sync has left undone, and all threads meet at
-// every barrier.
+// The same thread follows the program: it counts loops, reads their flags, evaluates sizes that change, looks whether
+// the caller wants to stop, and notes times. All that happens between two phases, when nobody else works, so it needs
+// no atomics; the team passes it on from thread to thread. Answers do not depend on who does what.
 #include <string.h>
 #include <time.h>
 
 #include "runtime/exec/exec_internal.h"
 
 enum {
-  SOLO_NS = 2000,     // a launch shorter than this is not worth a second thread
-  STATIC_NS = 40000,  // one shorter than this is shared out evenly, once
-  CHUNK_NS = 2000,    // what a trip to the counter should buy
+  SOLO_NS = 2000,      // a phase shorter than this is not worth a second thread
+  CHUNK_NS = 4000,     // what a chunk should take; but of a thread's part of a phase there are
+  LEAST_PARTS = 1,     // so many
+  MOST_PARTS = 32,     // to so many
+  BITE_NS = 200000,    // what a thread takes at a time at most
+  UNKNOWN_NS = 40000,  // of an item that nothing is known about it is safe to think that it is long
   BYTES_PER_NS = 10,
   FLOPS_PER_NS = 32,
-  CHUNKS_PER_THREAD = 8,
-  ASK_EVERY = 32,  // iterations of a loop without flags after which threads hear of a stop
+  PHASE_RECORDS = 255,  // at most; so chunks of two threads' parts are not more than the team counts
 };
 
 enum { GOING, CANCELLED, REFUSED };
+
+typedef struct {
+  int loop;
+  int64_t turn, trips;
+} frame;
 
 typedef struct {
   weir_executor *executor;
   rt_bound *bound;
   weir_run_options *options;
   const int *cancel;
-  bool timed;
-  int64_t last_ns;      // thread 0: when the launch before ended
-  atomic_int stopped;   // GOING, or why not
-  atomic_int refused;   // launch whose kernel refused
-  atomic_bool goes[2];  // whether a loop goes on: decided by thread 0, in turns
-} walk;
-
-// One thread on its way.
-typedef struct {
-  walk *w;
-  int thread, threads;
-  void *scratch;
-  bool pending;                 // a sync is due
-  bool shared;                  // several threads have worked since the last barrier
-  int since;                    // launches since then
-  bool alone;                   // in a loop that thread 0 runs by itself
-  unsigned turns;               // of |goes|
+  bool timed, traced;
+  atomic_int stopped;  // GOING, or why not
+  atomic_int refused;  // launch whose kernel refused
+  // Where the program is: written between phases, in a cache line of its own.
+  _Alignas(64) rt_record *phase;  // first record of the running phase
+  int64_t last_ns;                // when the phase before ended
+  int64_t phases;                 // begun so far
+  int at;                         // next record
+  int loop;                       // next loop that begins at it or later
+  int depth;
+  frame frames[RT_MAX_LOOP_DEPTH];
   int64_t sizes[RT_MAX_SIZES];  // with the loops' own; filled in if there are loops
-} walker;
-
-// What a launch does this time.
-typedef struct {
-  const int64_t *dims;
-  int64_t grid, first;
-  bool solo;
-} turn;
+} walk;
 
 static int64_t now_ns(void) {
   struct timespec t;
@@ -68,31 +59,74 @@ static int64_t now_ns(void) {
 
 static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
-// Estimated time of one item. Of an item that nothing is known about it is safe to think that it is long.
-static int64_t item_time(const rt_launch *launch) {
-  int64_t flops_ns = launch->flops_per_item / FLOPS_PER_NS, bytes_ns = launch->bytes_per_item / BYTES_PER_NS;
+// ---- cutting phases into chunks
+
+// Estimated time of one item.
+static int64_t item_time(const rt_record *record) {
+  int64_t flops_ns = record->flops / FLOPS_PER_NS, bytes_ns = record->bytes / BYTES_PER_NS;
   int64_t item_ns = flops_ns > bytes_ns ? flops_ns : bytes_ns;
-  if (launch->flops_per_item <= 0 && launch->bytes_per_item <= 0) return STATIC_NS;
+  if (!record->flops && !record->bytes) return UNKNOWN_NS;
   return item_ns < 1 ? 1 : item_ns;
 }
 
-static bool is_solo(int64_t grid, int64_t item_ns, int threads) {
-  return threads == 1 || grid == 1 || grid < ceil_div(SOLO_NS, item_ns);
+static const rt_launch *launch_of(const walk *w, const rt_record *record) {
+  return &w->bound->entry->program->launches[record->launch];
 }
 
-void rt_record_split(rt_record *record, int threads, const rt_launch *launch) {
-  int64_t item_ns = item_time(launch), grid = record->grid;
-  record->solo = is_solo(grid, item_ns, threads);
-  record->first = record->solo ? grid : ceil_div(grid, threads);
-  record->chunk = 1;
-  if (!record->looped && !record->solo && grid >= ceil_div(STATIC_NS, item_ns) && grid >= 4 * (int64_t)threads) {
-    record->first = grid / (2 * (int64_t)threads);
-    int64_t least = ceil_div(CHUNK_NS, item_ns), even = grid / (CHUNKS_PER_THREAD * (int64_t)threads);
-    record->chunk = even > least ? even : least;
+static int64_t phase_time(const rt_record *records, int count) {
+  int64_t total = 0, one;
+  for (int i = 0; i < count; i++)
+    if (__builtin_mul_overflow(records[i].grid, item_time(&records[i]), &one) ||
+        __builtin_add_overflow(total, one, &total))
+      return INT64_MAX;
+  return total;
+}
+
+// How |count| records become one phase of about |chunk_ns| a chunk. Returns its chunks.
+static int64_t phase_cut(rt_record *records, int count, int64_t chunk_ns) {
+  int64_t chunks = 0;
+  for (int i = 0; i < count; i++) {
+    rt_record *r = &records[i];
+    r->chunk = chunk_ns / item_time(r);
+    if (r->chunk < 1) r->chunk = 1;
+    r->first = (int)chunks;
+    chunks += ceil_div(r->grid, r->chunk);
+    if (chunks > RT_TEAM_MAX_CHUNKS) break;
   }
-  int64_t taken;
-  if (__builtin_mul_overflow(record->first, record->solo ? 1 : threads, &taken) || taken > grid) taken = grid;
-  atomic_store_explicit(&record->next, taken, memory_order_relaxed);
+  return chunks;
+}
+
+static void phase_plan(const walk *w, rt_record *records, int count) {
+  rt_team *team = w->executor->team;
+  int threads = rt_team_thread_count(team), limit = rt_team_chunk_limit(team);
+  int64_t total = phase_time(records, count), chunks;
+  records->count = count;
+  records->chunks = 0;
+  if (threads == 1 || total < SOLO_NS) return;
+  int64_t parts = total / threads / CHUNK_NS;
+  parts = parts < LEAST_PARTS ? LEAST_PARTS : parts > MOST_PARTS ? MOST_PARTS : parts;
+  int64_t chunk_ns = total / (parts * threads) + 1;
+  while ((chunks = phase_cut(records, count, chunk_ns)) > limit) chunk_ns *= 2;
+  if (chunks < 2) return;
+  records->chunks = (int)chunks;
+  records->most = chunk_ns < BITE_NS ? (int)(BITE_NS / chunk_ns) : 1;
+}
+
+static bool phase_varies(const rt_record *records, int count) {
+  for (int i = 0; i < count; i++)
+    if (records[i].varies & RT_GRID_VARIES) return true;
+  return false;
+}
+
+// With |timed| every launch is a phase.
+static void phases_plan(walk *w) {
+  rt_record *records = w->bound->records;
+  int all = w->bound->record_count;
+  for (int begin = 0, count; begin < all; begin += count) {
+    for (count = 1; begin + count < all && count < PHASE_RECORDS && !w->timed; count++)
+      if (records[begin + count].sync) break;
+    phase_plan(w, &records[begin], count);
+  }
 }
 
 bool rt_launch_items(const rt_launch *launch, const int64_t *sizes, int64_t *out_items) {
@@ -111,62 +145,75 @@ bool rt_launch_items(const rt_launch *launch, const int64_t *sizes, int64_t *out
 
 // ---- one launch
 
-static const rt_launch *launch_of(const walk *w, const rt_record *record) {
-  return &w->bound->entry->program->launches[record->launch];
-}
-
 static void refuse(walk *w, int launch) {
   atomic_store_explicit(&w->refused, launch, memory_order_relaxed);
   atomic_store_explicit(&w->stopped, REFUSED, memory_order_relaxed);
 }
 
-static bool going(const walk *w) { return atomic_load_explicit(&w->stopped, memory_order_relaxed) == GOING; }
-
-static void items_run(walker *k, const rt_record *record, const turn *t, int64_t begin, int64_t end) {
-  const rt_kernel_entry *kernel = &record->kernel;
-  if (kernel->native) kernel->native(record->args, t->dims, begin, end, k->scratch);
-  else if (kernel->run(kernel->context, record->args, t->dims, begin, end, k->scratch)) refuse(k->w, record->launch);
+static bool going(walk *w) {
+  if (w->cancel && __atomic_load_n(w->cancel, __ATOMIC_RELAXED) &&
+      atomic_load_explicit(&w->stopped, memory_order_relaxed) == GOING)
+    atomic_store_explicit(&w->stopped, CANCELLED, memory_order_relaxed);
+  return atomic_load_explicit(&w->stopped, memory_order_relaxed) == GOING;
 }
 
-static void share_run(walker *k, rt_record *record, const turn *t) {
-  int64_t grid = t->grid;
-  if (t->solo) {
-    if (k->thread == 0) items_run(k, record, t, 0, grid);
+static void trace_add(const walk *w, int thread, const rt_record *record, int64_t items, int64_t begin_ns) {
+  weir_trace_thread *trace = &w->options->trace[thread];
+  const rt_launch *launch = launch_of(w, record);
+  if (trace->count >= trace->capacity) {
+    trace->lost++;
     return;
   }
-  int64_t begin;
-  if (!__builtin_mul_overflow((int64_t)k->thread, t->first, &begin) && begin < grid)
-    items_run(k, record, t, begin, grid - begin < t->first ? grid : begin + t->first);
-  while (!record->looped && atomic_load_explicit(&record->next, memory_order_relaxed) < grid) {
-    begin = atomic_fetch_add_explicit(&record->next, record->chunk, memory_order_relaxed);
-    if (begin >= grid) break;
-    items_run(k, record, t, begin, grid - begin < record->chunk ? grid : begin + record->chunk);
+  trace->events[trace->count++] = (weir_trace_event){
+      .note = launch->note ? launch->note : "",
+      .kernel = w->bound->entry->program->kernels[launch->kernel].symbol,
+      .begin_ns = begin_ns,
+      .end_ns = now_ns(),
+      .items = items,
+      .phase = w->phases,
+  };
+}
+
+static void items_run(walk *w, int thread, const rt_record *record, int64_t begin, int64_t end) {
+  const rt_kernel_entry *kernel = &record->kernel;
+  void *scratch = w->executor->scratch.data + (size_t)thread * w->executor->scratch_stride;
+  int64_t begin_ns = w->traced ? now_ns() : 0;
+  if (kernel->native) kernel->native(record->args, record->dims, begin, end, scratch);
+  else if (kernel->run(kernel->context, record->args, record->dims, begin, end, scratch)) refuse(w, record->launch);
+  if (w->traced) trace_add(w, thread, record, end - begin, begin_ns);
+}
+
+// Chunks |begin|..|end| of the running phase.
+static void walk_work(void *context, int thread, int begin, int end) {
+  walk *w = context;
+  const rt_record *r = w->phase, *last = r + r->count - 1;
+  while (r < last && r[1].first <= begin) r++;
+  for (; begin < end; r++) {
+    bool whole = r < last && r[1].first <= end;  // up to its last chunk
+    int stop = whole ? r[1].first : end;
+    int64_t to = whole || end == w->phase->chunks ? r->grid : (stop - r->first) * r->chunk;
+    if (stop > begin) items_run(w, thread, r, (begin - r->first) * r->chunk, to);
+    begin = stop;
   }
 }
 
-// Sizes of this iteration; |dims| has room for them. False where there is nothing to do.
-static bool turn_make(walker *k, const rt_record *record, int64_t *dims, turn *out) {
-  *out = (turn){record->dims, record->grid, record->first, record->solo};
-  if (!record->varies) return true;
-  const rt_launch *launch = launch_of(k->w, record);
+// Sizes of this iteration, in place: nobody else looks at them now.
+static void record_vary(walk *w, rt_record *record) {
+  const rt_launch *launch = launch_of(w, record);
   bool ok = true;
-  if (record->varies & RT_GRID_VARIES) {
-    ok = rt_launch_items(launch, k->sizes, &out->grid);
-    if (ok && !out->grid) return false;
-    out->solo = ok && is_solo(out->grid, item_time(launch), k->threads);
-    out->first = ceil_div(out->grid, k->threads);
-  }
-  for (int i = 0; i < launch->dim_count; i++) {
-    if (record->varies >> i & 1) ok = ok && rt_expr_eval(launch->dims[i], k->sizes, &dims[i]);
-    else dims[i] = record->dims[i];
-  }
-  out->dims = dims;
-  if (!ok) refuse(k->w, record->launch);
-  return ok;
+  if (record->varies & RT_GRID_VARIES) ok = rt_launch_items(launch, w->sizes, &record->grid);
+  for (int i = 0; i < launch->dim_count && record->grid; i++)
+    if (record->varies >> i & 1) ok = ok && rt_expr_eval(launch->dims[i], w->sizes, &record->dims[i]);
+  if (!ok) refuse(w, record->launch);
+}
+
+static int64_t product(int64_t a, int64_t b) {
+  int64_t result;
+  return __builtin_mul_overflow(a, b, &result) || result > INT64_MAX / 4 ? 0 : result;
 }
 
 // Launches of a loop have one entry for all iterations.
-static void time_note(walk *w, rt_record *record, int64_t items) {
+static void time_note(walk *w, rt_record *record) {
   const rt_launch *launch = launch_of(w, record);
   weir_run_options *options = w->options;
   int64_t now = now_ns();
@@ -179,9 +226,9 @@ static void time_note(walk *w, rt_record *record, int64_t items) {
   }
   if (record->time >= 0) {
     weir_launch_time *time = &options->times[record->time];
-    time->items += items;
-    time->flops += launch->flops_per_item * items;
-    time->bytes += launch->bytes_per_item * items;
+    time->items += record->grid;
+    time->flops += product(record->flops, record->grid);
+    time->bytes += product(record->bytes, record->grid);
     time->ns += now - w->last_ns;
   }
   w->last_ns = now_ns();
@@ -189,120 +236,84 @@ static void time_note(walk *w, rt_record *record, int64_t items) {
 
 // ---- the walk
 
-static void meet(walker *k) {
-  rt_team_barrier(k->w->executor->team, k->thread);
-  k->pending = k->shared = false;
-  k->since = 0;
-}
-
-// Before work that thread 0 does alone (|solo|) or all do.
-static void order(walker *k, bool sync, bool solo) {
-  k->pending |= sync;
-  if (k->pending && k->since && (k->shared || !solo)) meet(k);
-  if (!k->since) k->pending = false;
-  k->shared |= !solo;
-  k->since++;
-}
-
-static void walk_record(walker *k, rt_record *record) {
-  walk *w = k->w;
-  int64_t dims[RT_MAX_DIMS];
-  turn t;
-  if (!turn_make(k, record, dims, &t)) {
-    k->pending |= record->sync;
-    return;
-  }
-  if (!k->alone) order(k, record->sync, t.solo);
-  if (going(w)) {
-    if (w->cancel && __atomic_load_n(w->cancel, __ATOMIC_RELAXED))
-      atomic_store_explicit(&w->stopped, CANCELLED, memory_order_relaxed);
-    else share_run(k, record, &t);
-  }
-  if (!w->timed) return;
-  meet(k);
-  if (k->thread == 0) time_note(w, record, t.grid);
-}
-
 static bool any_flag(const rt_bound *bound, const rt_bound_loop *loop) {
   for (int r = 0; loop->flags && r < bound->requests; r++)
     if (loop->flags[r]) return true;
   return !loop->flags;
 }
 
-// Whether iteration |t| runs: asked where there are flags, and now and then for those who want to stop. All threads get
-// one answer: thread 0 gives it, in one of two places, so that a slow thread still finds the last one.
-static bool goes_on(walker *k, const rt_bound_loop *loop, int64_t t) {
-  walk *w = k->w;
-  if (k->alone) return going(w) && any_flag(w->bound, loop);
-  if (!loop->flags && t % ASK_EVERY != ASK_EVERY - 1) return true;
-  if (k->shared) meet(k);
-  atomic_bool *place = &w->goes[k->turns++ & 1];
-  if (k->thread == 0) atomic_store_explicit(place, going(w) && any_flag(w->bound, loop), memory_order_relaxed);
-  meet(k);
-  return atomic_load_explicit(place, memory_order_relaxed);
-}
-
-static void walk_range(walker *k, int begin, int end, int loop);
-
-static void run_loop(walker *k, int index) {
-  const rt_bound_loop *loop = &k->w->bound->loops[index];
-  int64_t trips;
-  if (!rt_expr_eval(loop->trips, k->sizes, &trips) || trips > INT32_MAX) {
-    refuse(k->w, k->w->bound->records[loop->first].launch);
+// To the begin of the innermost loop's next iteration, or past its end.
+static void loop_turn(walk *w) {
+  frame *f = &w->frames[w->depth - 1];
+  const rt_bound_loop *loops = w->bound->loops, *loop = &loops[f->loop];
+  if (++f->turn < f->trips && any_flag(w->bound, loop) && going(w)) {
+    w->sizes[loop->size] = f->turn;
+    w->at = loop->first;
+    w->loop = f->loop + 1;
     return;
   }
-  for (int64_t t = 0; t < trips; t++) {
-    k->sizes[loop->size] = t;
-    if (!goes_on(k, loop, t)) break;
-    walk_range(k, loop->first, loop->end, index + 1);
-  }
-  k->sizes[loop->size] = 0;
+  w->sizes[loop->size] = 0;
+  w->at = loop->end;
+  while (w->loop < w->bound->loop_count && loops[w->loop].first < loop->end) w->loop++;
+  w->depth--;
 }
 
-static void walk_loop(walker *k, int index) {
-  const rt_bound_loop *loop = &k->w->bound->loops[index];
-  if (k->alone || !loop->solo || k->w->timed) {
-    run_loop(k, index);
-    return;
-  }
-  order(k, loop->sync, true);
-  if (k->thread == 0) {
-    k->alone = true;
-    run_loop(k, index);
-    k->alone = false;
-  }
-  k->pending |= loop->sync;
+static void loop_enter(walk *w) {
+  const rt_bound_loop *loop = &w->bound->loops[w->loop];
+  frame *f = &w->frames[w->depth++];
+  *f = (frame){.loop = w->loop++, .turn = -1};
+  if (!rt_expr_eval(loop->trips, w->sizes, &f->trips) || f->trips > INT32_MAX)
+    refuse(w, w->bound->records[loop->first].launch);
+  loop_turn(w);
 }
 
-// Records |begin|..|end|; the loops among them are those from |loop| on.
-static void walk_range(walker *k, int begin, int end, int loop) {
-  const rt_bound *bound = k->w->bound;
-  for (int i = begin; i < end;) {
-    while (loop < bound->loop_count && bound->loops[loop].first < i) loop++;
-    if (loop < bound->loop_count && bound->loops[loop].first == i) {
-      walk_loop(k, loop);
-      i = bound->loops[loop].end;
+// The records of the next phase, with their sizes; null at the end.
+static rt_record *phase_next(walk *w) {
+  const rt_bound *bound = w->bound;
+  for (;;) {
+    if (!going(w)) return NULL;
+    if (w->depth && bound->loops[w->frames[w->depth - 1].loop].end == w->at) {
+      loop_turn(w);
+    } else if (w->loop < bound->loop_count && bound->loops[w->loop].first == w->at) {
+      loop_enter(w);
     } else {
-      walk_record(k, &bound->records[i++]);
+      break;
     }
   }
+  if (w->at == bound->record_count) return NULL;
+  rt_record *first = &bound->records[w->at];
+  w->at += first->count;
+  if (!w->depth) return first;
+  for (int i = 0; i < first->count; i++)
+    if (first[i].varies) record_vary(w, &first[i]);
+  if (phase_varies(first, first->count)) phase_plan(w, first, first->count);
+  return going(w) ? first : NULL;
 }
 
-static void walk_thread(void *context, int thread, int thread_count) {
+// Runs short phases until there is one for all threads.
+static rt_team_phase walk_next(void *context, int thread) {
   walk *w = context;
-  walker k = {.w = w, .thread = thread, .threads = thread_count};
-  k.scratch = w->executor->scratch.data + (size_t)thread * w->executor->scratch_stride;
-  if (w->bound->loop_count) memcpy(k.sizes, w->bound->sizes, sizeof k.sizes);
-  walk_range(&k, 0, w->bound->record_count, 0);
+  for (;;) {
+    if (w->timed && w->phase && w->phase->grid) time_note(w, w->phase);
+    w->phase = phase_next(w);
+    w->phases++;
+    if (!w->phase) return (rt_team_phase){0, 0};
+    if (w->phase->chunks) return (rt_team_phase){w->phase->chunks, w->phase->most};
+    for (int i = 0; i < w->phase->count; i++)
+      if (w->phase[i].grid) items_run(w, thread, &w->phase[i], 0, w->phase[i].grid);
+  }
 }
 
 weir_status rt_launch_all(weir_executor *executor, rt_bound *bound, weir_run_options *options) {
   walk w = {.executor = executor, .bound = bound, .options = options};
   w.cancel = options ? options->cancel : NULL;
   w.timed = options && options->times;
+  w.traced = options && options->trace;
   if (options) options->time_count = 0;
+  if (bound->loop_count) memcpy(w.sizes, bound->sizes, sizeof w.sizes);
+  phases_plan(&w);
   w.last_ns = w.timed ? now_ns() : 0;
-  rt_team_run(executor->team, walk_thread, &w);
+  rt_team_run(executor->team, &(rt_team_job){walk_next, walk_work, &w});
   switch (atomic_load_explicit(&w.stopped, memory_order_relaxed)) {
     case CANCELLED:
       return weir_status_make(WEIR_CODE_CANCELLED, "cancelled");

@@ -1,84 +1,13 @@
-// Loading: the sections of a package become a model. The package, its mapped weights and the parsed programs live as
-// long as it.
-#include <stdio.h>
-#include <stdlib.h>
+// Loading a package from a file, with the code in it.
 #include <string.h>
-#include <sys/mman.h>
 
 #include "runtime/device/cpu/object.h"
-#include "runtime/exec/exec_internal.h"
-#include "runtime/package/package.h"
+#include "runtime/exec/from_package.h"
 
-typedef struct {
-  const weir_allocator *allocator;
-  rt_package *package;
-  weir_arena arena;  // programs
-  const rt_program **programs;
-  size_t programs_bytes;
-} loaded;
-
-static void loaded_destroy(void *context) {
-  loaded *l = context;
-  weir_arena_deinit(&l->arena);
-  weir_free(l->allocator, l->programs, l->programs_bytes);
-  rt_package_close(l->package);
-  weir_free(l->allocator, l, sizeof *l);
-}
-
-static weir_status weight_find(void *context, const char *path, int64_t bytes, const void **out_data) {
-  const loaded *l = context;
-  const rt_package_weight *weight = rt_package_weight_find(l->package, path);
-  if (!weight) return weir_status_make(WEIR_CODE_INVALID_DATA, "not in the package");
-  if (weight->bytes != bytes) {
-    return weir_status_make(WEIR_CODE_INVALID_DATA, "%lld bytes, the program wants %lld", (long long)weight->bytes,
-                            (long long)bytes);
-  }
-  *out_data = rt_package_weight_data(l->package, weight);
-  return WEIR_OK;
-}
-
-static weir_status programs_read(loaded *l) {
-  int count = rt_package_entry_count(l->package);
-  l->programs_bytes = (size_t)count * sizeof *l->programs;
-  WEIR_TRY(weir_alloc(l->allocator, l->programs_bytes, 16, true, &l->programs));
-  for (int i = 0; i < count; i++) {
-    const char *entry = rt_package_entry(l->package, i);
-    char name[RT_PACKAGE_NAME_BYTES + 16];
-    snprintf(name, sizeof name, RT_SECTION_PROGRAM "%s", entry);
-    const rt_section *section = rt_package_find(l->package, name);  // the manifest was checked against the sections
-    WEIR_TRY(rt_package_check(l->package, section));
-    rt_program *program;
-    WEIR_TRY_CTX(rt_program_parse(&l->arena, (const char *)section->data, section->bytes, &program), "section '%s'",
-                 name);
-    if (strcmp(program->name, entry)) {
-      return weir_status_make(WEIR_CODE_INVALID_DATA, "section '%s' holds entry '%s'", name, program->name);
-    }
-    l->programs[i] = program;
-  }
-  return WEIR_OK;
-}
-
-// Weights will be read from the page cache or the disk soon.
-static void weights_prefetch(const rt_package *package) {
-  const rt_section *weights = rt_package_find(package, RT_SECTION_WEIGHTS);
-  if (weights && weights->bytes) (void)madvise((void *)(uintptr_t)weights->data, weights->bytes, MADV_WILLNEED);
-}
-
-static weir_status model_make(loaded *l, const weir_load_options *options, weir_model **out_model) {
-  rt_model_parts parts = {0};
-  WEIR_TRY(programs_read(l));
-  WEIR_TRY(rt_object_open_best(l->package, options->isa, l->allocator, &parts.provider, &parts.isa));
-  weights_prefetch(l->package);
-  parts.name = rt_package_model_name(l->package);
-  parts.programs = l->programs;
-  parts.program_count = rt_package_entry_count(l->package);
-  parts.find_weight = weight_find;
-  parts.weight_context = l;  // destroyed by the caller until the model is made
-  parts.identity = rt_package_identity(l->package);
-  parts.allocator = l->allocator;
-  WEIR_TRY(rt_model_create(&parts, out_model));
-  (*out_model)->destroy_weights = loaded_destroy;
-  return WEIR_OK;
+static weir_status code_open(void *context, const rt_package *package, const char *isa, const weir_allocator *allocator,
+                             rt_kernel_provider *out_provider, const char **out_isa) {
+  (void)context;
+  return rt_object_open_best(package, isa, allocator, out_provider, out_isa);
 }
 
 weir_status weir_model_load(const char *path, const weir_load_options *options, weir_model **out_model) {
@@ -87,12 +16,9 @@ weir_status weir_model_load(const char *path, const weir_load_options *options, 
   if (options->device && strcmp(options->device, "cpu")) {
     return weir_status_make(WEIR_CODE_UNSUPPORTED, "device '%s': this runtime has 'cpu'", options->device);
   }
-  const weir_allocator *allocator = options->allocator ? options->allocator : weir_allocator_system();
-  loaded *l;
-  WEIR_TRY(weir_alloc(allocator, sizeof *l, 16, true, &l));
-  l->allocator = allocator;
-  weir_status status = rt_package_open(path, allocator, &l->package);
-  if (!status) status = weir_status_annotate(model_make(l, options, out_model), "package '%s'", path);
-  if (status) loaded_destroy(l);
-  return status;
+  rt_package_options how = {.allocator = options->allocator, .weights_folder = options->weights_folder};
+  rt_package *package;
+  WEIR_TRY(rt_package_open_with(path, &how, &package));
+  const rt_code_source code = {.open = code_open};
+  return weir_status_annotate(rt_model_from_package(package, options, &code, out_model), "package '%s'", path);
 }

@@ -105,7 +105,7 @@ static void growing_note(weir_model *model, weir_entry *entry) {
 
 static bool state_equal(const rt_model_state *a, const rt_model_state *b) {
   return a->dtype == b->dtype && a->rows == b->rows && a->whole == b->whole && a->growing == b->growing &&
-         a->row_bytes == b->row_bytes && a->window == b->window && a->unset == b->unset &&
+         a->row_bytes == b->row_bytes && a->panel == b->panel && a->window == b->window && a->unset == b->unset &&
          (a->rows || a->initial == b->initial);
 }
 
@@ -123,6 +123,7 @@ static weir_status state_note(weir_model *model, weir_entry *entry, const rt_sta
                           .whole = s->whole,
                           .growing = grows ? entry->growing[s->symbol] : -1,
                           .row_bytes = s->row_bytes,
+                          .panel = s->panel,
                           .window = s->window,
                           .initial = s->initial,
                           .unset = s->unset};

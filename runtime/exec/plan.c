@@ -58,7 +58,8 @@ static bool states_add(const weir_entry *entry, const rt_totals *totals, int64_t
     const rt_state *s = &p->states[i];
     int64_t bytes = s->row_bytes;
     if (!s->rows && !weir_round_up_i64(bytes, 64, &bytes)) return false;
-    if (!add_rounded(sum, s->rows ? totals->rows[s->symbol] : totals->requests, bytes)) return false;
+    int64_t count = s->rows ? rt_state_packed(s, totals->rows[s->symbol], totals->requests) : totals->requests;
+    if (!add_rounded(sum, count, bytes)) return false;
   }
   return true;
 }

@@ -68,6 +68,19 @@ static weir_status objects_read(rt_package *package) {
   return WEIR_OK;
 }
 
+// "weights": {"hash": 64 digits, "bytes": N}: they are in a file of their own.
+static weir_status beside_read(rt_package *package) {
+  const json_t *weights = json_object_get(package->manifest, "weights");
+  if (!weights) return WEIR_OK;
+  const char *hash = json_string_value(json_object_get(weights, "hash"));
+  const json_t *bytes = json_object_get(weights, "bytes");
+  if (!hash || !weir_hash_parse(hash, &package->beside_hash)) return bad("weights", "has no hash");
+  if (!json_is_integer(bytes) || json_integer_value(bytes) < 0) return bad("weights", "has no number of bytes");
+  package->beside_bytes = (size_t)json_integer_value(bytes);
+  package->is_beside = true;
+  return WEIR_OK;
+}
+
 weir_status rt_manifest_read(rt_package *package) {
   const rt_section *section = rt_package_find(package, RT_SECTION_MANIFEST);
   if (!section) return weir_status_make(WEIR_CODE_INVALID_DATA, "no section 'manifest'");
@@ -79,12 +92,13 @@ weir_status rt_manifest_read(rt_package *package) {
   }
   const json_t *format = json_object_get(package->manifest, "format");
   if (!json_is_integer(format)) return bad("format", "is no number");
-  if (json_integer_value(format) != RT_PACKAGE_VERSION) {
-    return weir_status_make(WEIR_CODE_UNSUPPORTED, "manifest: format %lld, this runtime reads %d",
-                            (long long)json_integer_value(format), RT_PACKAGE_VERSION);
+  if (json_integer_value(format) != package->version) {
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "manifest: format %lld in a package of version %u",
+                            (long long)json_integer_value(format), package->version);
   }
   package->model_name = json_string_value(json_object_get(package->manifest, "model"));
   if (!package->model_name) return bad("model", "is no text");
   WEIR_TRY(entries_read(package));
-  return objects_read(package);
+  WEIR_TRY(objects_read(package));
+  return beside_read(package);
 }

@@ -10,6 +10,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/program.h"
 #include "runtime/package/package_internal.h"
+#include "runtime/package/signature.h"
 
 #define BAD(...) weir_status_make(WEIR_CODE_INVALID_DATA, __VA_ARGS__)
 
@@ -32,9 +33,10 @@ bool rt_package_name_valid(const char *name) {
 
 static weir_status header_check(const rt_package *package, const rt_package_header *header) {
   if (memcmp(header->magic, RT_PACKAGE_MAGIC, sizeof header->magic)) return BAD("not a package: wrong magic number");
-  if (header->version != RT_PACKAGE_VERSION) {
-    return weir_status_make(WEIR_CODE_UNSUPPORTED, "package version %u, this runtime reads %d", header->version,
-                            RT_PACKAGE_VERSION);
+  bool older = header->version >= RT_PACKAGE_OLDEST && header->version < RT_PACKAGE_VERSION;
+  if (header->version != RT_PACKAGE_VERSION && !(older && package->options.any_version)) {
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "package version %u, this runtime reads %d%s", header->version,
+                            RT_PACKAGE_VERSION, older ? ": 'weir upgrade' makes a current one of it" : "");
   }
   if (header->file_bytes != package->bytes) {
     return BAD("file size %zu, the header says %llu", package->bytes, (unsigned long long)header->file_bytes);
@@ -85,10 +87,26 @@ static weir_status section_read(const rt_package *package, const rt_package_reco
   return WEIR_OK;
 }
 
+// Takes a signature off the end. What follows it sees a package without one.
+static weir_status signature_take(rt_package *package, const rt_package_header *header) {
+  size_t bytes = package->bytes;
+  if (header->version < 2 || bytes < sizeof(rt_package_signature)) return WEIR_OK;
+  if (header->file_bytes != bytes - sizeof(rt_package_signature)) return WEIR_OK;
+  memcpy(&package->signature, package->data + header->file_bytes, sizeof package->signature);
+  bool whole = !memcmp(package->signature.magic, RT_PACKAGE_SIGNATURE_MAGIC, sizeof package->signature.magic);
+  for (size_t i = 0; i < sizeof package->signature.zeros; i++) whole = whole && !package->signature.zeros[i];
+  if (!whole) return BAD("bytes behind the end that are no signature");
+  package->is_signed = true;
+  package->bytes = (size_t)header->file_bytes;
+  return WEIR_OK;
+}
+
 static weir_status table_read(rt_package *package) {
   rt_package_header header;
   if (package->bytes < sizeof header) return BAD("not a package: %zu bytes", package->bytes);
   memcpy(&header, package->data, sizeof header);
+  package->version = header.version;
+  if (!memcmp(header.magic, RT_PACKAGE_MAGIC, sizeof header.magic)) WEIR_TRY(signature_take(package, &header));
   WEIR_TRY(header_check(package, &header));
   WEIR_TRY(table_hash_check(package, &header));
   WEIR_TRY(weir_pool_array(&package->pool, header.section_count, sizeof *package->sections, &package->sections));
@@ -108,21 +126,36 @@ static weir_status table_read(rt_package *package) {
 static weir_status weights_read(rt_package *package) {
   const rt_section *index = rt_package_find(package, RT_SECTION_WEIGHTS_INDEX);
   package->weights = rt_package_find(package, RT_SECTION_WEIGHTS);
-  if (!index != !package->weights) return BAD("weights and their index do not come together");
+  bool have = package->weights || package->is_beside;
+  if (!index != !have || (package->weights && package->is_beside))
+    return BAD("weights and their index do not come together");
   if (!index) return WEIR_OK;
   WEIR_TRY(rt_package_check(package, index));
-  return rt_weights_index_parse(package->pool.allocator, (const char *)index->data, index->bytes,
-                                package->weights->bytes, &package->index);
+  if (package->is_beside) WEIR_TRY(rt_beside_open(package));
+  size_t bytes = package->is_beside ? package->beside_bytes : package->weights->bytes;
+  return rt_weights_index_parse(package->pool.allocator, (const char *)index->data, index->bytes, bytes,
+                                &package->index);
 }
 
-// Takes |*map| on success.
-static weir_status open_mapped(const void *data, size_t bytes, weir_map *map, const weir_allocator *allocator,
-                               rt_package **out_package) {
-  weir_pool pool = {.allocator = allocator ? allocator : weir_allocator_system()};
+static weir_status folder_note(rt_package *package, const char *path) {
+  const char *slash = strrchr(path, '/');
+  size_t length = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
+  char *folder;
+  WEIR_TRY(weir_pool_array(&package->pool, length + 1, 1, &folder));
+  memcpy(folder, slash ? path : ".", length);
+  package->folder = folder;
+  return WEIR_OK;
+}
+
+// Takes |*map| on success. |path| and |map| are null for memory of the caller.
+static weir_status open_mapped(const void *data, size_t bytes, const char *path, weir_map *map,
+                               const rt_package_options *options, rt_package **out_package) {
+  weir_pool pool = {.allocator = options->allocator ? options->allocator : weir_allocator_system()};
   rt_package *package;
   WEIR_TRY(weir_pool_array(&pool, 1, sizeof *package, &package));
-  *package = (rt_package){.pool = pool, .data = data, .bytes = bytes};
-  weir_status status = table_read(package);
+  *package = (rt_package){.pool = pool, .options = *options, .data = data, .bytes = bytes};
+  weir_status status = path ? folder_note(package, path) : WEIR_OK;
+  if (!status) status = table_read(package);
   if (!status) status = rt_manifest_read(package);
   if (!status) status = weights_read(package);
   if (status) {
@@ -134,17 +167,22 @@ static weir_status open_mapped(const void *data, size_t bytes, weir_map *map, co
   return WEIR_OK;
 }
 
-weir_status rt_package_open(const char *path, const weir_allocator *allocator, rt_package **out_package) {
+weir_status rt_package_open_with(const char *path, const rt_package_options *options, rt_package **out_package) {
+  static const rt_package_options defaults;
   weir_map map;
   WEIR_TRY(weir_map_open(path, &map));
-  weir_status status = open_mapped(map.data, map.size, &map, allocator, out_package);
+  weir_status status = open_mapped(map.data, map.size, path, &map, options ? options : &defaults, out_package);
   if (status) weir_map_close(&map);
   return weir_status_annotate(status, "package '%s'", path);
 }
 
+weir_status rt_package_open(const char *path, const weir_allocator *allocator, rt_package **out_package) {
+  return rt_package_open_with(path, &(rt_package_options){.allocator = allocator}, out_package);
+}
+
 weir_status rt_package_open_memory(const void *data, size_t bytes, const weir_allocator *allocator,
                                    rt_package **out_package) {
-  return open_mapped(data, bytes, NULL, allocator, out_package);
+  return open_mapped(data, bytes, NULL, NULL, &(rt_package_options){.allocator = allocator}, out_package);
 }
 
 void rt_package_close(rt_package *package) {
@@ -152,6 +190,7 @@ void rt_package_close(rt_package *package) {
   json_decref(package->manifest);
   rt_weights_index_deinit(package->pool.allocator, &package->index);
   weir_map_close(&package->map);
+  weir_map_close(&package->beside_map);
   weir_pool pool = package->pool;
   weir_pool_deinit(&pool);
 }
@@ -161,6 +200,23 @@ void rt_package_close(rt_package *package) {
 int rt_package_section_count(const rt_package *package) { return package->section_count; }
 const rt_section *rt_package_section(const rt_package *package, int index) { return &package->sections[index]; }
 weir_hash rt_package_identity(const rt_package *package) { return package->identity; }
+uint32_t rt_package_version(const rt_package *package) { return package->version; }
+
+size_t rt_package_bytes(const rt_package *package) {
+  return package->bytes + (package->is_signed ? sizeof package->signature : 0);
+}
+
+const rt_package_signature *rt_package_signed(const rt_package *package) {
+  return package->is_signed ? &package->signature : NULL;
+}
+
+const rt_section *rt_package_weights(const rt_package *package) { return package->weights; }
+const char *rt_package_weights_path(const rt_package *package) { return package->beside_path; }
+
+const weir_hash *rt_package_weights_beside(const rt_package *package) {
+  return package->is_beside ? &package->beside_hash : NULL;
+}
+
 const char *rt_package_model_name(const rt_package *package) { return package->model_name; }
 int rt_package_entry_count(const rt_package *package) { return package->entry_count; }
 const char *rt_package_entry(const rt_package *package, int index) { return package->entries[index]; }
@@ -195,7 +251,7 @@ const rt_package_weight *rt_package_weight_find(const rt_package *package, const
 }
 
 const void *rt_package_weight_data(const rt_package *package, const rt_package_weight *weight) {
-  return package->weights->data + weight->offset;
+  return package->weights ? package->weights->data + weight->offset : NULL;
 }
 
 // ---- verifying
@@ -239,6 +295,10 @@ weir_status rt_package_verify(const rt_package *package) {
       WEIR_TRY(program_check(package, section));
     end = section->offset + section->bytes;
   }
+  if (package->is_beside && package->weights) {
+    WEIR_TRY_CTX(rt_package_check(package, package->weights), "'%s'", package->beside_path);
+  }
   uint64_t table_bytes = (uint64_t)package->section_count * sizeof(rt_package_record);
-  return zeros_check(package, end, package->bytes - table_bytes);
+  WEIR_TRY(zeros_check(package, end, package->bytes - table_bytes));
+  return package->is_signed ? rt_signature_check(package, NULL) : WEIR_OK;
 }

@@ -43,7 +43,19 @@ typedef struct {
   const rt_section *object;
 } rt_package_object;
 
-// |allocator| null: the system's. NOT_FOUND, IO: as weir_map_open.
+typedef struct {
+  const weir_allocator *allocator;  // null: the system's
+  const char *weights_folder;       // a further folder for weights beside; may be null
+  bool any_version;                 // also older formats, whose programs and weights mean something else: for upgrade
+  bool without_weights;             // weights beside are not opened: for looking at the rest
+} rt_package_options;
+
+// Weights beside are a file called by their hash, HASH.weights, in the package's folder, in |weights_folder|, or in the
+// folder `weights` of the cache (runtime/base/home.h), the first one that is there. NOT_FOUND with all three where none
+// is; INVALID_DATA for one of another size. |options| may be null. NOT_FOUND, IO: as weir_map_open.
+weir_status rt_package_open_with(const char *path, const rt_package_options *options,
+                                 rt_package **out_package) WEIR_MUST_USE;
+// The same with nothing but an allocator, which may be null.
 weir_status rt_package_open(const char *path, const weir_allocator *allocator, rt_package **out_package) WEIR_MUST_USE;
 // The same over memory of the caller, page aligned or not, which must outlive the package.
 weir_status rt_package_open_memory(const void *data, size_t bytes, const weir_allocator *allocator,
@@ -53,13 +65,17 @@ void rt_package_close(rt_package *package);  // null is allowed
 int rt_package_section_count(const rt_package *package);
 const rt_section *rt_package_section(const rt_package *package, int index);
 const rt_section *rt_package_find(const rt_package *package, const char *name);  // null if absent
-// Hash of the table: names the whole package's contents.
+// Hash of the table: names the whole package's contents. Signing does not change it.
 weir_hash rt_package_identity(const rt_package *package);
+uint32_t rt_package_version(const rt_package *package);
+size_t rt_package_bytes(const rt_package *package);  // of the file, a signature included
+// Null: not signed. Not yet checked: runtime/package/signature.h.
+const rt_package_signature *rt_package_signed(const rt_package *package);
 
 // Hashes the section: INVALID_DATA if it differs from the table.
 weir_status rt_package_check(const rt_package *package, const rt_section *section) WEIR_MUST_USE;
-// Everything: every section's hash, zeros between sections, programs that parse and whose weights are there.
-// them.
+// Everything: every section's hash, weights beside too, zeros between sections, programs that parse and whose weights
+// are there, and the signature, if there is one, by its own key.
 weir_status rt_package_verify(const rt_package *package) WEIR_MUST_USE;
 
 // From the manifest.
@@ -69,9 +85,16 @@ const char *rt_package_entry(const rt_package *package, int index);
 int rt_package_object_count(const rt_package *package);
 const rt_package_object *rt_package_object_at(const rt_package *package, int index);
 
+// The weights, inside or beside (then |offset| counts from the start of their file). Null: the package has none, or
+// they were not opened.
+const rt_section *rt_package_weights(const rt_package *package);
+// Of weights beside: the hash that names their file; null if they are inside.
+const weir_hash *rt_package_weights_beside(const rt_package *package);
+const char *rt_package_weights_path(const rt_package *package);  // null if inside or not opened
 int rt_package_weight_count(const rt_package *package);
 const rt_package_weight *rt_package_weight_at(const rt_package *package, int index);
 const rt_package_weight *rt_package_weight_find(const rt_package *package, const char *key);  // null if absent
+// Null if the weights were not opened.
 const void *rt_package_weight_data(const rt_package *package, const rt_package_weight *weight);
 
 // True for a legal section name.

@@ -1,9 +1,10 @@
 // Sessions as the executor sees them: storage of the model's states, and how many rows are in use.
 //
-// Of a state with all its rows row p of the storage is position p of its symbol. One with a window keeps the last
-// window - 1 rows: they lie somewhere in a longer block and move to its front only when they have come far, so that a
-// step costs what its own rows cost. A fixed state is one block. A state that is replaced as a whole has two blocks:
-// what is read and what a step writes.
+// Of a state with all its rows row p of the storage is position p of its symbol; where rows lie in panels, storage is
+// whole panels, and begins at a multiple of their rows. One with a window keeps the last window - 1 rows: they lie
+// somewhere in a longer block and move to its front only when they have come far, so that a step costs what its own
+// rows cost. A fixed state is one block. A state that is replaced as a whole has two blocks: what is read and what a
+// step writes.
 //
 // A step writes new rows behind the committed ones, where nobody reads them, fixed states in place after a copy was put
 // aside, and whole ones into the other block; so nothing has happened until rt_session_commit, and rt_session_revert
@@ -18,7 +19,7 @@ typedef struct {
   size_t memory_bytes;
   uint8_t *data;  // first row, or the block
   int64_t room;   // rows that it has memory for
-  int64_t base;   // with a window: position of the first row
+  int64_t base;   // with a window: position of the first row; panels: it stands in the first one
   int64_t held;   // whole: rows; fixed: 1; -1: nobody has written it yet
 } rt_state_storage;
 
@@ -53,9 +54,12 @@ weir_status rt_session_ready(const weir_session *session, const weir_entry *entr
 // OUT_OF_RANGE if there is no room for |values| more rows.
 weir_status rt_session_room(const weir_session *session, const weir_entry *entry, int index,
                             const int64_t *values) WEIR_MUST_USE;
-// Rows (or 1) of a state of the program that a call needs memory for: those before and its own. |values| as above.
-// False on overflow.
+// Rows (or 1) of a state of the program that a call needs memory for: those before and its own, to whole panels.
+// |values| as above. False on overflow.
 bool rt_state_rows(const rt_program *program, const rt_state *state, const int64_t *values, int64_t *out_rows);
+// Without a session the rows of all requests stand in one block: where those of request |requests| begin, |rows| before
+// it. Panels are of one request alone: rows / RT_PANEL_ROWS + requests of them never reach into the next.
+int64_t rt_state_packed(const rt_state *state, int64_t rows, int64_t requests);
 // Where a launch finds state |state| of the entry's program.
 void *rt_session_state(const weir_session *session, const weir_entry *entry, int state);
 // Of the states that the entry names, as rt_state_rows counts, after a step with |values| rows. Before the commit.
@@ -77,11 +81,17 @@ void rt_storage_free(const weir_model *model, rt_state_storage *storage);
 int64_t rt_storage_room(const rt_model_state *state, int64_t capacity);
 // Of |rows| so far those that the state keeps.
 int64_t rt_state_kept(const rt_model_state *state, int64_t rows);
-// The first kept row.
+// The rows of the panels around |count| of them from position |first| on; |count| where there are none.
+int64_t rt_state_span(const rt_model_state *state, int64_t first, int64_t count);
+// The first kept row, or its panel.
 uint8_t *rt_storage_kept(const rt_model_state *state, const rt_state_storage *storage, int64_t rows);
 // Moves the kept rows to the front.
 void rt_storage_pack(const rt_model_state *state, rt_state_storage *storage, int64_t rows);
-// Bytes in use, and their copy into |to|, which has room.
+// The rows in use (or the block) one behind the other, whatever they lie in; and back, |held| of them.
+void rt_storage_export(const rt_model_state *state, const rt_state_storage *storage, int64_t rows, uint8_t *out);
+void rt_storage_import(const rt_model_state *state, const uint8_t *data, int64_t rows, int64_t held,
+                       rt_state_storage *storage);
+// Bytes in use, and a copy into |to|, which has room.
 int64_t rt_storage_bytes(const rt_model_state *state, const rt_state_storage *storage, int64_t rows);
 void rt_storage_copy(const rt_model_state *state, const rt_state_storage *from, int64_t rows, rt_state_storage *to);
 // Makes room for |rows| rows of a whole state, whose contents are lost where it has to grow.

@@ -77,7 +77,7 @@ weir_status weir_session_export(const weir_session *session, void *data, size_t 
     const rt_model_state *s = &model->states[i];
     int64_t rows = s->rows && !s->whole ? session->rows[s->growing] : 0;
     size_t size = (size_t)rt_storage_bytes(s, &session->storage[i], rows);
-    if (size) memcpy(next, rt_storage_kept(s, &session->storage[i], rows), size);
+    rt_storage_export(s, &session->storage[i], rows, next);
     next += size;
   }
   weir_hash hash;
@@ -181,11 +181,8 @@ static weir_status states_take(weir_session *session, const form *f, const uint8
       *storage = session->other[i];
       session->other[i] = old;
     }
-    size_t size = f->held[i] > 0 ? (size_t)(s->row_bytes * f->held[i]) : 0;
-    if (size) memcpy(storage->data, next, size);
-    next += size;
-    storage->held = f->held[i];
-    storage->base = s->window ? session->rows[s->growing] - f->held[i] : 0;
+    rt_storage_import(s, next, s->window ? session->rows[s->growing] : 0, f->held[i], storage);
+    next += f->held[i] > 0 ? s->row_bytes * f->held[i] : 0;
   }
   return WEIR_OK;
 }

@@ -118,10 +118,15 @@ weir_status rt_session_room(const weir_session *session, const weir_entry *entry
 bool rt_state_rows(const rt_program *p, const rt_state *s, const int64_t *values, int64_t *out_rows) {
   *out_rows = 1;
   if (!s->rows) return true;
-  if (s->whole) return whole_rows(p, s, values, out_rows);
-  int64_t before = values[p->symbol_count + s->symbol];
-  if (s->window && before > s->window - 1) before = s->window - 1;
-  return weir_add_i64(values[s->symbol], before, out_rows);
+  int64_t before = s->whole ? 0 : values[p->symbol_count + s->symbol], first = 0;
+  if (s->window && before > s->window - 1) first = before - (s->window - 1);
+  if (s->panel) first -= first % RT_PANEL_ROWS;
+  bool ok = s->whole ? whole_rows(p, s, values, out_rows) : weir_add_i64(values[s->symbol], before - first, out_rows);
+  return ok && (!s->panel || weir_round_up_i64(*out_rows, RT_PANEL_ROWS, out_rows));
+}
+
+int64_t rt_state_packed(const rt_state *s, int64_t rows, int64_t requests) {
+  return s->panel ? (rows / RT_PANEL_ROWS + requests) * RT_PANEL_ROWS : rows;
 }
 
 // ---- during a step
@@ -139,10 +144,11 @@ int64_t rt_session_bytes(const weir_session *session, const weir_entry *entry) {
   for (int i = 0; i < p->state_count; i++) {
     int at = entry->states[i];
     const rt_model_state *s = &session->model->states[at];
-    int64_t rows = 1;
+    int64_t rows = 1, first = 0;
     if (s->whole) rows = (p->states[i].writes ? session->other : session->storage)[at].held;
     else if (s->rows) rows = rt_state_kept(s, session->rows[s->growing]) + session->new_rows[s->growing];
-    bytes += rows * s->row_bytes;
+    if (s->window) first = session->rows[s->growing] - rt_state_kept(s, session->rows[s->growing]);
+    bytes += rt_state_span(s, first, rows) * s->row_bytes;
   }
   return bytes;
 }

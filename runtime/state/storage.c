@@ -62,9 +62,17 @@ void rt_state_fill(void *data, int64_t bytes, rt_dtype dtype, double initial) {
 
 // ---- rows
 
+int64_t rt_state_span(const rt_model_state *s, int64_t first, int64_t count) {
+  if (!s->panel) return count;
+  return (first % RT_PANEL_ROWS + count + RT_PANEL_ROWS - 1) / RT_PANEL_ROWS * RT_PANEL_ROWS;
+}
+
+static int64_t panel_begin(const rt_model_state *s, int64_t row) { return s->panel ? row - row % RT_PANEL_ROWS : row; }
+
 weir_status rt_storage_make(const weir_model *model, int state, int64_t rows, rt_state_storage *out) {
   int64_t bytes, stagger = (int64_t)state * STAGGER_BYTES % 4096;
-  if (!weir_mul_i64(model->states[state].row_bytes, rows, &bytes) ||
+  bool rounded = !model->states[state].panel || weir_round_up_i64(rows, RT_PANEL_ROWS, &rows);
+  if (!rounded || !weir_mul_i64(model->states[state].row_bytes, rows, &bytes) ||
       !weir_add_i64(bytes, stagger + RT_SLACK_BYTES, &bytes)) {
     return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "state '%s': %lld rows overflow", model->states[state].path,
                             (long long)rows);
@@ -93,28 +101,67 @@ int64_t rt_state_kept(const rt_model_state *s, int64_t rows) {
   return s->window && rows > s->window - 1 ? s->window - 1 : rows;
 }
 
+// Where the first row in use, or its panel, stands in the storage.
+static int64_t first_row(const rt_model_state *s, const rt_state_storage *storage, int64_t rows) {
+  return s->window ? panel_begin(s, rows - rt_state_kept(s, rows)) - panel_begin(s, storage->base) : 0;
+}
+
 uint8_t *rt_storage_kept(const rt_model_state *s, const rt_state_storage *storage, int64_t rows) {
-  if (!s->window) return storage->data;
-  return storage->data + (rows - rt_state_kept(s, rows) - storage->base) * s->row_bytes;
+  return storage->data + first_row(s, storage, rows) * s->row_bytes;
 }
 
 void rt_storage_pack(const rt_model_state *s, rt_state_storage *storage, int64_t rows) {
   int64_t kept = rt_state_kept(s, rows);
   if (rows - kept - storage->base <= wander(s)) return;
-  if (kept) memmove(storage->data, rt_storage_kept(s, storage, rows), (size_t)(kept * s->row_bytes));
+  if (kept)
+    memmove(storage->data, rt_storage_kept(s, storage, rows),
+            (size_t)(rt_state_span(s, rows - kept, kept) * s->row_bytes));
   storage->base = rows - kept;
 }
 
-int64_t rt_storage_bytes(const rt_model_state *s, const rt_state_storage *storage, int64_t rows) {
+// Rows (or the block) in use.
+static int64_t count_of(const rt_model_state *s, const rt_state_storage *storage, int64_t rows) {
   int64_t count = s->rows && !s->whole ? rt_state_kept(s, rows) : storage->held;
-  return count > 0 ? count * s->row_bytes : 0;
+  return count > 0 ? count : 0;
+}
+
+int64_t rt_storage_bytes(const rt_model_state *s, const rt_state_storage *storage, int64_t rows) {
+  return count_of(s, storage, rows) * s->row_bytes;
 }
 
 void rt_storage_copy(const rt_model_state *s, const rt_state_storage *from, int64_t rows, rt_state_storage *to) {
-  int64_t bytes = rt_storage_bytes(s, from, rows);
-  if (bytes) memcpy(to->data, rt_storage_kept(s, from, rows), (size_t)bytes);
+  int64_t count = count_of(s, from, rows), first = s->window ? rows - count : 0;
+  if (count) memcpy(to->data, rt_storage_kept(s, from, rows), (size_t)(rt_state_span(s, first, count) * s->row_bytes));
   to->held = from->held;
-  to->base = s->window ? rows - rt_state_kept(s, rows) : 0;
+  to->base = first;
+}
+
+// Row |row| of panels: its words stand RT_PANEL_ROWS words apart. |store|: |bytes| go there, else they come from there.
+static void panel_row(const rt_model_state *s, uint8_t *data, int64_t row, uint8_t *bytes, bool store) {
+  int word = rt_state_word(s->dtype, s->row_bytes);
+  uint8_t *at = data + row / RT_PANEL_ROWS * RT_PANEL_ROWS * s->row_bytes + row % RT_PANEL_ROWS * word;
+  for (int64_t i = 0; i < s->row_bytes; i += word, at += RT_PANEL_ROWS * word) {
+    if (store) memcpy(at, bytes + i, (size_t)word);
+    else memcpy(bytes + i, at, (size_t)word);
+  }
+}
+
+void rt_storage_export(const rt_model_state *s, const rt_state_storage *storage, int64_t rows, uint8_t *out) {
+  int64_t count = count_of(s, storage, rows), first = s->window ? (rows - count) % RT_PANEL_ROWS : 0;
+  uint8_t *kept = count ? rt_storage_kept(s, storage, rows) : NULL;
+  for (int64_t i = 0; s->panel && i < count; i++) panel_row(s, kept, first + i, out + i * s->row_bytes, false);
+  if (!s->panel && count) memcpy(out, kept, (size_t)(count * s->row_bytes));
+}
+
+void rt_storage_import(const rt_model_state *s, const uint8_t *data, int64_t rows, int64_t held,
+                       rt_state_storage *storage) {
+  int64_t first = s->window ? rows - held : 0, count = held > 0 ? held : 0;
+  storage->held = held;
+  storage->base = first;
+  uint8_t *row = s->panel ? (uint8_t *)(uintptr_t)data : NULL;  // only read
+  for (int64_t i = 0; row && i < count; i++)
+    panel_row(s, storage->data, first % RT_PANEL_ROWS + i, row + i * s->row_bytes, true);
+  if (!s->panel && count) memcpy(storage->data, data, (size_t)(count * s->row_bytes));
 }
 
 weir_status rt_storage_whole(const weir_model *model, int state, int64_t rows, rt_state_storage *storage) {

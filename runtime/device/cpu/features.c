@@ -1,8 +1,15 @@
-// One table of features: gcc's name, where cpuid tells it, and which registers the system must save for it.
+// Two tables: features, with the place where the processor tells of them, and levels of code, with the features they
+// need. A feature counts only if the system saves the registers that come with it.
 #include "runtime/device/cpu/features.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 typedef enum { EAX, EBX, ECX, EDX } cpuid_register;
 // What XCR0 must say: nothing, AVX registers, AVX-512 registers, AMX tiles.
@@ -57,10 +64,6 @@ static const feature features[] = {
     {"avxvnni", 7, 1, EAX, 4, SAVE_AVX},
     {"avx512bf16", 7, 1, EAX, 5, SAVE_AVX512},
 };
-enum { FEATURE_COUNT = sizeof features / sizeof features[0] };
-
-#if defined(__x86_64__)
-#include <cpuid.h>
 
 static bool saved_has(saved_state saved) {
   static const uint32_t masks[] = {[SAVE_NONE] = 0, [SAVE_AVX] = 0x6, [SAVE_AVX512] = 0xe6, [SAVE_AMX] = 0x60006};
@@ -73,24 +76,54 @@ static bool saved_has(saved_state saved) {
   return (lo & masks[saved]) == masks[saved];
 }
 
-static bool feature_has(const feature *f) {
+static bool processor_has(const feature *f) {
   uint32_t regs[4];
   if (!__get_cpuid_count(f->leaf, f->subleaf, &regs[EAX], &regs[EBX], &regs[ECX], &regs[EDX])) return false;
-  return regs[f->reg] >> f->bit & 1 && saved_has(f->saved);
+  return regs[f->reg] >> f->bit & 1;
 }
+
+static bool system_has(const feature *f) { return saved_has(f->saved); }
+
+// Tiles have 8 KiB, which every thread's state would carry: Linux hands them to a process that asks.
+static bool system_permits(const feature *f) {
+  enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+  return f->saved != SAVE_AMX || syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+typedef struct {
+  const char *name;
+  unsigned long word;
+  int bit;
+} feature;
+
+static const feature features[] = {
+    {"asimd", AT_HWCAP, 1}, {"dotprod", AT_HWCAP, 20}, {"i8mm", AT_HWCAP2, 13}, {"bf16", AT_HWCAP2, 14}};
+
+static bool processor_has(const feature *f) { return getauxval(f->word) >> f->bit & 1; }
+static bool system_has(const feature *f) { return f != NULL; }  // the words are what the system lets programs use
+static bool system_permits(const feature *f) { return f != NULL; }
+
 #else
-static bool feature_has(const feature *f) {
-  (void)f;
-  return false;
-}
+typedef struct {
+  const char *name;
+} feature;
+static const feature features[] = {{""}};
+
+static bool processor_has(const feature *f) { return f->name[0] != 0; }
+static bool system_has(const feature *f) { return processor_has(f); }
+static bool system_permits(const feature *f) { return processor_has(f); }
 #endif
+enum { FEATURE_COUNT = sizeof features / sizeof features[0] };
 
 void rt_cpu_features(char *out_text, size_t bytes) {
   size_t used = 0;
   if (bytes) out_text[0] = 0;
   for (int i = 0; i < FEATURE_COUNT; i++) {
     size_t length = strlen(features[i].name), comma = used > 0;
-    if (!feature_has(&features[i])) continue;
+    if (!processor_has(&features[i]) || !system_has(&features[i])) continue;
     if (used + comma + length + 1 > bytes) return;
     if (comma) out_text[used++] = ',';
     memcpy(out_text + used, features[i].name, length + 1);
@@ -98,39 +131,91 @@ void rt_cpu_features(char *out_text, size_t bytes) {
   }
 }
 
-bool rt_cpu_has_features(const char *needed) {
-  while (*needed) {
-    size_t length = strcspn(needed, ", ");
-    bool found = !length;
-    for (int i = 0; i < FEATURE_COUNT && !found; i++) {
-      found =
-          strlen(features[i].name) == length && !memcmp(features[i].name, needed, length) && feature_has(&features[i]);
-    }
-    if (!found) return false;
-    needed += length;
-    if (*needed) needed++;
-  }
-  return true;
+typedef enum { USABLE, UNKNOWN, NO_PROCESSOR, NO_SYSTEM, NO_PERMISSION } usability;
+
+static usability usability_of(const char *name, size_t length) {
+  const feature *f = NULL;
+  for (int i = 0; i < FEATURE_COUNT && !f; i++)
+    if (strlen(features[i].name) == length && !memcmp(features[i].name, name, length)) f = &features[i];
+  if (!f) return UNKNOWN;
+  if (!processor_has(f)) return NO_PROCESSOR;
+  if (!system_has(f)) return NO_SYSTEM;
+  return USABLE;
 }
 
-// The psABI's levels; each includes the one before.
+// Permission is asked only once all else is there.
+static usability permission_for(const char *needed) {
+  for (int i = 0; i < FEATURE_COUNT; i++) {
+    const char *at = strstr(needed, features[i].name);
+    if (at && *features[i].name && !system_permits(&features[i])) return NO_PERMISSION;
+  }
+  return USABLE;
+}
+
+bool rt_cpu_has_features(const char *needed) {
+  for (const char *at = needed; *at;) {
+    size_t length = strcspn(at, ", ");
+    if (length && usability_of(at, length) != USABLE) return false;
+    at += length + (at[length] != 0);
+  }
+  return permission_for(needed) == USABLE;
+}
+
+void rt_cpu_why_not(const char *needed, char *out_text, size_t bytes) {
+  static const char *const words[] = {
+      [UNKNOWN] = "unknown here", [NO_PROCESSOR] = "not in the processor", [NO_SYSTEM] = "not saved by the system"};
+  size_t used = 0;
+  if (bytes) out_text[0] = 0;
+  for (usability why = UNKNOWN; why <= NO_SYSTEM; why++) {
+    bool any = false;
+    for (const char *at = needed; *at;) {
+      size_t length = strcspn(at, ", ");
+      if (length && usability_of(at, length) == why && used < bytes) {
+        used += (size_t)snprintf(out_text + used, bytes - used, "%s%.*s",
+                                 any    ? " "
+                                 : used ? "; "
+                                        : "",
+                                 (int)length, at);
+        any = true;
+      }
+      at += length + (at[length] != 0);
+    }
+    if (any && used < bytes) used += (size_t)snprintf(out_text + used, bytes - used, ": %s", words[why]);
+  }
+  if (!used && permission_for(needed) != USABLE)
+    snprintf(out_text, bytes, "the system does not permit this process to use tiles");
+}
+
+// ---- levels, from the least to the most able. Each x86-64 level includes the one before; v3 and v4 are the psABI's.
+
+#if defined(__x86_64__)
 #define LEVEL_V3 "sse3,ssse3,sse4.1,sse4.2,cx16,popcnt,avx,avx2,bmi,bmi2,f16c,fma,lzcnt,movbe"
 #define LEVEL_V4 LEVEL_V3 ",avx512f,avx512bw,avx512cd,avx512dq,avx512vl"
-
-bool rt_cpu_has_level(const char *isa) {
-  if (!strcmp(isa, "portable")) return true;
-#if defined(__aarch64__)
-  if (!strcmp(isa, "aarch64")) return true;
+#define LEVEL_V4_BF16 LEVEL_V4 ",avx512vnni,avx512bf16"
+#define LEVELS                                                                                             \
+  {"portable", ""}, {"x86-64-v3", LEVEL_V3}, {"x86-64-v4", LEVEL_V4}, {"x86-64-v4-bf16", LEVEL_V4_BF16}, { \
+    "amx", LEVEL_V4_BF16 ",amx-tile,amx-int8,amx-bf16"                                                     \
+  }
+#elif defined(__aarch64__)
+#define LEVELS \
+  {"aarch64", "asimd"}, {"aarch64-dotprod", "asimd,dotprod"}, { "aarch64-i8mm", "asimd,dotprod,i8mm,bf16" }
+#else
+#define LEVELS \
+  { "portable", "" }
 #endif
-  if (!strcmp(isa, "x86-64-v3")) return rt_cpu_has_features(LEVEL_V3);
-  if (!strcmp(isa, "x86-64-v4")) return rt_cpu_has_features(LEVEL_V4);
-  return false;
+static const struct { const char *name, *features; } levels[] = {LEVELS};
+enum { LEVEL_COUNT = sizeof levels / sizeof levels[0] };
+
+int rt_cpu_level_rank(const char *isa) {
+  for (int i = 0; i < LEVEL_COUNT; i++)
+    if (!strcmp(isa, levels[i].name)) return rt_cpu_has_features(levels[i].features) ? i + 1 : 0;
+  return 0;
 }
 
+bool rt_cpu_has_level(const char *isa) { return rt_cpu_level_rank(isa) > 0; }
+
 const char *rt_cpu_best_level(void) {
-  static const char *const levels[] = {"x86-64-v4", "x86-64-v3"};
-  for (int i = 0; i < 2; i++) {
-    if (rt_cpu_has_level(levels[i])) return levels[i];
-  }
-  return "portable";
+  for (int i = LEVEL_COUNT - 1; i > 0; i--)
+    if (rt_cpu_has_features(levels[i].features)) return levels[i].name;
+  return levels[0].name;
 }

@@ -1,7 +1,8 @@
-// Opening code objects with the system's dynamic linker, from an anonymous file in memory.
+// Opening code objects with the system's dynamic linker, from an anonymous file in memory, or from a file of the folder
+// $WEIR_CODE_DIR for tools that read code by path (docs/debugging.md).
 //
-// The file stays open as long as the code is loaded: the linker knows objects by path, and "/proc/self/fd/N" must not
-// come to name another one while this is open.
+// The file in memory stays open as long as the code is loaded: the linker knows objects by path, and "/proc/PID/fd/N"
+// must not come to name another one while this is open. A debugger, another process, finds the code under that path.
 #include "runtime/device/cpu/object.h"
 
 #include <dlfcn.h>
@@ -9,10 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "runtime/base/hash.h"
+#include "runtime/base/io.h"
+#include "runtime/device/cpu/choice.h"
 #include "runtime/device/cpu/features.h"
 
 #ifndef MFD_EXEC
@@ -49,10 +54,10 @@ static weir_status elf_check(const void *data, size_t bytes) {
   return WEIR_OK;
 }
 
-static weir_status memory_file(const void *data, size_t bytes, int *out_fd) {
+static weir_status memory_file(const char *name, const void *data, size_t bytes, int *out_fd) {
   // Newer kernels want to be told that the file is for execution; older ones do not know the flag.
-  int fd = memfd_create("weir-code", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-  if (fd < 0 && errno == EINVAL) fd = memfd_create("weir-code", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return weir_status_errno(errno, "code object: no memory file");
   for (size_t done = 0; done < bytes;) {
     ssize_t n = write(fd, (const char *)data + done, bytes - done);
@@ -85,17 +90,38 @@ static void object_destroy(void *context) {
   weir_free(o->allocator, o, sizeof *o);
 }
 
-weir_status rt_object_open(const void *data, size_t bytes, const weir_allocator *allocator,
-                           rt_kernel_provider *out_provider) {
+// The path under which the linker is to find the code.
+static weir_status object_place(object *o, const char *name, const void *data, size_t bytes, char *out_path,
+                                size_t path_bytes) {
+  const char *folder = getenv("WEIR_CODE_DIR");
+  if (!folder || !*folder) {
+    WEIR_TRY(memory_file(name, data, bytes, &o->fd));
+    snprintf(out_path, path_bytes, "/proc/%ld/fd/%d", (long)getpid(), o->fd);
+    return WEIR_OK;
+  }
+  // Named by content, so that one file serves every process and is never changed under one.
+  weir_hash hash;
+  char hex[WEIR_HASH_HEX_BYTES];
+  weir_hash_bytes(data, bytes, &hash);
+  weir_hash_hex(&hash, hex);
+  if (snprintf(out_path, path_bytes, "%s/%s-%.12s.so", folder, name, hex) >= (int)path_bytes)
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "code object: WEIR_CODE_DIR is too long");
+  for (char *at = out_path + strlen(folder) + 1; *at; at++)
+    if (*at == ':' || *at == '/') *at = '-';
+  WEIR_TRY(weir_make_dirs(folder));
+  return weir_file_exists(out_path) ? WEIR_OK : weir_file_write_atomic(out_path, data, bytes);
+}
+
+static weir_status open_named(const char *name, const void *data, size_t bytes, const weir_allocator *allocator,
+                              rt_kernel_provider *out_provider) {
   WEIR_TRY(elf_check(data, bytes));
   if (!allocator) allocator = weir_allocator_system();
   object *o;
   WEIR_TRY(weir_alloc(allocator, sizeof *o, 16, true, &o));
   *o = (object){allocator, NULL, -1};
-  weir_status status = memory_file(data, bytes, &o->fd);
+  char path[1024];
+  weir_status status = object_place(o, name, data, bytes, path, sizeof path);
   if (!status) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", o->fd);
     o->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!o->handle) status = weir_status_make(WEIR_CODE_IO, "code object: %s", dlerror());
   }
@@ -107,14 +133,12 @@ weir_status rt_object_open(const void *data, size_t bytes, const weir_allocator 
   return WEIR_OK;
 }
 
-// ---- choice
-
-// 0: cannot run here; else the larger the better.
-static int object_rank(const rt_package_object *o) {
-  if (!strcmp(o->isa, "native")) return *o->features && rt_cpu_has_features(o->features) ? 4 : 0;
-  if (!rt_cpu_has_level(o->isa) || !rt_cpu_has_features(o->features)) return 0;
-  return !strcmp(o->isa, "x86-64-v4") ? 3 : !strcmp(o->isa, "x86-64-v3") ? 2 : 1;
+weir_status rt_object_open(const void *data, size_t bytes, const weir_allocator *allocator,
+                           rt_kernel_provider *out_provider) {
+  return open_named("weir-code", data, bytes, allocator, out_provider);
 }
+
+// ---- choice
 
 static weir_status none_fits(const rt_package *package, const char *isa) {
   char list[512] = "";
@@ -133,7 +157,7 @@ weir_status rt_object_open_best(const rt_package *package, const char *isa, cons
   int best_rank = 0;
   for (int i = 0; i < rt_package_object_count(package); i++) {
     const rt_package_object *o = rt_package_object_at(package, i);
-    int rank = isa && strcmp(isa, o->isa) ? 0 : object_rank(o);
+    int rank = isa && strcmp(isa, o->isa) ? 0 : rt_code_rank(o->isa, o->features);
     if (rank > best_rank) {
       best = o;
       best_rank = rank;
@@ -141,7 +165,9 @@ weir_status rt_object_open_best(const rt_package *package, const char *isa, cons
   }
   if (!best) return none_fits(package, isa);
   WEIR_TRY(rt_package_check(package, best->object));
-  WEIR_TRY_CTX(rt_object_open(best->object->data, best->object->bytes, allocator, out_provider), "'%s'",
+  char name[128];  // what /proc/PID/maps, perf and debuggers call the code
+  snprintf(name, sizeof name, "weir:%.80s:%.40s", rt_package_model_name(package), best->isa);
+  WEIR_TRY_CTX(open_named(name, best->object->data, best->object->bytes, allocator, out_provider), "'%s'",
                best->object->name);
   *out_isa = best->isa;
   return WEIR_OK;

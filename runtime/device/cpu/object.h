@@ -1,7 +1,8 @@
 // Code objects: an ELF shared object from memory becomes callable kernels.
 //
-// It is written to an anonymous file and opened from there, so that nothing touches the disk. The caller has checked
-// its hash: code runs with all rights of the process.
+// It is written to an anonymous file and opened from there, so that nothing touches the disk; with WEIR_CODE_DIR=FOLDER
+// in the environment to a file of that folder, for profilers. The caller has checked its hash: code runs with all
+// rights of the process.
 #ifndef WEIR_RUNTIME_DEVICE_CPU_OBJECT_H
 #define WEIR_RUNTIME_DEVICE_CPU_OBJECT_H
 

@@ -43,7 +43,11 @@ enum { IR_LANES = 16, IR_KERNEL_MAX_ARGS = 16, IR_KERNEL_MAX_SIZES = 16 };
   KOP(shl, 2, "integers") KOP(shr, 2, "integers: arithmetic where signed")                                           \
   KOP(select, 3, "operand 1 where operand 0 (bool), else 2; both evaluated, except loads of the untaken one")        \
   KOP(cast, 1, "to the node's type; floats to integers round toward zero and saturate, NaN gives 0")                 \
-  KOP(bitcast, 1, "same bits, type of equal width")
+  KOP(bitcast, 1, "same bits, type of equal width")                                                                  \
+  KOP(dot4, 3, "i32: c + the sum over the bytes of u32 a, unsigned, times those of i32 b, signed; wraps")            \
+  KOP(dot4_7, 3, "dot4 where no byte of a has its highest bit set, which the kernel promises")                       \
+  KOP(dot2, 3, "f32: u32 a, u32 b are pairs of bf16; fma(a low, b low, fma(a high, b high, c))")                     \
+  KOP(pack2, 2, "u32: f32 a, b rounded to bf16, ties to even, as low and high half")
 // clang-format on
 
 typedef enum {
@@ -101,14 +105,15 @@ struct ir_kvar {
 
 // ---- statements
 typedef enum {
-  IR_KS_FOR,     // for var in lo..hi by step
-  IR_KS_LET,     // value var = expr
-  IR_KS_REG,     // declares register var, every element = expr
-  IR_KS_SET,     // var[indices] = expr
-  IR_KS_REDUCE,  // var = combine(var, expr), where |combine| is add, max, min or mul; the register stands outside the
-                 // innermost `lanes` range
-  IR_KS_STORE,   // buffer[index] = expr
-  IR_KS_IF,      // if expr body else body2
+  IR_KS_FOR,       // for var in lo..hi by step
+  IR_KS_LET,       // value var = expr
+  IR_KS_REG,       // declares register var, every element = expr
+  IR_KS_SET,       // var[indices] = expr
+  IR_KS_REDUCE,    // var = combine(var, expr), where |combine| is add, max, min or mul; the register stands outside the
+                   // innermost `lanes` range
+  IR_KS_STORE,     // buffer[index] = expr
+  IR_KS_PREFETCH,  // buffer[index] will be read soon: no effect but on time, and the index may be anything
+  IR_KS_IF,        // if expr body else body2
   IR_KS_COMMENT,
 } ir_kstmt_kind;
 
@@ -132,9 +137,9 @@ struct ir_kstmt {
   const ir_kexpr *expr;        // LET REG SET REDUCE STORE IF
   ir_kop combine;              // REDUCE
   int index_count;             // SET, REDUCE: of a register array
-  const ir_kexpr *indices[3];  // SET, REDUCE; STORE: indices[0]
-  int buffer;                  // STORE
-  ir_ktype type;               // STORE: element type in memory; expr has this type
+  const ir_kexpr *indices[3];  // SET, REDUCE; STORE, PREFETCH: indices[0]
+  int buffer;                  // STORE, PREFETCH
+  ir_ktype type;               // STORE, PREFETCH: element type in memory; expr has this type
   const char *text;            // COMMENT
   ir_kstmt *body, *body2;      // first statement of a list
   ir_kstmt *next;
@@ -235,6 +240,8 @@ void ir_kb_reduce(ir_kbuilder *b, ir_kop combine, ir_kvar *var, const ir_kexpr *
 void ir_kb_store(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *index, const ir_kexpr *expr);
 void ir_kb_store_table(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *request, const ir_kexpr *index,
                        const ir_kexpr *expr);
+void ir_kb_prefetch(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *request,
+                    const ir_kexpr *index);  // |request|: of tables
 void ir_kb_comment(ir_kbuilder *b, const char *fmt, ...) WEIR_PRINTF(2, 3);
 ir_kernel *ir_kb_finish(ir_kbuilder *b);  // all lists closed
 

@@ -319,6 +319,13 @@ void ir_kb_store_table(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr
   store_add(b, type, buffer, request, index, expr);
 }
 
+void ir_kb_prefetch(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *request, const ir_kexpr *index) {
+  ir_kstmt *stmt = ir_kb_stmt(b, IR_KS_PREFETCH);
+  stmt->type = type;
+  stmt->buffer = buffer;
+  set_indices(stmt, index, request, NULL);
+}
+
 void ir_kb_comment(ir_kbuilder *b, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);

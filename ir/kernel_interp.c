@@ -28,7 +28,7 @@ typedef struct {
   ir_ki_value *slots;
 } machine;
 
-typedef enum { FAULT_NONE, FAULT_BOUNDS, FAULT_UNWRITTEN, FAULT_DIM, FAULT_STEPS } fault;
+typedef enum { FAULT_NONE, FAULT_BOUNDS, FAULT_UNWRITTEN, FAULT_DIM, FAULT_STEPS, FAULT_PROMISE } fault;
 
 // ---- cold operations
 static double floor_fmod(double x, double y) {
@@ -38,6 +38,17 @@ static double floor_fmod(double x, double y) {
 
 static double float_min(double x, double y) { return isnan(x) ? x : isnan(y) ? y : x < y ? x : y; }
 static double float_max(double x, double y) { return isnan(x) ? x : isnan(y) ? y : x > y ? x : y; }
+
+static int32_t dot4(uint32_t a, int32_t b, int32_t c) {
+  uint32_t sum = (uint32_t)c;
+  for (int i = 0; i < 4; i++) sum += (uint32_t)((int32_t)(a >> 8 * i & 255) * (int8_t)((uint32_t)b >> 8 * i));
+  return (int32_t)sum;
+}
+
+static float dot2(uint32_t a, uint32_t b, float c) {
+  float high = fmaf(weir_bf16_to_f32((uint16_t)(a >> 16)), weir_bf16_to_f32((uint16_t)(b >> 16)), c);
+  return fmaf(weir_bf16_to_f32((uint16_t)a), weir_bf16_to_f32((uint16_t)b), high);
+}
 
 static ir_ki_value bitcast(ir_ktype from, ir_ktype to, ir_ki_value v) {
   char bytes[8] = {0};
@@ -207,6 +218,27 @@ static fault run(machine *m, const ir_ki_insn **out_insn) {
   FLOAT2(FGE, i, x >= y)
   FLOAT1(ROUND32, (float)x)
   FLOAT1(NARROW, ir_ki_narrow((ir_ktype)in->aux, x))
+  CASE(DOT4) {
+    s[in->dst].i = dot4((uint32_t)s[in->a].i, (int32_t)s[in->b].i, (int32_t)s[in->c].i);
+    NEXT_INSN;
+  }
+  CASE(DOT4_7) {
+    if (s[in->a].i & 0x80808080) {
+      what = FAULT_PROMISE;
+      goto failed;
+    }
+    s[in->dst].i = dot4((uint32_t)s[in->a].i, (int32_t)s[in->b].i, (int32_t)s[in->c].i);
+    NEXT_INSN;
+  }
+  CASE(DOT2) {
+    s[in->dst].f = dot2((uint32_t)s[in->a].i, (uint32_t)s[in->b].i, (float)s[in->c].f);
+    NEXT_INSN;
+  }
+  CASE(PACK2) {
+    const uint32_t low = weir_f32_to_bf16((float)s[in->a].f), high = weir_f32_to_bf16((float)s[in->b].f);
+    s[in->dst].i = low | high << 16;
+    NEXT_INSN;
+  }
   CASE(SELECT) {
     s[in->dst] = s[in->a].i ? s[in->b] : s[in->c];
     NEXT_INSN;
@@ -418,6 +450,10 @@ static weir_status complain(const machine *m, weir_arena *arena, fault what, con
   if (what == FAULT_STEPS) return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "kernel %s: too many steps", k->name);
   if (what == FAULT_DIM)
     return weir_status_make(WEIR_CODE_INVALID_DATA, "kernel %s: register index %" PRId64 " is outside in: %s", k->name,
+                            m->slots[in->a].i, line);
+  if (what == FAULT_PROMISE)
+    return weir_status_make(WEIR_CODE_INVALID_DATA,
+                            "kernel %s: dot4_7 of %#" PRIx64 ", which has a byte above 127, in: %s", k->name,
                             m->slots[in->a].i, line);
   bool load = in->op >= IR_KI_LD_f16 && in->op <= IR_KI_LD_u32;
   bool plain = load || in->op == IR_KI_ST;

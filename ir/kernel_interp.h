@@ -21,6 +21,7 @@ typedef union {
 //   LD_type      dst = element s[a] + s[c] of buffer b, in the order of ir_ktype
 //   ST           element s[a] + s[c] of buffer b = dst, of type aux
 //   LDX, STX     the same for LOCAL and tables: element s[a], request s[c], type aux
+//   DOT4, DOT2, PACK2  as the operations of these names; DOT4_7 fails where its promise is broken
 //   FILL         c slots from dst = a
 //   RD, WR       dst = s[b + s[a]], s[b + s[a]] = dst; aux is the number of elements
 //   RDL, WRL     the same at b + 16 * s[a] + s[c]: s[c] is a lane
@@ -36,7 +37,7 @@ typedef union {
   X(FADD) X(FSUB) X(FMUL) X(FDIV) X(FMOD) X(FMIN) X(FMAX) X(FMA) X(FMA32) X(FNEG) X(FABS) X(FSQRT) X(FRSQRT) X(FRSQRT32) \
   X(FEXP) X(FLOG) X(FSIN) X(FCOS) X(FTANH) X(FERF) X(FPOW) X(FFLOOR) X(FCEIL) X(FROUND) \
   X(FEQ) X(FNE) X(FLT) X(FLE) X(FGT) X(FGE) X(ROUND32) X(NARROW) \
-  X(SELECT) X(MOV) X(I2F) X(F2I) X(BITCAST) \
+  X(DOT4) X(DOT4_7) X(DOT2) X(PACK2) X(SELECT) X(MOV) X(I2F) X(F2I) X(BITCAST) \
   X(LD_f16) X(LD_bf16) X(LD_f32) X(LD_f64) X(LD_f8e4m3) X(LD_f8e5m2) X(LD_i8) X(LD_i16) X(LD_i32) X(LD_i64) X(LD_u8) \
   X(LD_bool) X(LD_u16) X(LD_u32) X(ST) X(LDX) X(STX) \
   X(FILL) X(RD) X(WR) X(RDL) X(WRL) X(DIM) X(REDUCE) \

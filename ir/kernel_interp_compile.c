@@ -199,6 +199,10 @@ static void emit_cast(compiler *c, code_list *list, const ir_kexpr *e, int dst, 
   else if (to != IR_KT_f64) emit(c, list, IR_KI_NARROW, to, dst, dst, 0, 0);
 }
 
+static ir_ki_op dot_op(ir_kop op) {
+  return op == IR_K_dot4 ? IR_KI_DOT4 : op == IR_K_dot4_7 ? IR_KI_DOT4_7 : op == IR_K_dot2 ? IR_KI_DOT2 : IR_KI_PACK2;
+}
+
 static place compile_op(compiler *c, const ir_kexpr *e) {
   place p = {0, 0, true};
   int s[3] = {0, 0, 0};
@@ -208,6 +212,7 @@ static place compile_op(compiler *c, const ir_kexpr *e) {
     p.pure &= a.pure;
     if (a.frame > p.frame) p.frame = a.frame;
   }
+  if (e->op == IR_K_dot4_7) p.pure = false;  // may fail: stays where it is asked for
   if (!p.pure) p.frame = c->depth;
   p.slot = slots_new(c, 1);
   code_list *list = home(c, p);
@@ -215,6 +220,7 @@ static place compile_op(compiler *c, const ir_kexpr *e) {
   if (e->op == IR_K_select) emit(c, list, IR_KI_SELECT, 0, p.slot, s[0], s[1], s[2]);
   else if (e->op == IR_K_cast) emit_cast(c, list, e, p.slot, s[0]);
   else if (e->op == IR_K_bitcast) emit(c, list, IR_KI_BITCAST, (int)type * 32 + (int)e->type, p.slot, s[0], 0, 0);
+  else if (e->op >= IR_K_dot4) emit(c, list, dot_op(e->op), 0, p.slot, s[0], s[1], s[2]);
   else if (ir_ktype_is_float(type)) emit_float(c, list, e, p.slot, s);
   else emit_int(c, list, e, p.slot, s);
   return p;
@@ -609,7 +615,7 @@ static void compile_simple(compiler *c, const ir_kstmt *s) {
 
 static void compile_list(compiler *c, const ir_kstmt *stmt) {
   for (; stmt && !c->too_big; stmt = stmt->next) {
-    if (stmt->kind == IR_KS_COMMENT) continue;
+    if (stmt->kind == IR_KS_COMMENT || stmt->kind == IR_KS_PREFETCH) continue;
     WEIR_PUSH(c->arena, c->stmts, c->stmt_count, c->stmt_capacity, stmt);
     if (stmt->kind == IR_KS_FOR) {
       compile_for(c, stmt);

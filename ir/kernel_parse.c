@@ -298,7 +298,12 @@ static const ir_kexpr *parse_call(parser *p, const char *name) {
     return nothing(p);
   }
   if (count != ir_kop_arity(op)) fail(p, "%s has %d operands", name, ir_kop_arity(op));
-  return raw(p, op, op == IR_K_select && a[1] ? a[1]->type : a[0]->type, a[0], a[1], a[2]);
+  ir_ktype result = a[0]->type;
+  if (op == IR_K_select && a[1]) result = a[1]->type;
+  if (op == IR_K_dot4 || op == IR_K_dot4_7) result = IR_KT_i32;
+  if (op == IR_K_dot2) result = IR_KT_f32;
+  if (op == IR_K_pack2) result = IR_KT_u32;
+  return raw(p, op, result, a[0], a[1], a[2]);
 }
 
 // "[index]" or "[request; index]" behind a buffer and its type.
@@ -515,6 +520,17 @@ static bool parse_set(parser *p, bool reduce) {
   return true;
 }
 
+static bool parse_prefetch(parser *p) {
+  int buffer = parse_buffer(p);
+  expect(p, ":");
+  ir_ktype type = parse_type(p);
+  const ir_kexpr *request, *index;
+  parse_element(p, &request, &index);
+  if (p->failed) return false;
+  ir_kb_prefetch(&p->b, type, buffer, request, index);
+  return true;
+}
+
 static bool parse_store(parser *p) {
   int buffer = parse_buffer(p);
   expect(p, ":");
@@ -550,6 +566,7 @@ static bool parse_stmt(parser *p, int depth) {
   if (accept_word(p, "set")) return parse_set(p, false);
   if (accept_word(p, "reduce")) return parse_set(p, true);
   if (accept_word(p, "store")) return parse_store(p);
+  if (accept_word(p, "prefetch")) return parse_prefetch(p);
   return fail_expected(p, "a statement");
 }
 

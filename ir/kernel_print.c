@@ -248,6 +248,10 @@ static void print_stmt(printer *p, const ir_kstmt *s, int depth) {
       ir_text_puts(&p->text, " = ");
       print_expr(p, s->expr, 0);
       break;
+    case IR_KS_PREFETCH:
+      ir_text_puts(&p->text, "prefetch ");
+      print_element(p, s->buffer, s->type, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL);
+      break;
     case IR_KS_COMMENT:
       ir_text_printf(&p->text, "//%s%s", *s->text ? " " : "", s->text);
       break;

@@ -138,6 +138,16 @@ static bool check_result(checker *c, const ir_kexpr *e, ir_ktype type) {
          bad(c, "%s gives %s, not %s", ir_kop_name(e->op), ir_ktype_name(type), ir_ktype_name(e->type));
 }
 
+// Dot products: the types of the factors; what they are added to has that of the result.
+static bool check_pair_types(checker *c, const ir_kexpr *e, ir_ktype x, ir_ktype y) {
+  ir_ktype wanted[3] = {x, y, e->type};
+  for (int i = 0; i < e->arg_count; i++)
+    if (e->args[i]->type != wanted[i])
+      return bad(c, "operand %d of %s is %s, not %s", i, ir_kop_name(e->op), ir_ktype_name(e->args[i]->type),
+                 ir_ktype_name(wanted[i]));
+  return true;
+}
+
 static bool check_op(checker *c, const ir_kexpr *e) {
   if (!check_operands(c, e, ir_kop_arity(e->op))) return false;
   ir_ktype t = e->args[0]->type;
@@ -148,6 +158,13 @@ static bool check_op(checker *c, const ir_kexpr *e) {
       return same_types(c, e, 1) && check_result(c, e, e->args[1]->type);
     case IR_K_cast:
       return true;
+    case IR_K_dot4:
+    case IR_K_dot4_7:
+      return check_pair_types(c, e, IR_KT_u32, IR_KT_i32) && check_result(c, e, IR_KT_i32);
+    case IR_K_dot2:
+      return check_pair_types(c, e, IR_KT_u32, IR_KT_u32) && check_result(c, e, IR_KT_f32);
+    case IR_K_pack2:
+      return check_pair_types(c, e, IR_KT_f32, IR_KT_f32) && check_result(c, e, IR_KT_u32);
     case IR_K_bitcast:
       fits = t != IR_KT_bool && e->type != IR_KT_bool && ir_ktype_bytes(t) == ir_ktype_bytes(e->type);
       return fits || bad(c, "bitcast of %s to %s", ir_ktype_name(t), ir_ktype_name(e->type));
@@ -366,6 +383,10 @@ static bool check_stmt(checker *c, const ir_kstmt *s, int depth) {
       return check_set(c, s);
     case IR_KS_STORE:
       return check_store(c, s);
+    case IR_KS_PREFETCH:
+      if ((unsigned)s->type >= IR_KT_COUNT || s->index_count < 1 || s->index_count > 2)
+        return bad(c, "a malformed prefetch");
+      return check_access(c, s->buffer, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL);
     case IR_KS_IF:
       return check_value(c, s->expr, IR_KT_bool) && check_scope(c, s->body, depth) && check_scope(c, s->body2, depth);
     case IR_KS_COMMENT:

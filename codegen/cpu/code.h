@@ -74,6 +74,7 @@ typedef enum {
   CG_COUNTER,  // i64 name = value
   CG_SET,      // slot = value, under |mask|
   CG_STORE,
+  CG_PREFETCH,
   CG_FINISH,  // slot = combine(slot, partial)
   CG_COMMENT,
 } cg_stmt_kind;
@@ -92,9 +93,9 @@ struct cg_stmt {
   cg_slot *slot, *partial;
   ir_kop combine;
   cg_node *value, *mask;
-  int buffer;                            // STORE
-  ir_ktype type;                         // STORE
-  cg_node *index, *ramp_step, *request;  // STORE: to index + lane * ramp_step if that is not null
+  int buffer;                            // STORE, PREFETCH
+  ir_ktype type;                         // STORE, PREFETCH
+  cg_node *index, *ramp_step, *request;  // STORE, PREFETCH: to index + lane * ramp_step if that is not null
   cg_scope *body, *body2;
 };
 
@@ -142,6 +143,7 @@ typedef struct {
   bool *written;                     // by arg: some buffer of it is written
   cg_access (*access)[IR_KT_COUNT];  // by buffer
   bool memory[IR_KT_COUNT];          // element types that vectors touch by mask, step or index
+  bool dots;                         // has dot products of bytes or pairs
   struct cg_memo *memo;
 } cg_code;
 
@@ -197,12 +199,12 @@ ir_ktype cg_base_type(ir_ktype type);       // what a narrow type lives in: f32 
 typedef struct {
   const char *text;
   size_t bytes;
-  bool memory[IR_KT_COUNT];  // what it asks of the prelude
+  bool memory[IR_KT_COUNT], dots;  // what it asks of the prelude
 } cg_printed;
 weir_status cg_print_kernel(weir_arena *arena, const ir_kernel *kernel, cg_printed *out) WEIR_MUST_USE;
 const char *cg_print_file(weir_arena *arena, const cg_printed *const *kernels, int count);
 
 // ---- prelude.c
-void cg_prelude(ir_text *out, const bool memory[IR_KT_COUNT]);
+void cg_prelude(ir_text *out, const bool memory[IR_KT_COUNT], bool dots);
 
 #endif

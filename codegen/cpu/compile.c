@@ -1,95 +1,73 @@
-// Kernels to cached shared objects. Every level compiles the same C files; all files of all levels that are not in the
-// cache run as one pool of compilers, then one linker per level. Work happens in a folder of its own below the cache
-// and appears there by rename.
-//
-// A cache entry is the shared object followed by 40 bytes, which loaders ignore: a mark and the BLAKE2b hash of what is
-// before it.
+// Kernels to cached shared objects. All files of all levels whose code is not in the cache run as one pool of
+// compilers, the largest first, then one linker per level. Work happens in a folder of its own below the cache and
+// appears there by rename, each file as soon as it is done.
 #include "codegen/cpu/compile.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "codegen/cpu/code.h"
+#include "codegen/cpu/cache.h"
 #include "codegen/cpu/process.h"
-#include "runtime/base/hash.h"
+#include "codegen/cpu/sources.h"
 #include "runtime/base/io.h"
 
-static const char mark[8] = "WEIRKSUM";
-enum {
-  TRAILER_BYTES = 8 + WEIR_HASH_BYTES,
-  MAX_OBJECT_BYTES = 1 << 30,
-  MAX_MESSAGE_BYTES = 4000,
-  STALE_SECONDS = 3600
-};
+enum { MAX_MESSAGE_BYTES = 4000 };
+static const int64_t usual_cache_bytes = (int64_t)256 << 20;
 
 // What the language of kernels needs: wrapping integers, untyped memory, no contraction but where asked, values of
 // every float kept.
 static const char common_flags[] =
     "-std=gnu11 -w -fPIC -fwrapv -fno-strict-aliasing -ffp-contract=off -fno-math-errno -fno-trapping-math "
-    "-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -pipe";
+    "-fno-stack-protector -fno-asynchronous-unwind-tables -pipe";
+static const char x86_flags[] = "-fcf-protection=none";
+static const char source_flags[] = "-g -fno-omit-frame-pointer";
 static const char link_flags[] = "-shared -nostdlib -Wl,--build-id=none -Wl,--as-needed";
 
 typedef struct {
-  weir_arena *arena;
-  const char *cache_dir, *folder;  // |folder|: where the work happens, null before it is needed
-  const char **compiler;
-  int compiler_count;
+  const char **words;
+  int count;
   const char *version;
+} toolchain;
+
+typedef struct {
+  int level, source;
+  size_t source_bytes;
+  const char *entry;  // in the cache
+  const char *built;  // where the compiler writes it
+  bool there;
+} part;
+
+typedef struct {
+  weir_arena *arena;
+  const cg_cpu_options *options;
+  const char *folder;  // where the work happens
+  const char *optimize;
   int jobs;
-  const int *cancel;
-  const char **sources;  // texts of the C files
-  const char **source_paths;
-  int file_count;
+  const cg_cpu_isa *isas;
+  int isa_count;
+  toolchain *toolchains;  // by level
+  cg_source *sources;
+  const char **source_paths;  // null: not written yet
+  int source_count;
+  part *parts;  // by level, then source
+  cg_cpu_object *objects;
+  // while compilers run
+  part **running;
+  int running_count, done;
+  cg_process *processes;
+  weir_status status;  // the first failure of keeping what they made
 } build;
 
-// ---- files
-static void remove_tree(const char *path) {
-  DIR *dir = opendir(path);
-  if (dir) {
-    weir_arena arena;
-    weir_arena_init(&arena);
-    for (struct dirent *e; (e = readdir(dir));)
-      if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-        unlink(weir_arena_printf(&arena, "%s/%s", path, e->d_name));
-    weir_arena_deinit(&arena);
-    closedir(dir);
-  }
-  rmdir(path);
-}
-
-// Folders that killed processes left behind.
-static void remove_stale(build *b) {
-  DIR *dir = opendir(b->cache_dir);
-  if (!dir) return;
-  for (struct dirent *e; (e = readdir(dir));) {
-    struct stat info;
-    if (strncmp(e->d_name, "build-", 6)) continue;
-    const char *path = weir_arena_printf(b->arena, "%s/%s", b->cache_dir, e->d_name);
-    if (!lstat(path, &info) && S_ISDIR(info.st_mode) && info.st_mtime + STALE_SECONDS < time(NULL)) remove_tree(path);
-  }
-  closedir(dir);
-}
-
-static weir_status folder_make(build *b) {
-  if (b->folder) return WEIR_OK;
-  char *folder = weir_arena_printf(b->arena, "%s/build-XXXXXX", b->cache_dir);
-  if (!mkdtemp(folder)) return weir_status_errno(errno, "cannot make a folder in '%s'", b->cache_dir);
-  b->folder = folder;
-  return WEIR_OK;
-}
-
 // ---- the compiler
-static const char **words_of(build *b, const char *const *texts, int text_count, const char *const *tail,
-                             int tail_count) {
+static const char **words_of(build *b, const toolchain *tool, const char *const *texts, int text_count,
+                             const char *const *tail, int tail_count) {
   const char **words = NULL;
   int count = 0, capacity = 0;
-  for (int i = 0; i < b->compiler_count; i++) WEIR_PUSH(b->arena, words, count, capacity, b->compiler[i]);
+  for (int i = 0; i < tool->count; i++) WEIR_PUSH(b->arena, words, count, capacity, tool->words[i]);
   for (int i = 0; i < text_count; i++) {
     for (const char *p = texts[i]; *p;) {
       size_t length = strcspn(p, " ");
@@ -102,137 +80,97 @@ static const char **words_of(build *b, const char *const *texts, int text_count,
   return words;
 }
 
-static weir_status version_find(build *b) {
-  WEIR_TRY(cg_compiler_find(b->arena, &b->compiler, &b->compiler_count));
-  WEIR_TRY(folder_make(b));
+static weir_status toolchain_find(build *b, const char *arch, toolchain *out) {
+  WEIR_TRY(cg_compiler_find(b->arena, arch, &out->words, &out->count));
   const char *ask[] = {"--version"};
   const char *path = weir_arena_printf(b->arena, "%s/version", b->folder);
-  cg_process p = {.args = words_of(b, ask, 1, NULL, 0),
+  cg_process p = {.args = words_of(b, out, ask, 1, NULL, 0),
                   .output_path = path,
                   .message_path = weir_arena_printf(b->arena, "%s/version.err", b->folder)};
-  WEIR_TRY(cg_processes_run(&p, 1, 1, b->cancel));
-  if (p.exit_code)
-    return weir_status_make(WEIR_CODE_UNSUPPORTED, "'%s --version' fails: no C compiler", b->compiler[0]);
+  cg_process_options options = {.at_once = 1, .cancel = b->options->cancel};
+  WEIR_TRY(cg_processes_run(&p, 1, &options));
+  if (p.exit_code) return weir_status_make(WEIR_CODE_UNSUPPORTED, "'%s --version' fails: no C compiler", out->words[0]);
   char *text;
   size_t size;
   WEIR_TRY(weir_file_read(path, 1 << 16, &text, &size));
-  b->version = weir_arena_strndup(b->arena, text, strcspn(text, "\n"));
+  out->version = weir_arena_strndup(b->arena, text, strcspn(text, "\n"));
   free(text);
   return WEIR_OK;
 }
 
-// ---- splitting
-static int by_size(const void *a, const void *b) {
-  const cg_printed *x = *(const cg_printed *const *)a, *y = *(const cg_printed *const *)b;
-  if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
-  return strcmp(x->text, y->text);
-}
-
-// The largest kernels first, each to the file that is smallest so far.
-static void split(build *b, const cg_printed **kernels, int count) {
-  b->file_count = count < b->jobs ? (count ? count : 1) : b->jobs;
-  qsort(kernels, (size_t)count, sizeof *kernels, by_size);
-  const cg_printed **file = WEIR_NEW_ARRAY(b->arena, const cg_printed *, count + 1);
-  int *owner = WEIR_NEW_ARRAY(b->arena, int, count + 1);
-  size_t *sizes = WEIR_NEW_ARRAY(b->arena, size_t, b->file_count);
-  for (int i = 0; i < count; i++) {
-    int least = 0;
-    for (int f = 1; f < b->file_count; f++)
-      if (sizes[f] < sizes[least]) least = f;
-    owner[i] = least;
-    sizes[least] += kernels[i]->bytes;
-  }
-  b->sources = WEIR_NEW_ARRAY(b->arena, const char *, b->file_count);
-  b->source_paths = WEIR_NEW_ARRAY(b->arena, const char *, b->file_count);
-  for (int f = 0; f < b->file_count; f++) {
-    int members = 0;
-    for (int i = 0; i < count; i++)
-      if (owner[i] == f) file[members++] = kernels[i];
-    b->sources[f] = cg_print_file(b->arena, file, members);
-  }
-}
-
-static weir_status sources_make(build *b, const ir_kernel *const *kernels, int count) {
-  cg_printed *printed = WEIR_NEW_ARRAY(b->arena, cg_printed, count);
-  const cg_printed **list = WEIR_NEW_ARRAY(b->arena, const cg_printed *, count);
-  for (int i = 0; i < count; i++) {
-    WEIR_TRY(cg_print_kernel(b->arena, kernels[i], &printed[i]));
-    list[i] = &printed[i];
-  }
-  split(b, list, count);
-  return WEIR_OK;
-}
-
-static weir_status sources_write(build *b) {
-  for (int f = 0; f < b->file_count; f++) {
-    if (b->source_paths[f]) continue;
-    const char *path = weir_arena_printf(b->arena, "%s/k%d.c", b->folder, f);
-    WEIR_TRY(weir_file_write_atomic(path, b->sources[f], strlen(b->sources[f])));
-    b->source_paths[f] = path;
+static weir_status toolchains_find(build *b) {
+  b->toolchains = WEIR_NEW_ARRAY(b->arena, toolchain, b->isa_count);
+  for (int i = 0; i < b->isa_count; i++) {
+    for (int k = 0; k < i && !b->toolchains[i].version; k++)
+      if (!strcmp(b->isas[k].arch, b->isas[i].arch)) b->toolchains[i] = b->toolchains[k];
+    if (!b->toolchains[i].version) WEIR_TRY(toolchain_find(b, b->isas[i].arch, &b->toolchains[i]));
   }
   return WEIR_OK;
 }
 
-// ---- the cache
-static const char *entry_path(build *b, const cg_cpu_isa *isa, const char *optimize) {
-  weir_hasher hasher;
-  weir_hasher_init(&hasher);
-  weir_hasher_add_text(&hasher, "weir kernels 1");
-  weir_hasher_add_text(&hasher, b->version);
-  for (int i = 0; i < b->compiler_count; i++) weir_hasher_add_text(&hasher, b->compiler[i]);
-  weir_hasher_add_text(&hasher, common_flags);
-  weir_hasher_add_text(&hasher, link_flags);
-  weir_hasher_add_text(&hasher, isa->flags);
-  weir_hasher_add_text(&hasher, optimize);
-  for (int f = 0; f < b->file_count; f++) weir_hasher_add_text(&hasher, b->sources[f]);
-  weir_hash hash;
-  char hex[WEIR_HASH_HEX_BYTES];
-  weir_hasher_finish(&hasher, &hash);
-  weir_hash_hex(&hash, hex);
-  return weir_arena_printf(b->arena, "%s/%s.so", b->cache_dir, hex);
+static const char *flags_of(build *b, int level) {
+  const cg_cpu_isa *isa = &b->isas[level];
+  return weir_arena_printf(b->arena, "%s %s %s %s %s -c -o", b->optimize, common_flags,
+                           strcmp(isa->arch, "x86_64") ? "" : x86_flags, isa->flags,
+                           b->options->source_dir ? source_flags : "");
 }
 
-// Whether a whole entry lies at |path|.
-static bool entry_check(const char *path, int64_t *out_bytes) {
-  weir_map map;
-  weir_status status = weir_map_open(path, &map);
-  if (status) {
-    weir_status_release(status);
-    return false;
+// ---- names of what is made
+static void key_begin(weir_hasher *hasher, const char *kind, const toolchain *tool, const char *flags) {
+  weir_hasher_init(hasher);
+  weir_hasher_add_text(hasher, kind);
+  weir_hasher_add_text(hasher, tool->version);
+  for (int i = 0; i < tool->count; i++) weir_hasher_add_text(hasher, tool->words[i]);
+  weir_hasher_add_text(hasher, flags);
+}
+
+// Names the parts of a level and its object, whose key is made of theirs.
+static void level_name(build *b, int level) {
+  const toolchain *tool = &b->toolchains[level];
+  const char *flags = flags_of(b, level), *folder = b->options->cache_dir;
+  weir_hasher whole, one;
+  weir_hash key;
+  key_begin(&whole, "weir kernels 2", tool, link_flags);
+  for (int i = 0; i < b->source_count; i++) {
+    const cg_source *source = &b->sources[i];
+    key_begin(&one, "weir kernel 1", tool, flags);
+    weir_hasher_add_text(&one, b->options->source_dir ? b->options->source_dir : "");
+    weir_hasher_add_text(&one, source->name);
+    weir_hasher_add(&one, source->text, source->bytes);
+    weir_hasher_finish(&one, &key);
+    weir_hasher_add(&whole, key.bytes, sizeof key.bytes);
+    b->parts[level * b->source_count + i] =
+        (part){.level = level,
+               .source = i,
+               .source_bytes = source->bytes,
+               .entry = cg_cache_path(b->arena, folder, &key, "o"),
+               .built = weir_arena_printf(b->arena, "%s/%d-%d.o", b->folder, level, i)};
   }
-  bool whole = map.size > TRAILER_BYTES;
-  if (whole) {
-    const uint8_t *trailer = map.data + map.size - TRAILER_BYTES;
+  weir_hasher_finish(&whole, &key);
+  b->objects[level] = (cg_cpu_object){.path = cg_cache_path(b->arena, folder, &key, "so"), .toolchain = tool->version};
+}
+
+// ---- sources
+// Where the compiler finds file |index|: its name is in the object, so nothing of this run may be in the name.
+static weir_status source_write(build *b, int index) {
+  if (b->source_paths[index]) return WEIR_OK;
+  const cg_source *source = &b->sources[index];
+  const char *path = weir_arena_printf(b->arena, "%s/%s.c", b->folder, source->name);
+  if (b->options->source_dir) {
     weir_hash hash;
-    weir_hash_bytes(map.data, map.size - TRAILER_BYTES, &hash);
-    whole = !memcmp(trailer, mark, sizeof mark) && !memcmp(trailer + sizeof mark, hash.bytes, WEIR_HASH_BYTES);
-    *out_bytes = (int64_t)map.size;
+    char hex[WEIR_HASH_HEX_BYTES];
+    weir_hash_bytes(source->text, source->bytes, &hash);
+    weir_hash_hex(&hash, hex);
+    path = weir_arena_printf(b->arena, "%s/%s-%.12s.c", b->options->source_dir, source->name, hex);
+    WEIR_TRY(weir_make_dirs(b->options->source_dir));
   }
-  weir_map_close(&map);
-  return whole;
+  if (!b->options->source_dir || !weir_file_exists(path))
+    WEIR_TRY(weir_file_write_atomic(path, source->text, source->bytes));
+  b->source_paths[index] = path;
+  return WEIR_OK;
 }
 
-static weir_status entry_write(const char *built, const char *path, int64_t *out_bytes) {
-  char *data;
-  size_t size;
-  WEIR_TRY(weir_file_read(built, MAX_OBJECT_BYTES, &data, &size));
-  weir_hash hash;
-  weir_hash_bytes(data, size, &hash);
-  weir_atomic_file file;
-  weir_status status = weir_atomic_file_open(path, &file);
-  if (!status) {
-    status = weir_atomic_file_write(&file, data, size);
-    if (!status) status = weir_atomic_file_write(&file, mark, sizeof mark);
-    if (!status) status = weir_atomic_file_write(&file, hash.bytes, WEIR_HASH_BYTES);
-    if (status) weir_atomic_file_discard(&file);
-    else status = weir_atomic_file_commit(&file);
-  }
-  free(data);
-  *out_bytes = (int64_t)size + TRAILER_BYTES;
-  return status;
-}
-
-// ---- compiling and linking
+// ---- running
 // Whether the compiler's complaint is about our text: it names a line of one of our files, or the linker misses a
 // symbol. All else (a full disk, a killed compiler, a folder that vanished) is the world's doing.
 static bool names_our_source(const char *text) {
@@ -252,82 +190,132 @@ static weir_status refused(build *b, const cg_process *p, const char *source) {
   free(message);
   if (p->exit_code < 0 || !names_our_source(text))
     return weir_status_make(WEIR_CODE_IO, "the C compiler was stopped: %s", text);
-  const char *kept = weir_arena_printf(b->arena, "%s/refused-%ld.c", b->cache_dir, (long)getpid());
+  const char *kept = weir_arena_printf(b->arena, "%s/refused-%ld.c", b->options->cache_dir, (long)getpid());
   if (source && rename(source, kept)) kept = "not kept";
   return weir_status_make(WEIR_CODE_INTERNAL, "the C compiler refuses emitted code (%s):\n%s",
                           source ? kept : "linking", text);
 }
 
-static weir_status run_all(build *b, cg_process *processes, const char *const *sources, int count) {
-  WEIR_TRY(cg_processes_run(processes, count, b->jobs, b->cancel));
-  for (int i = 0; i < count; i++)
-    if (processes[i].exit_code) return refused(b, &processes[i], sources ? sources[i] : NULL);
+// A compiler came to its end.
+static void keep(void *user, int index) {
+  build *b = user;
+  const part *p = b->running[index];
+  if (b->status || b->processes[index].exit_code) return;
+  int64_t bytes;
+  b->status = cg_cache_write(p->built, p->entry, &bytes);
+  b->objects[p->level].compiled++;
+  b->done++;
+  if (b->options->progress)
+    b->options->progress(b->options->user, b->sources[p->source].name, b->done, b->running_count);
+}
+
+static int by_size(const void *a, const void *b) {
+  const part *x = *(part *const *)a, *y = *(part *const *)b;
+  if (x->source_bytes != y->source_bytes) return x->source_bytes < y->source_bytes ? 1 : -1;
+  return x < y ? -1 : x > y;
+}
+
+static weir_status compile_missing(build *b) {
+  if (!b->running_count) return WEIR_OK;
+  b->processes = WEIR_NEW_ARRAY(b->arena, cg_process, b->running_count);
+  qsort(b->running, (size_t)b->running_count, sizeof(part *), by_size);
+  for (int i = 0; i < b->running_count; i++) {
+    const part *p = b->running[i];
+    WEIR_TRY(source_write(b, p->source));
+    const char *flags[] = {flags_of(b, p->level)}, *tail[] = {p->built, b->source_paths[p->source]};
+    b->processes[i] = (cg_process){.args = words_of(b, &b->toolchains[p->level], flags, 1, tail, 2),
+                                   .message_path = weir_arena_printf(b->arena, "%s.err", p->built)};
+  }
+  cg_process_options options = {.at_once = b->jobs, .cancel = b->options->cancel, .ended = keep, .user = b};
+  weir_status status = cg_processes_run(b->processes, b->running_count, &options);
+  if (!status) status = b->status;
+  else weir_status_release(b->status);
+  WEIR_TRY(status);
+  for (int i = 0; i < b->running_count; i++)
+    if (b->processes[i].exit_code) return refused(b, &b->processes[i], b->source_paths[b->running[i]->source]);
   return WEIR_OK;
 }
 
-static const char *object_path(build *b, int level, int file) {
-  return weir_arena_printf(b->arena, "%s/k%d-%d.o", b->folder, level, file);
+static weir_status link_missing(build *b) {
+  cg_process *linkers = WEIR_NEW_ARRAY(b->arena, cg_process, b->isa_count);
+  int *levels = WEIR_NEW_ARRAY(b->arena, int, b->isa_count), count = 0;
+  for (int i = 0; i < b->isa_count; i++) {
+    if (b->objects[i].cached) continue;
+    const char **tail = WEIR_NEW_ARRAY(b->arena, const char *, b->source_count + 2), *flags[] = {link_flags, "-o"};
+    tail[0] = weir_arena_printf(b->arena, "%s/l%d.so", b->folder, i);
+    for (int s = 0; s < b->source_count; s++) tail[s + 1] = b->parts[i * b->source_count + s].entry;
+    tail[b->source_count + 1] = "-lm";
+    levels[count] = i;
+    linkers[count++] = (cg_process){.args = words_of(b, &b->toolchains[i], flags, 2, tail, b->source_count + 2),
+                                    .message_path = weir_arena_printf(b->arena, "%s.err", tail[0])};
+  }
+  cg_process_options options = {.at_once = b->jobs, .cancel = b->options->cancel};
+  WEIR_TRY(cg_processes_run(linkers, count, &options));
+  for (int i = 0; i < count; i++) {
+    cg_cpu_object *object = &b->objects[levels[i]];
+    if (linkers[i].exit_code) return refused(b, &linkers[i], NULL);
+    WEIR_TRY(
+        cg_cache_write(weir_arena_printf(b->arena, "%s/l%d.so", b->folder, levels[i]), object->path, &object->bytes));
+  }
+  return WEIR_OK;
 }
 
-// Compiles and links the levels that |objects| says are not cached.
-static weir_status build_missing(build *b, const cg_cpu_isa *isas, int isa_count, const char *optimize,
-                                 cg_cpu_object *objects) {
-  WEIR_TRY(sources_write(b));
-  cg_process *compilers = WEIR_NEW_ARRAY(b->arena, cg_process, isa_count * b->file_count);
-  cg_process *linkers = WEIR_NEW_ARRAY(b->arena, cg_process, isa_count);
-  const char **sources = WEIR_NEW_ARRAY(b->arena, const char *, isa_count * b->file_count);
-  int compiles = 0, links = 0;
-  for (int i = 0; i < isa_count; i++) {
-    if (objects[i].cached) continue;
-    const char *flags[] = {optimize, common_flags, isas[i].flags, "-c -o"}, *link[] = {link_flags, "-o"};
-    const char **parts = WEIR_NEW_ARRAY(b->arena, const char *, b->file_count + 2);
-    parts[0] = weir_arena_printf(b->arena, "%s/l%d.so", b->folder, i);
-    for (int f = 0; f < b->file_count; f++) {
-      parts[f + 1] = object_path(b, i, f);
-      const char *tail[] = {parts[f + 1], b->source_paths[f]};
-      sources[compiles] = b->source_paths[f];
-      compilers[compiles++] = (cg_process){.args = words_of(b, flags, 4, tail, 2),
-                                           .message_path = weir_arena_printf(b->arena, "%s.err", parts[f + 1])};
+// ---- the whole
+// Looks what is there and collects the parts to compile.
+static void levels_check(build *b) {
+  b->parts = WEIR_NEW_ARRAY(b->arena, part, b->isa_count * b->source_count);
+  b->running = WEIR_NEW_ARRAY(b->arena, part *, b->isa_count * b->source_count + 1);
+  for (int i = 0; i < b->isa_count; i++) {
+    level_name(b, i);
+    cg_cpu_object *object = &b->objects[i];
+    object->cached = cg_cache_check(object->path, &object->bytes);
+    if (object->cached && !b->options->want_parts) continue;
+    const char **paths = WEIR_NEW_ARRAY(b->arena, const char *, b->source_count);
+    for (int s = 0; s < b->source_count; s++) {
+      part *p = &b->parts[i * b->source_count + s];
+      int64_t bytes;
+      p->there = cg_cache_check(p->entry, &bytes);
+      if (!p->there) b->running[b->running_count++] = p;
+      paths[s] = p->entry;
     }
-    parts[b->file_count + 1] = "-lm";
-    linkers[links++] = (cg_process){.args = words_of(b, link, 2, parts, b->file_count + 2),
-                                    .message_path = weir_arena_printf(b->arena, "%s.err", parts[0])};
+    object->parts = paths;
+    object->part_count = b->source_count;
   }
-  WEIR_TRY(run_all(b, compilers, sources, compiles));
-  WEIR_TRY(run_all(b, linkers, NULL, links));
-  for (int i = 0; i < isa_count; i++)
-    if (!objects[i].cached)
-      WEIR_TRY(entry_write(weir_arena_printf(b->arena, "%s/l%d.so", b->folder, i), objects[i].path, &objects[i].bytes));
-  return WEIR_OK;
 }
 
-static weir_status build_all(build *b, const ir_kernel *const *kernels, int kernel_count, const cg_cpu_isa *isas,
-                             int isa_count, const char *optimize, cg_cpu_object *objects) {
-  WEIR_TRY(weir_make_dirs(b->cache_dir));
-  remove_stale(b);
-  WEIR_TRY(version_find(b));
-  WEIR_TRY(sources_make(b, kernels, kernel_count));
-  bool missing = false;
-  for (int i = 0; i < isa_count; i++) {
-    objects[i] = (cg_cpu_object){.path = entry_path(b, &isas[i], optimize), .toolchain = b->version};
-    objects[i].cached = entry_check(objects[i].path, &objects[i].bytes);
-    missing |= !objects[i].cached;
-  }
-  return missing ? build_missing(b, isas, isa_count, optimize, objects) : WEIR_OK;
+static weir_status build_all(build *b, const ir_kernel *const *kernels, int kernel_count) {
+  WEIR_TRY(toolchains_find(b));
+  WEIR_TRY(cg_sources_make(b->arena, kernels, kernel_count, &b->sources, &b->source_count));
+  b->source_paths = WEIR_NEW_ARRAY(b->arena, const char *, b->source_count);
+  levels_check(b);
+  WEIR_TRY(compile_missing(b));
+  return link_missing(b);
+}
+
+static double seconds_now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 weir_status cg_cpu_compile(weir_arena *arena, const ir_kernel *const *kernels, int kernel_count, const cg_cpu_isa *isas,
                            int isa_count, const cg_cpu_options *options, cg_cpu_object *out_objects) {
-  struct timespec start, end;
-  clock_gettime(CLOCK_MONOTONIC, &start);
+  double start = seconds_now();
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  build b = {.arena = arena, .cache_dir = options->cache_dir, .jobs = options->jobs, .cancel = options->cancel};
-  if (b.jobs <= 0) b.jobs = cores < 1 ? 1 : cores > 256 ? 256 : (int)cores;
-  const char *optimize = options->optimize ? options->optimize : "-O2";
-  weir_status status = build_all(&b, kernels, kernel_count, isas, isa_count, optimize, out_objects);
-  if (b.folder) remove_tree(b.folder);
-  clock_gettime(CLOCK_MONOTONIC, &end);
-  double seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
-  for (int i = 0; i < isa_count && !status; i++) out_objects[i].seconds = seconds;
+  build b = {.arena = arena, .options = options, .isas = isas, .isa_count = isa_count, .objects = out_objects};
+  b.jobs = options->jobs > 0 ? options->jobs : cores < 1 ? 1 : cores > 256 ? 256 : (int)cores;
+  b.optimize = options->optimize ? options->optimize : "-O2";
+  WEIR_TRY(weir_make_dirs(options->cache_dir));
+  WEIR_TRY(cg_cache_work_begin(arena, options->cache_dir, &b.folder));
+  weir_status status = build_all(&b, kernels, kernel_count);
+  cg_cache_work_end(b.folder);
+  bool grew = b.running_count > 0;
+  for (int i = 0; i < isa_count && !status; i++) {
+    out_objects[i].seconds = seconds_now() - start;
+    grew |= !out_objects[i].cached;
+  }
+  int64_t most_bytes = options->cache_bytes ? options->cache_bytes : usual_cache_bytes;
+  if (grew) cg_cache_trim(options->cache_dir, most_bytes);
+  if (grew && options->source_dir) cg_cache_trim(options->source_dir, most_bytes);
   return status;
 }

@@ -89,7 +89,12 @@ static void emit_tile(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
   cg_emit_expr(c, out, s->hi);
   ir_text_printf(out, " - %s >= %lld; ", s->name, (long long)s->step);
   emit_step(out, s->name, s->step);
-  emit_body(c, out, s->body, indent);
+  ir_text_puts(out, " {\n");
+  start_line(out, indent + 1);
+  ir_text_puts(out, "FRESH_REGISTERS;\n");
+  emit_scope(c, out, s->body, indent + 1);
+  start_line(out, indent);
+  ir_text_puts(out, "}");
   ir_text_puts(out, optional ? "\n#endif\n" : "\n");
 }
 
@@ -222,6 +227,11 @@ static void emit_stmt(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
     case CG_STORE:
       if (s->value->vector || s->index->vector) emit_vector_store(c, out, s);
       else emit_scalar_store(c, out, s);
+      break;
+    case CG_PREFETCH:
+      ir_text_puts(out, "__builtin_prefetch(");
+      cg_emit_place(c, out, s->buffer, s->type, s->request, s->index, false);
+      ir_text_puts(out, ");\n");
       break;
     case CG_FINISH:
       emit_finish(out, s);

@@ -114,7 +114,7 @@ static void expand_tiles(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *hi
   cg_stmt *counter = stmt_new(c, CG_COUNTER);
   counter->name = name;
   counter->value = lo;
-  int outer_registers = c->lane_registers;
+  int outer_registers = c->lane_registers, least = 0;
   int64_t divisor = 0;
   for (int i = 0; i < s->tile_count; i++) {
     cg_stmt *tile = stmt_new(c, CG_TILE);
@@ -134,10 +134,11 @@ static void expand_tiles(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *hi
     c->values[s->tile_var->id] = cg_const_int(c, IR_KT_i64, s->tiles[i]);
     c->lane_registers = 0;
     expand_list(c, s->body);
-    tile->registers = c->lane_registers;
+    tile->registers = least = c->lane_registers;
     scope_close(c);
   }
-  c->lane_registers = outer_registers;
+  // A tile that has tiles inside needs the smallest of those.
+  c->lane_registers = outer_registers + least;
 }
 
 static void expand_serial(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *hi) {
@@ -216,6 +217,7 @@ static cg_slot *partial_find(cg_code *c, cg_slot *target, ir_kop combine, ir_kty
     if ((*p)->target == target && (*p)->combine == combine) return (*p)->sums;
   *p = WEIR_NEW(c->arena, partial);
   **p = (partial){.target = target, .combine = combine, .type = type};
+  c->lane_registers++;
   (*p)->sums = slot_new(c, weir_arena_printf(c->arena, "%s_16", target->name), target->type, true, c->lanes->scope);
   return (*p)->sums;
 }
@@ -419,6 +421,19 @@ static void expand_store(cg_code *c, const ir_kstmt *s) {
   t->value = value;
 }
 
+// Of lanes the first one's place.
+static void expand_prefetch(cg_code *c, const ir_kstmt *s) {
+  cg_stmt *t = stmt_new(c, CG_PREFETCH);
+  t->buffer = s->buffer;
+  t->type = s->type;
+  c->access[s->buffer][s->type].used = true;
+  cg_node *index = cg_expr(c, s->indices[0]);
+  t->request = s->index_count > 1 && s->indices[1] ? cg_expr(c, s->indices[1]) : NULL;
+  t->index = index->op == CG_RAMP ? index->args[0] : index;
+  if (t->index->vector || (t->request && t->request->vector))
+    cg_fail(c, WEIR_CODE_UNSUPPORTED, "a prefetch of a place for each lane");
+}
+
 static void expand_if(cg_code *c, const ir_kstmt *s) {
   cg_stmt *t = stmt_new(c, CG_IF);
   cg_node *condition = cg_expr(c, s->expr), *outer = c->mask;
@@ -476,6 +491,9 @@ static void expand_list(cg_code *c, const ir_kstmt *s) {
         break;
       case IR_KS_STORE:
         expand_store(c, s);
+        break;
+      case IR_KS_PREFETCH:
+        expand_prefetch(c, s);
         break;
       case IR_KS_IF:
         expand_if(c, s);

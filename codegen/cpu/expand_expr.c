@@ -221,6 +221,7 @@ static cg_node *operation(cg_code *c, const ir_kexpr *e) {
   ir_ktype from = e->args[0]->type;
   if (e->op == IR_K_cast) return cast(c, e->type, from, args[0]);
   if (e->op == IR_K_bitcast) return bitcast(c, e->type, from, args[0]);
+  if (e->op >= IR_K_dot4) c->dots = true;
   if (e->type == IR_KT_i64 && args[1]) {
     cg_node *folded = index_bits(c, e->op, args[0], args[1]);
     if (folded) return folded;

@@ -5,13 +5,8 @@
 
 #include "runtime/device/cpu/features.h"
 
-typedef struct {
-  cg_cpu_isa isa;
-  const char *reason;  // not available, because
-} level;
-
-static const level levels[] = {
-#define ISA(name, arch, flags, features, reason) {{name, arch, flags, features}, reason},
+static const cg_cpu_isa levels[] = {
+#define ISA(name, arch, flags, features) {name, arch, flags, features},
 #include "codegen/cpu/isa.def"
 #undef ISA
 };
@@ -25,45 +20,47 @@ static const char here[] = "aarch64";
 static const char here[] = "unknown";
 #endif
 
+const char *cg_cpu_arch_here(void) { return here; }
+
 static weir_status find_level(weir_arena *arena, const char *name, cg_cpu_isa *out_isa) {
   const char *known = "native";
   for (int i = 0; i < LEVEL_COUNT; i++) {
-    const level *l = &levels[i];
-    if (strcmp(l->isa.name, name)) {
-      if (!l->reason) known = weir_arena_printf(arena, "%s, %s", l->isa.name, known);
-      continue;
-    }
-    if (l->reason) return weir_status_make(WEIR_CODE_UNSUPPORTED, "target 'cpu:%s': %s", name, l->reason);
-    *out_isa = l->isa;
+    known = weir_arena_printf(arena, "%s, %s", levels[i].name, known);
+    if (strcmp(levels[i].name, name)) continue;
+    *out_isa = levels[i];
     return WEIR_OK;
   }
   return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "there is no CPU level '%s'; levels: %s", name, known);
 }
 
+static bool lists(const char *features, const char *feature) {
+  size_t length = strlen(feature);
+  for (const char *at = features; (at = strstr(at, feature)); at += length)
+    if ((at == features || at[-1] == ',') && (!at[length] || at[length] == ',')) return true;
+  return false;
+}
+
 // The best level whose features are all here, then each further feature by its own flag.
 static weir_status find_native(weir_arena *arena, cg_cpu_isa *out_isa) {
-#define ISA(name, arch, flags, features, reason)
+#define ISA(name, arch, flags, features)
 #define CG_EXTRA(feature) feature,
   static const char *const extras[] = {
 #include "codegen/cpu/isa.def"
   };
 #undef CG_EXTRA
 #undef ISA
-  const level *best = NULL;
-  for (int i = 0; i < LEVEL_COUNT; i++) {
-    const level *l = &levels[i];
-    if (!strcmp(l->isa.arch, here) && (!l->reason || !best) && cg_cpu_isa_runs_here(&l->isa)) best = l;
-  }
-  if (!best || best->reason)
-    return weir_status_make(WEIR_CODE_UNSUPPORTED, "target 'cpu': no code for %s yet%s%s", here, best ? ": " : "",
-                            best ? best->reason : "");
-  *out_isa = best->isa;
+  const cg_cpu_isa *best = NULL;
+  for (int i = 0; i < LEVEL_COUNT; i++)
+    if (cg_cpu_isa_runs_here(&levels[i])) best = &levels[i];
+  if (!best) return weir_status_make(WEIR_CODE_UNSUPPORTED, "target 'cpu': there is no code for %s", here);
+  *out_isa = *best;
   out_isa->name = "native";
   for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
     // AVX-512 features build on the level that has AVX-512.
     bool wide = !strncmp(extras[i], "avx512", 6);
-    if (!rt_cpu_has_features(extras[i]) || (wide && !strstr(best->isa.features, "avx512f"))) continue;
-    if (!wide && !strstr(best->isa.features, "avx2")) continue;
+    if (lists(out_isa->features, extras[i])) continue;
+    if (!rt_cpu_has_features(extras[i]) || (wide && !strstr(best->features, "avx512f"))) continue;
+    if (!wide && !strstr(best->features, "avx2")) continue;
     out_isa->flags = weir_arena_printf(arena, "%s -m%s", out_isa->flags, extras[i]);
     out_isa->features = weir_arena_printf(arena, "%s,%s", out_isa->features, extras[i]);
   }
@@ -81,6 +78,10 @@ bool cg_cpu_isa_runs_here(const cg_cpu_isa *isa) {
 }
 
 const char *const *cg_cpu_isa_names(void) {
-  static const char *const names[] = {"portable", "x86-64-v3", "x86-64-v4", "native", NULL};
+#define ISA(name, arch, flags, features) name,
+  static const char *const names[] = {
+#include "codegen/cpu/isa.def"
+      "native", NULL};
+#undef ISA
   return names;
 }

@@ -31,7 +31,7 @@ static const char *const reserved[] = {
     "pu",     "pm",       "pb",       "pc",           "ph",          "ps",       "EACH",    "FAST",   "SLOW",
     "OPAQUE", "P",        "LOOSE",    "MAP1",         "MAP2",        "MAP3",     "LOAD",    "STORE",  "SPLAT",
     "LANES",  "PIECES",   "COPIES",   "VF_REGISTERS", "LANES_PIECE", "floorf",   "ceilf",   "rintf",  "sqrtf",
-    "fmaf",   "v16qi",    "v2di",     "COMPARE",      "REDUCTION"};
+    "fmaf",   "v16qi",    "v2di",     "COMPARE",      "REDUCTION",   "NEON",     "NEON1",   "NEON2",  "NEON3"};
 
 static entry *find(const struct cg_names *n, const char *name) {
   unsigned hash = 5381;

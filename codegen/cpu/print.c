@@ -66,16 +66,19 @@ weir_status cg_print_kernel(weir_arena *arena, const ir_kernel *kernel, cg_print
   cg_emit(&c, &text);
   *out = (cg_printed){.text = text.data, .bytes = text.length};
   memcpy(out->memory, c.memory, sizeof out->memory);
+  out->dots = c.dots;
   return WEIR_OK;
 }
 
 const char *cg_print_file(weir_arena *arena, const cg_printed *const *kernels, int count) {
-  bool memory[IR_KT_COUNT] = {false};
-  for (int i = 0; i < count; i++)
+  bool memory[IR_KT_COUNT] = {false}, dots = false;
+  for (int i = 0; i < count; i++) {
+    dots |= kernels[i]->dots;
     for (int t = 0; t < IR_KT_COUNT; t++) memory[t] |= kernels[i]->memory[t];
+  }
   ir_text out;
   ir_text_init(&out, arena);
-  cg_prelude(&out, memory);
+  cg_prelude(&out, memory, dots);
   for (int i = 0; i < count; i++) ir_text_puts(&out, kernels[i]->text);
   return out.data;
 }

@@ -6,18 +6,30 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "codegen/cpu/isa.h"
+
 extern char **environ;
 
-enum { POLL_MS = 4, PATIENCE_MS = 300 };  // between two looks; from the request to end until the order to
+// Between two looks where nothing wakes us, and where a process that ends does; from the request to end until the order
+// to.
+enum { POLL_MS = 4, CANCEL_MS = 50, PATIENCE_MS = 300 };
+
+typedef struct {
+  pid_t pid;
+  int fd;  // readable once it has ended; -1: the system has no such thing
+  bool running;
+} child;
 
 static int add_files(const cg_process *p, posix_spawn_file_actions_t *actions) {
   const char *output = p->output_path ? p->output_path : "/dev/null";
@@ -48,60 +60,94 @@ static int spawn(const cg_process *p, pid_t *out_pid) {
 
 static bool is_cancelled(const int *cancel) { return cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED); }
 
-static void pause_ms(int ms) {
-  struct timespec time = {0, ms * 1000000L};
-  nanosleep(&time, NULL);
+// Whether |c| has ended, or why it cannot be waited for.
+static int look(cg_process *p, child *c, bool *out_ended) {
+  int state;
+  pid_t got;
+  do got = waitpid(c->pid, &state, WNOHANG);
+  while (got < 0 && errno == EINTR);
+  *out_ended = got != 0;
+  if (!*out_ended) return 0;
+  c->running = false;
+  if (c->fd >= 0) close(c->fd);
+  if (got < 0) return errno;
+  p->exit_code = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
+  return 0;
 }
 
-// 0, ECANCELED while it still runs, or why it cannot be waited for. Below 0 |patience_ms| has no end.
-static int wait_for(cg_process *p, pid_t pid, const int *cancel, int patience_ms) {
-  bool polls = cancel || patience_ms >= 0;
-  for (int waited = 0;; waited += POLL_MS) {
-    int state;
-    pid_t got = waitpid(pid, &state, polls ? WNOHANG : 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno;
-    if (got == pid) {
-      p->exit_code = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
-      return 0;
-    }
-    if (is_cancelled(cancel) || (patience_ms >= 0 && waited >= patience_ms)) return ECANCELED;
-    pause_ms(POLL_MS);
+// Sleeps until one of the running children ends, at most |most_ms| below that where the system cannot tell.
+static void doze(const child *children, int count, int most_ms) {
+  struct pollfd files[64];
+  int watched = 0, most = most_ms;
+  for (int i = 0; i < count; i++) {
+    if (!children[i].running) continue;
+    if (children[i].fd < 0 || watched == 64) most = POLL_MS;
+    else files[watched++] = (struct pollfd){.fd = children[i].fd, .events = POLLIN};
   }
+  (void)poll(files, (nfds_t)watched, most);
+}
+
+static int start(const cg_process *p, child *out) {
+  int error = spawn(p, &out->pid);
+  if (error) return error;
+  out->running = true;
+  out->fd = (int)syscall(SYS_pidfd_open, out->pid, 0);
+  return 0;
 }
 
 // Asks all to end, so that they remove their own temporary files, then makes them.
-static void end_all(cg_process *processes, const pid_t *pids, int from, int to) {
-  for (int i = from; i < to; i++) kill(-pids[i], SIGTERM);
-  for (int i = from; i < to; i++) {
-    int left = wait_for(&processes[i], pids[i], NULL, i == from ? PATIENCE_MS : POLL_MS);
-    kill(-pids[i], SIGKILL);  // what the leader left behind too
-    if (left == ECANCELED) (void)wait_for(&processes[i], pids[i], NULL, -1);
+static void end_all(cg_process *processes, child *children, int count) {
+  bool ended;
+  int left = 0;
+  for (int i = 0; i < count; i++) left += children[i].running && !kill(-children[i].pid, SIGTERM);
+  for (int waited = 0; left && waited < PATIENCE_MS; waited += POLL_MS) {
+    doze(children, count, POLL_MS);
+    for (int i = 0; i < count; i++) {
+      if (!children[i].running || (!look(&processes[i], &children[i], &ended) && !ended)) continue;
+      kill(-children[i].pid, SIGKILL);  // what the leader left behind too
+      left--;
+    }
+  }
+  for (int i = 0; i < count; i++) {
     processes[i].exit_code = -1;
+    if (!children[i].running) continue;
+    kill(-children[i].pid, SIGKILL);
+    do doze(&children[i], 1, POLL_MS);
+    while (!look(&processes[i], &children[i], &ended) && !ended);
   }
 }
 
-weir_status cg_processes_run(cg_process *processes, int count, int at_once, const int *cancel) {
-  pid_t *pids = malloc((size_t)(count ? count : 1) * sizeof *pids);
-  if (!pids) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for %d processes", count);
-  int started = 0, waited = 0, error = 0;
+static weir_status run(cg_process *processes, child *children, int count, const cg_process_options *options) {
+  int started = 0, running = 0, error = 0;
   const char *what = "start";
-  for (int i = 0; i < count; i++) processes[i].exit_code = -1;
-  while (waited < count && (waited < started || !error)) {
-    if (started < count && started - waited < at_once && !error) {
-      error = is_cancelled(cancel) ? ECANCELED : spawn(&processes[started], &pids[started]);
-      if (!error) started++;
-    } else {
-      int failed = wait_for(&processes[waited], pids[waited], cancel, -1);
-      if (failed && !error) error = failed, what = "wait for";
-      if (failed != ECANCELED) waited++;
+  while (running || (started < count && !error)) {
+    if (is_cancelled(options->cancel)) {
+      end_all(processes, children, started);
+      return weir_status_make(WEIR_CODE_CANCELLED, "interrupted");
     }
-    if (error == ECANCELED) break;
+    while (started < count && running < options->at_once && !error) {
+      error = start(&processes[started], &children[started]);
+      if (!error) started++, running++;
+    }
+    if (running) doze(children, started, CANCEL_MS);
+    for (int i = 0; i < started; i++) {
+      bool ended = false;
+      int failed = children[i].running ? look(&processes[i], &children[i], &ended) : 0;
+      if (failed && !error) error = failed, what = "wait for";
+      running -= ended;
+      if (ended && options->ended) options->ended(options->user, i);
+    }
   }
-  if (error == ECANCELED) end_all(processes, pids, waited, started);
-  free(pids);
-  if (error == ECANCELED) return weir_status_make(WEIR_CODE_CANCELLED, "interrupted");
   return error ? weir_status_errno(error, "cannot %s '%s'", what, processes[0].args[0]) : WEIR_OK;
+}
+
+weir_status cg_processes_run(cg_process *processes, int count, const cg_process_options *options) {
+  child *children = calloc((size_t)(count ? count : 1), sizeof *children);
+  if (!children) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for %d processes", count);
+  for (int i = 0; i < count; i++) processes[i].exit_code = -1;
+  weir_status status = run(processes, children, count, options);
+  free(children);
+  return status;
 }
 
 // ---- the compiler
@@ -123,26 +169,38 @@ static const char *find_on_path(weir_arena *arena, const char *name) {
   return NULL;
 }
 
-weir_status cg_compiler_find(weir_arena *arena, const char ***out_words, int *out_count) {
-  const char **words = NULL, *program = NULL;
-  int count = 0, capacity = 0;
-  const char *chosen = getenv("CC");
-  if (chosen && chosen[strspn(chosen, " \t")]) {
-    for (const char *p = chosen + strspn(chosen, " \t"); *p; p += strspn(p, " \t")) {
-      size_t length = strcspn(p, " \t");
-      WEIR_PUSH(arena, words, count, capacity, weir_arena_strndup(arena, p, length));
-      p += length;
-    }
-    program = find_on_path(arena, words[0]);
-    if (!program) return weir_status_make(WEIR_CODE_UNSUPPORTED, "the C compiler CC='%s' is not there", words[0]);
-  } else {
-    static const char *const usual[] = {"cc", "gcc", "clang"};
-    for (int i = 0; i < 3 && !program; i++) program = find_on_path(arena, usual[i]);
-    if (!program) return weir_status_make(WEIR_CODE_UNSUPPORTED, "no C compiler: none of cc, gcc and clang is on PATH");
-    WEIR_PUSH(arena, words, count, capacity, program);
+static const char **split_words(weir_arena *arena, const char *text, int *out_count) {
+  const char **words = NULL;
+  int capacity = 0;
+  *out_count = 0;
+  for (const char *p = text + strspn(text, " \t"); *p; p += strspn(p, " \t")) {
+    size_t length = strcspn(p, " \t");
+    WEIR_PUSH(arena, words, *out_count, capacity, weir_arena_strndup(arena, p, length));
+    p += length;
   }
-  words[0] = program;
-  *out_words = words;
-  *out_count = count;
+  return words;
+}
+
+weir_status cg_compiler_find(weir_arena *arena, const char *arch, const char ***out_words, int *out_count) {
+  bool ours = !strcmp(arch, cg_cpu_arch_here());
+  const char *variable = ours ? "CC" : weir_arena_printf(arena, "WEIR_CC_%s", arch), *chosen = getenv(variable);
+  *out_words = split_words(arena, chosen ? chosen : "", out_count);
+  if (*out_count) {
+    (*out_words)[0] = find_on_path(arena, (*out_words)[0]);
+    if ((*out_words)[0]) return WEIR_OK;
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "the C compiler %s='%s' is not there", variable, chosen);
+  }
+  const char *cross = weir_arena_printf(arena, "%s-linux-gnu-gcc", arch);
+  const char *const usual[] = {"cc", "gcc", "clang"}, *const foreign[] = {cross};
+  const char *program = NULL;
+  for (int i = 0; i < (ours ? 3 : 1) && !program; i++) program = find_on_path(arena, ours ? usual[i] : foreign[i]);
+  if (!program && ours)
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "no C compiler: none of cc, gcc and clang is on PATH");
+  if (!program)
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "no C compiler for %s: %s is not on PATH and %s is not set", arch,
+                            cross, variable);
+  *out_words = WEIR_NEW_ARRAY(arena, const char *, 1);
+  (*out_words)[0] = program;
+  *out_count = 1;
   return WEIR_OK;
 }

@@ -12,12 +12,22 @@ typedef struct {
   int exit_code;             // out: -1 if it did not run or was killed
 } cg_process;
 
-// Runs all, at most |at_once| at the same time, and waits for those that were started. IO if one cannot be started or
-// waited for. CANCELLED once |*cancel| (may be null) is not 0: those that run are ended, with their own children, and
-// waited for.
-weir_status cg_processes_run(cg_process *processes, int count, int at_once, const int *cancel) WEIR_MUST_USE;
+typedef struct {
+  int at_once;
+  const int *cancel;                     // may be null
+  void (*ended)(void *user, int index);  // a process came to its own end; may be null
+  void *user;
+} cg_process_options;
 
-// The compiler's words: $CC, else the first of cc, gcc and clang on PATH. UNSUPPORTED if there is none.
-weir_status cg_compiler_find(weir_arena *arena, const char ***out_words, int *out_count) WEIR_MUST_USE;
+// Starts all in order, at most |at_once| at the same time, the next as soon as any has ended, and waits for those that
+// were started. IO if one cannot be started or waited for. CANCELLED once |*cancel| is not 0: those that run are ended,
+// with their own children, and waited for.
+weir_status cg_processes_run(cg_process *processes, int count, const cg_process_options *options) WEIR_MUST_USE;
+
+// The words of the compiler for |arch| ("x86_64", "aarch64"). For this machine's: $CC, else the first of cc, gcc and
+// clang on PATH. For others: $WEIR_CC_ARCH, else ARCH-linux-gnu-gcc on PATH. UNSUPPORTED, saying what to install, if
+// there is none.
+weir_status cg_compiler_find(weir_arena *arena, const char *arch, const char ***out_words,
+                             int *out_count) WEIR_MUST_USE;
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codegen/lower/internal.h"
+#include "codegen/lower/taps.h"
 #include "runtime/base/checked.h"
 #include "ir/kernel_internal.h"
 
@@ -102,10 +103,21 @@ static bool is_state_slot(const function_lowering *fl, const slot *at) {
 static const ir_kexpr *slot_bytes(emitter *e, const slot *at) {
   ir_kbuilder *b = &e->b;
   if (at->kind == SLOT_ROPE) return ir_kb_mul(b, cg_emit_size(e, SIZE_ROWS, at->rows), ir_kb_int(b, 4 * at->rotary));
+  if (at->kind == SLOT_PARTS) {
+    const ir_kexpr *pieces = ir_kb_div(b, cg_emit_most(e, at->rows), ir_kb_int(b, at->piece));
+    pieces = ir_kb_mul(b, ir_kb_add(b, pieces, ir_kb_int(b, 2)), ir_kb_int(b, at->bytes));
+    return ir_kb_mul(b, cg_emit_size(e, SIZE_REQUESTS, NULL), pieces);
+  }
   const value_info *info = cg_info(e->fl, at->value);
   const cg_weight_format *format = cg_format_of(e->fl, at->value);
   int64_t bytes;
-  if (format && format->layout == CG_LAYOUT_PANEL) {
+  if (format && cg_is_taps(*format)) {
+    int64_t dims[IR_MAX_RANK];
+    for (int i = 0; i < info->value->type.rank; i++) dims[i] = cg_const_dim(info->value->type.dims[i]);
+    if (!cg_taps_bytes(*format, info->value->type.rank, dims, &bytes)) e->unsupported = "a weight too large";
+    return ir_kb_int(b, bytes);
+  }
+  if (format && cg_is_panel(*format)) {
     const ir_type *type = &info->value->type;
     int64_t parts = type->rank == 3 ? cg_const_dim(type->dims[0]) : 1, cols = cg_const_dim(type->dims[type->rank - 1]);
     if (!cg_panel_bytes(format->storage, cg_const_dim(type->dims[type->rank - 2]), cols, &bytes) ||
@@ -147,6 +159,7 @@ int cg_emit_slot(emitter *e, int index, ir_kbuffer_kind kind) {
   const char *role = table                            ? "state"
                      : write                          ? "y"
                      : at->kind == SLOT_ROPE          ? "rope"
+                     : at->kind == SLOT_PARTS         ? "parts"
                      : cg_format_of(e->fl, at->value) ? "w"
                                                       : "x";
   const char *name = weir_arena_printf(e->b.arena, "%s%d", role, e->item.arg_count);
@@ -226,6 +239,17 @@ static const ir_kexpr *request_fact_of(emitter *e, request_fact_kind kind, ir_di
 
 const ir_kexpr *cg_emit_start(emitter *e, ir_dim volume) { return request_fact_of(e, FACT_START, volume); }
 
+// Rows of the first panel of a state in front of the first that it keeps.
+const ir_kexpr *cg_emit_panel_lead(emitter *e, const slot *at) {
+  ir_kbuilder *b = &e->b;
+  const ir_symbol *rows = ir_dim_as_symbol(at->value->type.dims[0]);
+  if (!rows || !rows->kept_of) return ir_kb_int(b, 0);
+  ir_dim_table *dims = e->fl->low->module->dims;
+  const ir_kexpr *past = request_fact_of(e, FACT_PAST, ir_dim_symbol(dims, rows->kept_of->past));
+  const ir_kexpr *first = ir_kb_sub(b, past, ir_kb_min(b, past, ir_kb_int(b, rows->hi)));
+  return ir_kb_mod(b, first, ir_kb_int(b, RT_PANEL_ROWS));
+}
+
 // ---- places of elements
 
 // Row-major index of |idx| over the axes in |axes|, behind |flat|.
@@ -243,21 +267,26 @@ static const ir_kexpr *flatten_all(emitter *e, const ir_type *type, const ir_kex
   return flatten(e, type, ~0u, idx, NULL);
 }
 
-// Of rows of a state, |row| of them in the table's memory.
-static const ir_kexpr *history_index(emitter *e, const value_info *info, const ir_kexpr *row,
+// Row |row| of those that the state of slot |at| keeps, and the call's.
+static const ir_kexpr *history_index(emitter *e, const value_info *info, const slot *at, const ir_kexpr *row,
                                      const ir_kexpr *const *idx) {
   ir_kbuilder *b = &e->b;
-  return ir_kb_add(b, ir_kb_mul(b, row, inner_elements(e, info)), flatten(e, &info->value->type, ~1u, idx, NULL));
+  const ir_kexpr *inner = inner_elements(e, info), *place = flatten(e, &info->value->type, ~1u, idx, NULL);
+  if (!cg_slot_in_panels(e->fl, at)) return ir_kb_add(b, ir_kb_mul(b, row, inner), place);
+  row = ir_kb_add(b, row, cg_emit_panel_lead(e, at));
+  return cg_panel_row_index(b, row, place, inner, cg_panel_word_elements(info->value->type.dtype, inner->i));
 }
 
 // |first|: the axes that come first in a request's block.
 static const ir_kexpr *value_index(emitter *e, const value_info *info, unsigned first, const ir_kexpr *const *idx) {
   ir_kbuilder *b = &e->b;
   const ir_type *type = &info->value->type;
-  if (info->cls == CLASS_INVARIANT) return flatten_all(e, type, idx);
+  if (info->cls == CLASS_INVARIANT || info->cls == CLASS_REQUEST) {
+    const ir_kexpr *place = flatten(e, type, ~first, idx, first ? flatten(e, type, first, idx, NULL) : NULL);
+    if (info->cls == CLASS_INVARIANT) return place;
+    return ir_kb_add(b, ir_kb_mul(b, cg_emit_request(e), inner_elements(e, info)), place);
+  }
   const ir_kexpr *inner = inner_elements(e, info);
-  if (info->cls == CLASS_REQUEST)
-    return ir_kb_add(b, ir_kb_mul(b, cg_emit_request(e), inner), flatten_all(e, type, idx));
   const ir_kexpr *start = cg_emit_start(e, info->volume);
   if (first == info->ragged) {
     const ir_kexpr *row = ir_kb_add(b, start, flatten(e, type, first, idx, NULL));
@@ -265,6 +294,11 @@ static const ir_kexpr *value_index(emitter *e, const value_info *info, unsigned 
   }
   const ir_kexpr *flat = flatten(e, type, ~first, idx, first ? flatten(e, type, first, idx, NULL) : NULL);
   return ir_kb_add(b, ir_kb_mul(b, start, inner), flat);
+}
+
+const ir_kexpr *cg_emit_place_of(emitter *e, const ir_value *value, const ir_kexpr *const *idx) {
+  const value_info *info = cg_info(e->fl, value);
+  return value_index(e, info, e->fl->out->slots[info->slot].first, idx);
 }
 
 static ir_ktype plain_type(const cg_weight_format *format, ir_dtype dtype) {
@@ -291,14 +325,15 @@ const ir_kexpr *cg_emit_load(emitter *e, ir_value *value, const ir_kexpr *const 
   const cg_weight_format *format = cg_format_of(e->fl, base);
   int buffer = cg_emit_slot(e, cg_info(e->fl, base)->slot, IR_KB_IN);
   ir_ktype compute = cg_compute_type(value->type.dtype);
-  if (format && format->layout == CG_LAYOUT_PANEL && base->type.rank != 2)
+  if (format && (cg_is_taps(*format) || (cg_is_panel(*format) && base->type.rank != 2)))
     e->unsupported = "an element of one of several matrices";
-  if (format && format->layout == CG_LAYOUT_PANEL)
+  if (format && cg_is_panel(*format))
     return cg_weight_element(b, *format, buffer, cg_const_dim(base->type.dims[1]), idx[0], idx[1]);
   ir_ktype type = plain_type(format, value->type.dtype);
   const ir_kexpr *loaded;
   if (info->cls == CLASS_HISTORY) {
-    loaded = ir_kb_load_table(b, type, buffer, cg_emit_request(e), history_index(e, info, idx[0], idx));
+    const slot *at = &e->fl->out->slots[cg_info(e->fl, base)->slot];
+    loaded = ir_kb_load_table(b, type, buffer, cg_emit_request(e), history_index(e, info, at, idx[0], idx));
   } else if (is_state_param(e->fl, base)) {
     loaded = ir_kb_load_table(b, type, buffer, cg_emit_request(e), flatten_all(e, &value->type, idx));
   } else {
@@ -325,7 +360,7 @@ void cg_emit_store(emitter *e, const ir_value *value, int index, const ir_kexpr 
   if (cg_info(e->fl, at->value)->cls == CLASS_HISTORY) {  // rows go behind those of earlier calls
     place = idx[0];
     if (!e->replaces) place = ir_kb_add(b, cg_dim_expr(e, at->value->type.dims[0]), place);
-    place = history_index(e, info, place, idx);
+    place = history_index(e, info, at, place, idx);
   } else {
     place = flatten_all(e, &value->type, idx);
   }

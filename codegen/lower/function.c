@@ -16,6 +16,13 @@ int cg_add_kernel(lowering *low, ir_kernel *kernel) {
   return out->kernel_count - 1;
 }
 
+static unsigned use_of(const ir_node *node, int operand) {
+  cg_layout layout;
+  if (node->op == IR_OP_linear && operand == 1) return 1;
+  if (node->op != IR_OP_conv || operand != 1 || !cg_conv_takes_taps(node, &layout)) return 2;
+  return layout == CG_LAYOUT_TAPS ? 8 : 16;
+}
+
 static unsigned uses_of(const ir_function *function, const ir_value *value) {
   unsigned uses = 0;
   for (const ir_node *node = function->first; node; node = node->next) {
@@ -23,11 +30,11 @@ static unsigned uses_of(const ir_function *function, const ir_value *value) {
       if (node->operands[i] != value) continue;
       int at = cg_region_param(node, i);
       if (node->op == IR_OP_call) uses |= cg_weight_uses(node->callee, i);
-      else if (node->op == IR_OP_route && i > 0) uses |= cg_weight_uses(node->callee, i - 1);
+      else if (node->op == IR_OP_route && i > 0) uses |= cg_weight_uses(node->callee, i - 1) | 4;
       else if (node->op == IR_OP_stack) uses |= uses_of(function, node->results[0]);
       else if (at >= 0)
         uses |= cg_weight_uses(node->callee, at) | (node->second ? cg_weight_uses(node->second, at) : 0);
-      else uses |= node->op == IR_OP_linear && i == 1 ? 1 : 2;
+      else uses |= use_of(node, i);
     }
   }
   return uses;
@@ -52,6 +59,7 @@ unsigned cg_weight_uses(const ir_function *function, int param) {
 static unsigned first_axes(const function_lowering *fl, slot_kind kind, const value_info *info) {
   bool outside = fl->function->kind == IR_FUNCTION_ENTRY || fl->function->kind == IR_FUNCTION_STEP;
   bool interface = outside && (kind == SLOT_PARAM || kind == SLOT_RESULT);
+  if (cg_is_image(fl, info->value)) return cg_image_axes(&info->value->type, fl->spatial[info->value->id]);
   return interface && !cg_is_row_major(info, info->ragged) ? 0 : info->ragged;
 }
 
@@ -115,15 +123,34 @@ bool cg_lies_as(const value_info *info, unsigned a, unsigned b) {
   return memcmp(order[0], order[1], sizeof(int) * (size_t)counts[0]) == 0;
 }
 
+// The axes that come first in |value|, a parameter or result of |function|, where it lies channels last; else 0.
+static unsigned image_axes_of(const function_lowering *fl, const ir_function *function, const ir_value *value) {
+  int spatial = cg_find_images(fl->low, function)[value->id];
+  return spatial ? cg_image_axes(&value->type, spatial) : 0;
+}
+
 // The axes that come first in |value| as whoever computes it writes it.
 static unsigned order_given(const function_lowering *fl, const ir_value *value) {
   const value_info *info = cg_info(fl, value);
+  bool called = value->def && value->def->op == IR_OP_call;
+  unsigned image = called ? image_axes_of(fl, value->def->callee, value->def->callee->results[value->result].value) : 0;
+  if (image && info->cls != CLASS_HISTORY) return image;
+  if (!called && cg_is_image(fl, value) && info->cls != CLASS_INVARIANT)
+    return cg_image_axes(&value->type, fl->spatial[value->id]);
   if (info->cls != CLASS_PACKED || !value->def || value->def->op != IR_OP_call) return info->ragged;
   unsigned axes = callee_axes(&value->def->callee->results[value->result].value->type);
   return cg_lies_as(info, axes, info->ragged) ? info->ragged : axes;
 }
 
 int cg_add_temp(function_lowering *fl, const ir_value *value) { return add_slot(fl, SLOT_TEMP, 0, value); }
+
+int cg_add_parts(function_lowering *fl, const ir_value *value, int64_t bytes, ir_dim rows, int64_t piece) {
+  int at = add_slot(fl, SLOT_PARTS, 0, value);
+  slot *parts = &fl->out->slots[at];
+  parts->name = "parts";
+  parts->bytes = bytes, parts->rows = rows, parts->piece = piece;
+  return at;
+}
 
 static void add_stack(function_lowering *fl, const ir_node *node) {
   int *parts = WEIR_NEW_ARRAY(fl->low->arena, int, node->operand_count);
@@ -193,19 +220,21 @@ static weir_status lower_argument(function_lowering *fl, const ir_node *node, in
   if (param->kind == IR_PARAM_WEIGHT) {
     const cg_weight_format *known = cg_format_of(fl, base);
     if (known) *format = *known;
-    else *format = (cg_weight_format){cg_plain_storage(value->type.dtype), CG_LAYOUT_PLAIN};
+    else *format = (cg_weight_format){.storage = cg_plain_storage(value->type.dtype)};
     if (info->cls == CLASS_INVARIANT) return WEIR_OK;
     return cg_unsupported(fl->function, node->loc, "a weight of '%s' that depends on the request has no lowering yet",
                           node->callee->name);
   }
+  if (cg_slot_in_panels(fl, &fl->out->slots[info->slot])) format->layout = CG_LAYOUT_PANEL;
   if (param->kind != IR_PARAM_INPUT) return WEIR_OK;
-  if (info->cls == CLASS_INVARIANT) return cg_copy_argument(fl, value, 0, out);
-  if (info->cls == CLASS_HISTORY) return cg_copy_argument(fl, value, 1, out);
+  unsigned image = image_axes_of(fl, node->callee, param->value);
+  if (info->cls == CLASS_INVARIANT) return cg_copy_argument(fl, value, image, out);
+  if (info->cls == CLASS_HISTORY) return cg_copy_argument(fl, value, image ? image : 1, out);
   bool state = !base->def && fl->function->params[base->result].kind == IR_PARAM_STATE;
-  if (state) return cg_copy_state(fl, value, out);
-  unsigned wanted = callee_axes(&param->value->type);
+  if (state) return image ? cg_copy_argument(fl, value, image, out) : cg_copy_state(fl, value, out);
+  unsigned wanted = image ? image : callee_axes(&param->value->type);
   unsigned given = base == value ? fl->out->slots[info->slot].first : cg_info(fl, value)->ragged;
-  if (info->cls != CLASS_PACKED || cg_lies_as(cg_info(fl, value), wanted, given)) return WEIR_OK;
+  if (cg_lies_as(cg_info(fl, value), wanted, given)) return WEIR_OK;
   return cg_copy_argument(fl, value, wanted, out);
 }
 
@@ -238,6 +267,8 @@ static weir_status lower_root(function_lowering *fl, ir_value *root) {
   if (node->op == IR_OP_attend) return cg_lower_attend(fl, root);
   if (node->op == IR_OP_rope) return cg_lower_rope(fl, root);
   if (node->op == IR_OP_scatter) return cg_lower_scatter(fl, root);
+  weir_status done;
+  if (cg_lower_image_mean(fl, root, &done)) return done;
   if ((ir_op_get_info(node->op)->flags & IR_FLAG_REDUCE) && cg_reduces_rows(fl, node))
     return cg_lower_rows_reduction(fl, root);
   return cg_lower_rowwise(fl, root);
@@ -325,14 +356,16 @@ static weir_status record_shapes(function_lowering *fl) {
 static bool same_formats(const lowered *a, const ir_function *function, const cg_weight_format *formats) {
   if (a->function != function) return false;
   for (int i = 0; i < function->param_count; i++) {
-    if (function->params[i].kind != IR_PARAM_WEIGHT) continue;
-    if (a->formats[i].storage != formats[i].storage || a->formats[i].layout != formats[i].layout) return false;
+    if (function->params[i].kind == IR_PARAM_INPUT) continue;
+    const cg_weight_format *x = &a->formats[i], *y = &formats[i];
+    if (x->storage != y->storage || x->layout != y->layout || x->compute != y->compute) return false;
   }
   return true;
 }
 
 weir_status cg_lower_body(function_lowering *fl) {
   WEIR_TRY(cg_analyze(fl));
+  fl->spatial = cg_find_images(fl->low, fl->function);
   cg_fuse(fl);
   assign_slots(fl);
   WEIR_TRY(lower_nodes(fl));

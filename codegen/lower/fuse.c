@@ -12,6 +12,7 @@
 #include "codegen/lower/internal.h"
 
 enum {
+  DEAR = 4,  // cost of an op that has no place in a product's epilogue where its operands are weights
   MAX_SOURCES = RT_MAX_ARGS - 5,  // values that a kernel reads; the rest are its result and tables
   MAX_COPIES = 64,  // a chain of values that each use the one before several times grows without bound else
   OPS_PER_BYTE = 4
@@ -114,9 +115,8 @@ static ir_value *common_root(const function_lowering *fl, const value_info *info
     const ir_node *user = info->users[i];
     if (cg_takes_memory(user->op) || user->op == IR_OP_append || user->result_count != 1) return NULL;
     const value_info *result = cg_info(fl, user->results[0]);
-    ir_value *candidate = result->fate == FATE_ROOT     ? result->value
-                          : result->fate == FATE_INLINE ? result->group
-                                                        : NULL;
+    bool own = result->fate == FATE_ROOT || result->fate == FATE_PACKED;
+    ir_value *candidate = own ? result->value : result->fate == FATE_INLINE ? result->group : NULL;
     if (!candidate || (root && root != candidate)) return NULL;
     root = candidate;
   }
@@ -135,14 +135,19 @@ int cg_group_linears(const function_lowering *fl, ir_value *root, ir_node **out,
   return count;
 }
 
-// Whether |value| reaches |root| through elementwise nodes of the same dims only.
+// Whether |value| reaches |root| through elementwise nodes of the same dims only. A kernel computes what it uses
+// several times once.
 static bool elementwise_path(const function_lowering *fl, const ir_value *value, const ir_value *root) {
   const value_info *info = cg_info(fl, value);
   if (value == root) return true;
-  if (info->use_count != 1) return false;
-  ir_node *user = info->users[0];
-  return is_elementwise(user) && same_dims(&user->results[0]->type, &value->type) &&
-         elementwise_path(fl, user->results[0], root);
+  if (!info->use_count || info->is_result || info->copies > MAX_COPIES) return false;
+  for (int i = 0; i < info->use_count; i++) {
+    const ir_node *user = info->users[i];
+    if (!is_elementwise(user) || !same_dims(&user->results[0]->type, &value->type) ||
+        !elementwise_path(fl, user->results[0], root))
+      return false;
+  }
+  return true;
 }
 
 static bool group_has_row_op(const function_lowering *fl, const ir_value *root) { return passes_of(fl, root) > 1; }
@@ -182,7 +187,7 @@ static const char *why_no_root(const value_info *info) {
 // Null, or why the linear can't become part of the kernel of |root|.
 static const char *refuse_epilogue(const function_lowering *fl, const ir_node *linear, ir_value *root) {
   if (!root) return why_no_root(cg_info(fl, linear->results[0]));
-  if (cg_info(fl, linear->results[0])->use_count != 1) return "used more than once";
+  if (cg_info(fl, root)->fate == FATE_PACKED) return "the consumer packs rows";
   if (!is_elementwise(root->def)) return "the consumer is no elementwise kernel";
   if (!elementwise_path(fl, linear->results[0], root)) return "the consumer moves its elements";
   if (group_has_row_op(fl, root)) return "the consumer reduces over rows: the whole row must be there first";
@@ -195,7 +200,8 @@ static const char *refuse_epilogue(const function_lowering *fl, const ir_node *l
   if (others[0]->operands[0] != linear->operands[0]) return "another product with another input is in the kernel";
   if (!same_dims(&others[0]->operands[1]->type, &linear->operands[1]->type))
     return "another product of other dims is in the kernel";
-  if (weight_storage(fl, others[0]->operands[1]) != weight_storage(fl, linear->operands[1]))
+  if (weight_storage(fl, others[0]->operands[1]) != weight_storage(fl, linear->operands[1]) ||
+      cg_linear_compute(fl, others[0]) != cg_linear_compute(fl, linear))
     return "the matrices have different storage";
   return NULL;
 }
@@ -238,7 +244,7 @@ static bool only_read_whole(const value_info *info) {
 static bool keeps_memory(const function_lowering *fl, const ir_node *node) {
   if (node->op != IR_OP_reshape) return false;
   const value_info *x = cg_info(fl, node->operands[0]), *y = cg_info(fl, node->results[0]);
-  if (x->cls == CLASS_HISTORY) return false;
+  if (x->cls == CLASS_HISTORY || cg_is_image(fl, x->value) || cg_is_image(fl, y->value)) return false;
   return x->cls == y->cls && cg_is_row_major(x, x->ragged) && cg_is_row_major(y, y->ragged);
 }
 
@@ -360,8 +366,64 @@ static void decide_map(function_lowering *fl, ir_node *node, value_info *info) {
   note_all(fl, node, true, "computed where it is needed");
 }
 
+// Whether a product's registers become |value|, element by element, through values that nothing else reads.
+static bool ends_product(const function_lowering *fl, const ir_value *value) {
+  const ir_node *node = value->def;
+  if (!node || has_epilogue(node->op)) return node != NULL;
+  for (int i = 0; is_elementwise(node) && i < node->operand_count; i++) {
+    const ir_value *x = node->operands[i];
+    if (cg_info(fl, x)->use_count == 1 && same_dims(&x->type, &value->type) && ends_product(fl, x)) return true;
+  }
+  return false;
+}
+
+// Whether nothing but products of lower precision reads |info|: then it is computed in the kernel that packs its rows.
+static bool is_packed_only(const function_lowering *fl, const value_info *info) {
+  if (!info->use_count || called_or_returned(info) || ends_product(fl, info->value)) return false;
+  for (int i = 0; i < info->use_count; i++) {
+    const ir_node *user = info->users[i];
+    if (user->op != IR_OP_linear || user->operands[0] != info->value || !cg_linear_compute(fl, user)) return false;
+  }
+  return !is_row_op(info->value->def) || !cg_reduces_rows(fl, info->value->def);
+}
+
+// Rows of a state that attention reads as its keys or values, widened: that is done where they are loaded.
+static bool is_widened_history(const function_lowering *fl, const ir_node *node, const value_info *info) {
+  if (!cg_widens(node) || cg_info(fl, node->operands[0])->cls != CLASS_HISTORY || info->is_result) return false;
+  for (int i = 0; i < info->use_count; i++) {
+    const ir_node *user = info->users[i];
+    if (user->op != IR_OP_attend) return false;
+    for (int k = 0; k < user->operand_count; k++)
+      if (user->operands[k] == info->value && k != 1 && k != 2) return false;
+  }
+  return true;
+}
+
+// Whether |info| follows from weights alone and is dear to compute again for each element that wants it.
+static bool is_once_for_all(const function_lowering *fl, const value_info *info) {
+  if (info->cls != CLASS_INVARIANT || ir_op_get_info(info->value->def->op)->cost < DEAR) return false;
+  for (int i = 0; i < info->use_count; i++)
+    if (cg_info(fl, info->users[i]->results[0])->cls != CLASS_INVARIANT) return true;
+  return false;
+}
+
 static void decide_value(function_lowering *fl, ir_node *node, value_info *info) {
+  if (is_once_for_all(fl, info)) {
+    make_root(fl, node, info, "it follows from weights alone: once for all elements");
+    return;
+  }
+  if (is_packed_only(fl, info)) {
+    info->fate = FATE_PACKED;
+    note_all(fl, node, true, "computed where its rows are packed");
+    return;
+  }
   ir_value *root = common_root(fl, info);
+  if (is_widened_history(fl, node, info)) {
+    info->fate = FATE_INLINE;
+    info->group = root;
+    note_all(fl, node, true, "widened where attention loads it");
+    return;
+  }
   const char *refused = refuse_inline(fl, node, info, root);
   if (refused) {
     make_root(fl, node, info, refused);

@@ -14,7 +14,9 @@
 //   history    rows of a state, earlier calls included: a table of pointers, one per request
 typedef enum { CLASS_INVARIANT, CLASS_REQUEST, CLASS_PACKED, CLASS_HISTORY } value_class;
 
-typedef enum { FATE_DEAD, FATE_INLINE, FATE_ALIAS, FATE_ROOT, FATE_PARAM } value_fate;
+// PACKED: computed in the kernel that packs it for products of lower precision, which have no other use for it
+// (pack.c).
+typedef enum { FATE_DEAD, FATE_INLINE, FATE_ALIAS, FATE_ROOT, FATE_PARAM, FATE_PACKED } value_fate;
 
 // What lowering knows of one value. Indexed by value->id.
 typedef struct {
@@ -34,7 +36,7 @@ typedef struct {
 } value_info;
 
 // Where memory comes from, seen from inside a function.
-typedef enum { SLOT_PARAM, SLOT_RESULT, SLOT_TEMP, SLOT_ROPE, SLOT_STACK } slot_kind;
+typedef enum { SLOT_PARAM, SLOT_RESULT, SLOT_TEMP, SLOT_ROPE, SLOT_STACK, SLOT_PARTS } slot_kind;
 typedef struct {
   slot_kind kind;
   int index;  // PARAM, RESULT
@@ -44,9 +46,11 @@ typedef struct {
   unsigned first;    // axes that come first in a request's block: the ragged ones, but where somebody outside says it
   const int *parts;  // STACK: slots of |index| weights that become one
   // ROPE: cosines and sines of the positions of the rows of |rows|, made once per program
+  // PARTS: |bytes| for each request and each |piece| rows of |rows|, begun and ended ones counted too
   ir_dim rows;
   double theta;
   int rotary;
+  int64_t bytes, piece;
 } slot;
 
 // Arguments of a kernel under construction: tables among them whose use may fold away.
@@ -121,7 +125,18 @@ typedef struct {
   int function_count, function_capacity;
   uint64_t *kernel_hashes;
   int hash_capacity;
+  struct cg_images *images;  // of each function that was asked about (images.c)
+  int image_count, image_capacity;
 } lowering;
+
+// Rows of a linear's input in the form that products of lower precision read. All are temporaries of 32-bit elements;
+// the codes are four int8 or two bf16 a word. int8, for each 32 inputs: the scale, and as far as some format of the
+// function asks for it (null else) the sum of the codes times the scale; for each 32 or 16 inputs minus that sum.
+typedef struct {
+  const ir_value *x;
+  cg_compute compute;
+  ir_value *codes, *scales, *scaled_sums, *minus_32, *minus_16;
+} packed_rows;
 
 // One function being lowered.
 typedef struct {
@@ -137,6 +152,9 @@ typedef struct {
   // Rows in order of the last index that a route chose by (route.c).
   const ir_value *ordered_by;
   ir_value *order, *order_starts;
+  const signed char *spatial;  // by value id: spatial axes of a value that lies channels last, 0: of others (images.c)
+  packed_rows *packed;         // what products of lower precision read (pack.c)
+  int packed_count, packed_capacity;
 } function_lowering;
 
 // One kernel being built. Values are computed at indices: idx[i] is the index along axis i of the value's type, for one
@@ -209,6 +227,7 @@ int cg_emit_table(emitter *e, rt_arg_kind table, ir_dim rows);
 // range ends; what is not used leaves no trace (prune.c).
 void cg_emit_set_request(emitter *e, const ir_kexpr *request);
 const ir_kexpr *cg_emit_request(emitter *e);
+const ir_kexpr *cg_emit_panel_lead(emitter *e, const slot *at);
 const ir_kexpr *cg_emit_start(emitter *e, ir_dim volume);  // first element of the current request in all of |volume|
 // Any dim of the current request as a number: constants, plain symbols, ragged dims, rows of earlier calls.
 const ir_kexpr *cg_dim_expr(emitter *e, ir_dim dim);
@@ -216,6 +235,8 @@ const ir_kexpr *cg_dim_expr(emitter *e, ir_dim dim);
 const ir_kexpr *cg_emit_value(emitter *e, ir_value *value, const ir_kexpr *const *idx);
 // Element |idx| of a value that has memory.
 const ir_kexpr *cg_emit_load(emitter *e, ir_value *value, const ir_kexpr *const *idx);
+// Where element |idx| of a value with a temporary of its own stands there.
+const ir_kexpr *cg_emit_place_of(emitter *e, const ir_value *value, const ir_kexpr *const *idx);
 // A stand-in for the index of a loop that is not open yet.
 const ir_kexpr *cg_placeholder(emitter *e);
 // Computes ahead, at the current place, the reductions that the value at |idx| needs, placeholders among the indices.
@@ -243,6 +264,28 @@ const ir_kexpr *cg_emit_images(emitter *e, const ir_value *value, int lead);
 void cg_emit_set_image(emitter *e, const ir_value *value, int lead, const ir_kexpr *image, const ir_kexpr **idx);
 const ir_kexpr *cg_emit_most(emitter *e, ir_dim dim);  // the largest that |dim| is for any request: for grids
 
+// ---- images.c: values that lie channels last
+// Spatial axes of the values of |function| that do, by id.
+const signed char *cg_find_images(lowering *low, const ir_function *function);
+// The axes that come first in a request's block of such a value of |spatial| axes: all but the channels.
+unsigned cg_image_axes(const ir_type *type, int spatial);
+bool cg_is_image(const function_lowering *fl, const ir_value *value);
+// Sums and means over all positions of an image, whose channels are lanes. False if |root| is something else.
+bool cg_lower_image_mean(function_lowering *fl, ir_value *root, weir_status *out_status);
+
+// ---- state_panel.c: rows of states in panels
+// Whether the state at the path of |param| lies in panels, in all entries.
+bool cg_state_takes_panels(const ir_module *module, const ir_param *param);
+// The rows in panels that |value| is, as they are or widened; null if it is something else.
+bool cg_widens(const ir_node *node);  // a cast to f32 that changes no value
+ir_value *cg_panel_keys(const function_lowering *fl, ir_value *value);
+bool cg_slot_in_panels(const function_lowering *fl, const slot *at);
+// Elements of a word of rows of so many |elements|.
+int cg_panel_word_elements(ir_dtype dtype, int64_t elements);
+// Where element |at| of row |row| is, counted from the first panel. |elements| of a row, |word| of a word.
+const ir_kexpr *cg_panel_row_index(ir_kbuilder *b, const ir_kexpr *row, const ir_kexpr *at, const ir_kexpr *elements,
+                                   int word);
+
 // ---- prune.c: takes out what nothing uses: values, then arguments and sizes.
 void cg_prune(weir_arena *arena, ir_kernel *kernel, item *it);
 
@@ -256,8 +299,16 @@ weir_status cg_lower_replace(function_lowering *fl, ir_value *value, int index);
 weir_status cg_lower_concat(function_lowering *fl, ir_value *root);  // of many operands: each by a kernel of its own
 weir_status cg_lower_rows_reduction(function_lowering *fl, ir_value *root);  // over the ragged axis only
 weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
+weir_status cg_lower_linear_float(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
+weir_status cg_lower_linear_dot(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
+// What the linear |node| multiplies in.
+cg_compute cg_linear_compute(const function_lowering *fl, const ir_node *node);
+// ---- pack.c: the packed rows of |x|, made by a kernel where they are asked for first.
+weir_status cg_pack_rows(function_lowering *fl, ir_value *x, cg_compute compute, packed_rows *out);
 weir_status cg_lower_product(function_lowering *fl, ir_value *root);  // matmul, and linear of any two values
 weir_status cg_lower_window(function_lowering *fl, ir_value *root, const ir_node *node);
+// Whether the convolution reads its weight in taps, and in which of their layouts (window_direct.c and others).
+bool cg_conv_takes_taps(const ir_node *node, cg_layout *out_layout);
 weir_status cg_lower_attend(function_lowering *fl, ir_value *root);
 weir_status cg_lower_rope(function_lowering *fl, ir_value *root);
 // The table kernel of a SLOT_ROPE; returns its index. Its arguments are positions and the table, or else the rows'
@@ -334,6 +385,8 @@ weir_status cg_lower_order(function_lowering *fl, ir_node *node);
 // Ops whose operands and results are whole values in memory: calls, what owns regions, what walks whole lines.
 bool cg_takes_memory(ir_op op);
 int cg_add_temp(function_lowering *fl, const ir_value *value);
+// A SLOT_PARTS, for kernels of |value|.
+int cg_add_parts(function_lowering *fl, const ir_value *value, int64_t bytes, ir_dim rows, int64_t piece);
 weir_status cg_copy_argument(function_lowering *fl, ir_value *value, unsigned first, int *out);
 // A copy of a state of a fixed shape as an ordinary value.
 weir_status cg_copy_state(function_lowering *fl, ir_value *value, int *out);
@@ -343,7 +396,8 @@ weir_status cg_lower_body(function_lowering *fl);
 weir_status cg_lower_function(lowering *low, const ir_function *function, const cg_weight_format *formats,
                               lowered **out);
 int cg_add_kernel(lowering *low, ir_kernel *kernel);
-// What a weight parameter is read as anywhere below: bit 0 by a linear, bit 1 otherwise.
+// What a weight parameter is read as anywhere below: bit 0 by a linear, bit 1 otherwise; bit 2: some linear is chosen
+// at run time; bit 3: by a convolution in taps, bit 4: transformed.
 unsigned cg_weight_uses(const ir_function *function, int param);
 
 // ---- program_interface.c

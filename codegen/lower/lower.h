@@ -15,6 +15,8 @@
 typedef struct {
   // The storage that the checkpoint (or the plan) gives the weight at this path of the model.
   weir_storage (*storage_of)(void *user, const char *path);
+  // In what the plan wants products with it computed; null: all in float32.
+  cg_compute (*compute_of)(void *user, const char *path);
   void *user;
 } cg_lower_options;
 
@@ -27,7 +29,9 @@ typedef struct {
   int part_count;
   const char **parts;  // paths
   cg_weight_format format;
-  ir_dtype dtype;  // logical type
+  bool multiplied;     // some linear reads it
+  const char *reason;  // why its products are not computed as the plan says; null: they are
+  ir_dtype dtype;      // logical type
   int rank;
   int64_t dims[IR_MAX_RANK];
   int64_t bytes;

@@ -2,38 +2,16 @@
 // checkpoint block, and how to turn codes into floats. Values follow the float32 arithmetic of the format's reference:
 // products of scales and codes are exact in float32, so that a fused multiply-add rounds once, as the reference's last
 // addition does.
-#include "codegen/lower/panel.h"
+//
+// A group is eight inputs in a row. Their codes lie so that a kernel can take them one by one and four at a time: as
+// the bytes of two words, inputs 0 to 3 and 4 to 7. Byte codes are those two words. Of four-bit codes one word holds
+// both, the first in the low halves of its bytes. Bits above the fourth lie at those bytes too: shifted by a multiple
+// of their width and masked, a word of them lines up with the word of codes.
+#include "codegen/lower/panel_internal.h"
 
 #include <string.h>
 
 #include "runtime/base/checked.h"
-
-typedef enum {
-  FIELD_END,
-  FIELD_COPY2,    // two bytes at |from|, one per lane
-  FIELD_COPY4,    // |count| words of four bytes at |from|
-  FIELD_NIBBLES,  // low four bits of the codes, eight inputs a word
-  FIELD_BITS1,    // bit 4 of the codes, 32 inputs a word
-  FIELD_BITS2,    // bits 4 and 5, 16 inputs a word
-  FIELD_BYTES,    // the codes as bytes, four inputs a word
-} field_kind;
-
-typedef struct {
-  field_kind kind;
-  int from, count;
-} field;
-
-// The scale of a block or sub-block: w = a * code + b.
-typedef enum { SCALE_FLOAT, SCALE_D, SCALE_D_OFFSET, SCALE_D_M, SCALE_K, SCALE_K6 } scale_kind;
-
-typedef struct {
-  weir_storage storage;
-  int block, sub;  // inputs per block, inputs that share a scale
-  int offset;      // SCALE_D_OFFSET, SCALE_K6: subtracted from the code
-  scale_kind scale;
-  unsigned (*code)(const unsigned char *block, int k);
-  field fields[6];
-} panel_format;
 
 static unsigned code_nibble(const unsigned char *q, int k) { return k < 16 ? q[k] & 15 : q[k - 16] >> 4; }
 static unsigned code_q4_0(const unsigned char *b, int k) { return code_nibble(b + 2, k); }
@@ -44,7 +22,7 @@ static unsigned code_q5_0(const unsigned char *b, int k) {
 static unsigned code_q5_1(const unsigned char *b, int k) {
   return code_nibble(b + 8, k) | ((unsigned)(b[4 + k / 8] >> (k % 8)) & 1) << 4;
 }
-static unsigned code_q8_0(const unsigned char *b, int k) { return b[2 + k]; }
+static unsigned code_q8_0(const unsigned char *b, int k) { return b[2 + k] ^ 0x80u; }  // signed, as code + 128
 static unsigned code_k4(const unsigned char *qs, int k) {
   unsigned byte = qs[k / 64 * 32 + k % 32];
   return k % 64 < 32 ? byte & 15 : byte >> 4;
@@ -64,7 +42,7 @@ static const panel_format formats[] = {
     {WEIR_STORAGE_F32, 1, 1, 0, SCALE_FLOAT, NULL, {{FIELD_COPY4, 0, 1}}},
     {WEIR_STORAGE_F16, 1, 1, 0, SCALE_FLOAT, NULL, {{FIELD_COPY2, 0, 1}}},
     {WEIR_STORAGE_BF16, 1, 1, 0, SCALE_FLOAT, NULL, {{FIELD_COPY2, 0, 1}}},
-    {WEIR_STORAGE_Q8_0, 32, 32, 0, SCALE_D, code_q8_0, {{FIELD_COPY2, 0, 1}, {FIELD_BYTES, 0, 0}}},
+    {WEIR_STORAGE_Q8_0, 32, 32, 128, SCALE_D_OFFSET, code_q8_0, {{FIELD_COPY2, 0, 1}, {FIELD_BYTES, 0, 0}}},
     {WEIR_STORAGE_Q4_0, 32, 32, 8, SCALE_D_OFFSET, code_q4_0, {{FIELD_COPY2, 0, 1}, {FIELD_NIBBLES, 0, 0}}},
     {WEIR_STORAGE_Q4_1,
      32,
@@ -110,19 +88,26 @@ static const panel_format formats[] = {
      {{FIELD_COPY2, 208, 1}, {FIELD_COPY4, 192, 4}, {FIELD_BITS2, 0, 0}, {FIELD_NIBBLES, 0, 0}}},
 };
 
-static const panel_format *format_of(weir_storage storage) {
+const panel_format *cg_panel_format(weir_storage storage) {
   for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
     if (formats[i].storage == storage) return &formats[i];
   return NULL;
 }
 
 const char *cg_layout_name(cg_layout layout) {
-  static const char *const names[] = {"plain", "panel"};
+  static const char *const names[] = {"plain", "panel", "pairs", "taps", "winograd"};
   return names[layout];
 }
 
-bool cg_panel_supports(weir_storage storage) { return format_of(storage) != NULL; }
-int cg_panel_block(weir_storage storage) { return format_of(storage)->block; }
+const char *cg_compute_name(cg_compute compute) {
+  static const char *const names[] = {"f32", "bf16", "int8"};
+  return names[compute];
+}
+
+bool cg_panel_joins_bits(weir_storage storage) { return cg_panel_high_field(cg_panel_format(storage)) != FIELD_END; }
+
+bool cg_panel_supports(weir_storage storage) { return cg_panel_format(storage) != NULL; }
+int cg_panel_block(weir_storage storage) { return cg_panel_format(storage)->block; }
 
 bool cg_panel_bytes(weir_storage storage, int64_t rows, int64_t cols, int64_t *out_bytes) {
   int64_t row_bytes, panels;
@@ -156,7 +141,7 @@ static int field_words(const panel_format *f, const field *at) {
 }
 
 // Bytes of one lane's share of the fields before |kind|, and whether the format has it.
-static int field_offset(const panel_format *f, field_kind kind, int nth) {
+int cg_panel_field(const panel_format *f, field_kind kind, int nth) {
   int offset = 0;
   for (const field *at = f->fields; at->kind != FIELD_END; at++) {
     if (at->kind == kind && nth-- == 0) return offset;
@@ -165,7 +150,26 @@ static int field_offset(const panel_format *f, field_kind kind, int nth) {
   return -1;
 }
 
-static int block_bytes(const panel_format *f) { return (int)weir_storage_info(f->storage)->block_bytes; }
+// The field of the bits above the fourth; FIELD_END: there is none.
+field_kind cg_panel_high_field(const panel_format *f) {
+  if (cg_panel_field(f, FIELD_BITS1, 0) >= 0) return FIELD_BITS1;
+  return cg_panel_field(f, FIELD_BITS2, 0) >= 0 ? FIELD_BITS2 : FIELD_END;
+}
+
+bool cg_panel_has_bytes(const panel_format *f) { return cg_panel_field(f, FIELD_BYTES, 0) >= 0; }
+
+int cg_panel_block_bytes(const panel_format *f) { return (int)weir_storage_info(f->storage)->block_bytes; }
+
+int cg_panel_field_bits(field_kind kind) {
+  return kind == FIELD_NIBBLES ? 4 : kind == FIELD_BITS1 ? 1 : kind == FIELD_BITS2 ? 2 : 8;
+}
+
+// The input of a block whose code stands in the |bits| bits of |word| from bit |shift| on.
+static int input_at(int bits, int word, int shift) {
+  if (bits == 8) return word * 4 + shift / 8;
+  int nth = shift % 8 / bits;  // of its byte: a half of a group
+  return (word * (4 / bits) + nth / 2) * 8 + nth % 2 * 4 + shift / 8;
+}
 
 static uint32_t pack_word(const panel_format *f, const field *at, const unsigned char *block, int word) {
   uint32_t out = 0;
@@ -173,11 +177,10 @@ static uint32_t pack_word(const panel_format *f, const field *at, const unsigned
     memcpy(&out, block + at->from + 4 * word, 4);
     return out;
   }
-  int bits = at->kind == FIELD_NIBBLES ? 4 : at->kind == FIELD_BITS1 ? 1 : at->kind == FIELD_BITS2 ? 2 : 8;
-  int per_word = 32 / bits, shift = at->kind == FIELD_BITS1 || at->kind == FIELD_BITS2 ? 4 : 0;
-  for (int j = 0; j < per_word; j++) {
-    uint32_t code = f->code(block, word * per_word + j) >> shift;
-    out |= (code & (uint32_t)((1ull << bits) - 1)) << (bits * j);
+  int bits = cg_panel_field_bits(at->kind), above = at->kind == FIELD_BITS1 || at->kind == FIELD_BITS2 ? 4 : 0;
+  for (int shift = 0; shift < 32; shift += bits) {
+    uint32_t code = f->code(block, input_at(bits, word, shift)) >> above;
+    out |= (code & (uint32_t)((1ull << bits) - 1)) << shift;
   }
   return out;
 }
@@ -198,8 +201,8 @@ static void pack_block(const panel_format *f, const unsigned char *block, int la
 }
 
 void cg_panel_pack(weir_storage storage, const void *const rows[IR_LANES], int64_t cols, void *out) {
-  const panel_format *f = format_of(storage);
-  int bytes = block_bytes(f);
+  const panel_format *f = cg_panel_format(storage);
+  int bytes = cg_panel_block_bytes(f);
   for (int64_t block = 0; block < cols / f->block; block++) {
     unsigned char *to = (unsigned char *)out + block * bytes * IR_LANES;
     for (int lane = 0; lane < IR_LANES; lane++) {
@@ -209,17 +212,18 @@ void cg_panel_pack(weir_storage storage, const void *const rows[IR_LANES], int64
   }
 }
 
-// ---- emission
+void cg_panel_pack_pairs(const void *const rows[IR_LANES], int64_t cols, void *out) {
+  uint16_t *to = out;
+  for (int64_t k = 0; k < cols; k++) {
+    uint16_t *word = to + k / 2 * 2 * IR_LANES + k % 2;
+    for (int lane = 0; lane < IR_LANES; lane++) {
+      word[2 * lane] = 0;
+      if (rows[lane]) memcpy(&word[2 * lane], (const char *)rows[lane] + 2 * k, 2);
+    }
+  }
+}
 
-// One operand inside the loops.
-typedef struct {
-  const panel_format *f;
-  int buffer;
-  const ir_kexpr *base;          // 32-bit words from the buffer's start to the block
-  const ir_kexpr *d, *m;         // f32 scales of the block
-  const ir_kexpr *a, *b;         // of the sub-block
-  const ir_kexpr *k0, *k1, *k2;  // SCALE_K: the three scale words
-} operand_state;
+// ---- emission
 
 static const ir_kexpr *u32(ir_kbuilder *b, int64_t value) { return ir_kb_const(b, IR_KT_u32, (double)value); }
 static const ir_kexpr *and_u32(ir_kbuilder *b, const ir_kexpr *x, int64_t mask) {
@@ -236,8 +240,8 @@ static const ir_kexpr *fma_f32(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr
 }
 
 // Word |word| of a field at |offset| bytes per lane, in |lane|.
-static const ir_kexpr *load_word(ir_kbuilder *b, const operand_state *o, int offset, const ir_kexpr *word,
-                                 const ir_kexpr *lane) {
+const ir_kexpr *cg_panel_word(ir_kbuilder *b, const operand_state *o, int offset, const ir_kexpr *word,
+                              const ir_kexpr *lane) {
   const ir_kexpr *index = ir_kb_add(b, o->base, ir_kb_int(b, offset * IR_LANES / 4));
   index = ir_kb_add(b, index, ir_kb_mul(b, word, ir_kb_int(b, IR_LANES)));
   return ir_kb_load(b, IR_KT_u32, o->buffer, ir_kb_add(b, index, lane));
@@ -245,17 +249,14 @@ static const ir_kexpr *load_word(ir_kbuilder *b, const operand_state *o, int off
 
 static const ir_kexpr *load_scale(ir_kbuilder *b, const operand_state *o, int nth, const ir_kexpr *lane) {
   const ir_kexpr *index = ir_kb_mul(b, o->base, ir_kb_int(b, 2));
-  index = ir_kb_add(b, index, ir_kb_int(b, field_offset(o->f, FIELD_COPY2, nth) * IR_LANES / 2));
+  index = ir_kb_add(b, index, ir_kb_int(b, cg_panel_field(o->f, FIELD_COPY2, nth) * IR_LANES / 2));
   return ir_kb_cast(b, IR_KT_f32, ir_kb_load(b, IR_KT_f16, o->buffer, ir_kb_add(b, index, lane)));
 }
 
-static void begin_block(ir_kbuilder *b, operand_state *o, const ir_kexpr *lane) {
+void cg_panel_begin_block(ir_kbuilder *b, operand_state *o, const ir_kexpr *lane) {
   const panel_format *f = o->f;
   o->d = ir_kb_let(b, "d", load_scale(b, o, 0, lane));
   switch (f->scale) {
-    case SCALE_D:
-      o->a = o->d;
-      break;
     case SCALE_D_OFFSET:
       o->a = o->d;
       o->b = ir_kb_let(b, "m", ir_kb_mul(b, o->d, ir_kb_const(b, IR_KT_f32, -f->offset)));
@@ -265,11 +266,11 @@ static void begin_block(ir_kbuilder *b, operand_state *o, const ir_kexpr *lane) 
       o->b = ir_kb_let(b, "m", load_scale(b, o, 1, lane));
       break;
     case SCALE_K: {
-      int offset = field_offset(f, FIELD_COPY4, 0);
+      int offset = cg_panel_field(f, FIELD_COPY4, 0);
       o->m = ir_kb_let(b, "dmin", load_scale(b, o, 1, lane));
-      o->k0 = ir_kb_let(b, "s0", load_word(b, o, offset, ir_kb_int(b, 0), lane));
-      o->k1 = ir_kb_let(b, "s1", load_word(b, o, offset, ir_kb_int(b, 1), lane));
-      o->k2 = ir_kb_let(b, "s2", load_word(b, o, offset, ir_kb_int(b, 2), lane));
+      o->k0 = ir_kb_let(b, "s0", cg_panel_word(b, o, offset, ir_kb_int(b, 0), lane));
+      o->k1 = ir_kb_let(b, "s1", cg_panel_word(b, o, offset, ir_kb_int(b, 1), lane));
+      o->k2 = ir_kb_let(b, "s2", cg_panel_word(b, o, offset, ir_kb_int(b, 2), lane));
       break;
     }
     default:
@@ -307,72 +308,90 @@ static const ir_kexpr *signed_byte(ir_kbuilder *b, const ir_kexpr *word, const i
 }
 
 // |sub| (i64) is the number of the sub-block in its block.
-static void begin_sub(ir_kbuilder *b, operand_state *o, const ir_kexpr *sub, bool upper, const ir_kexpr *lane) {
+void cg_panel_begin_sub(ir_kbuilder *b, operand_state *o, const ir_kexpr *sub, bool upper, const ir_kexpr *lane) {
   if (o->f->scale == SCALE_K) k_scale(b, o, sub, upper);
   if (o->f->scale != SCALE_K6) return;
   const ir_kexpr *four = ir_kb_int(b, 4);
-  const ir_kexpr *word = load_word(b, o, field_offset(o->f, FIELD_COPY4, 0), ir_kb_div(b, sub, four), lane);
+  const ir_kexpr *word = cg_panel_word(b, o, cg_panel_field(o->f, FIELD_COPY4, 0), ir_kb_div(b, sub, four), lane);
   const ir_kexpr *left = ir_kb_sub(b, ir_kb_int(b, 24), ir_kb_mul(b, ir_kb_mod(b, sub, four), ir_kb_int(b, 8)));
   const ir_kexpr *scale = signed_byte(b, word, ir_kb_cast(b, IR_KT_i32, left));
   o->a = ir_kb_let(b, "a", ir_kb_mul(b, o->d, ir_kb_cast(b, IR_KT_f32, scale)));
   o->b = ir_kb_let(b, "b", ir_kb_mul(b, o->a, ir_kb_const(b, IR_KT_f32, -o->f->offset)));
 }
 
-// The words that hold inputs group * 8 .. group * 8 + 7 of a block (Q8: two words).
+// Codes become floats where they stand: a code masked out at bit s is 2^s times its number, and a divided by 2^s makes
+// up for it, exactly. So most weights cost a mask, a conversion and a multiply-add.
+enum { MAX_OPERANDS = 8, MAX_PLACES = 4 };
+
+// The words that hold inputs group * 8 .. group * 8 + 7 of a block, codes of |bits| bits.
 typedef struct {
-  const ir_kexpr *low, *low2, *high, *high_shift;
+  const ir_kexpr *words[2];
+  int bits;
 } group_words;
+
+// a / 2^s for the places s at which this format's codes are masked out.
+typedef struct {
+  const ir_kexpr *a[MAX_PLACES];
+} placed_scales;
+
+static int place_step(const panel_format *f) { return cg_panel_has_bytes(f) || cg_panel_high_field(f) ? 8 : 4; }
+
+static placed_scales place_scales(ir_kbuilder *b, const operand_state *o) {
+  placed_scales p = {{o->a}};
+  int step = place_step(o->f);
+  for (int i = 1; i < (step == 8 ? 3 : MAX_PLACES); i++)
+    p.a[i] = ir_kb_let(b, "a", ir_kb_mul(b, o->a, ir_kb_const(b, IR_KT_f32, 1.0 / (1 << step * i))));
+  return p;
+}
+
+// A half of a group of four-bit codes with |high| above them, as bytes.
+static const ir_kexpr *joined_bytes(ir_kbuilder *b, const ir_kexpr *low, const ir_kexpr *high, int bits, int half) {
+  const ir_kexpr *up = ir_kb_op(b, IR_K_shl, IR_KT_u32, high, u32(b, 4 - bits * half), NULL);
+  const ir_kexpr *code = and_u32(b, half ? shr_u32(b, low, u32(b, 4)) : low, 0x0f0f0f0f);
+  return ir_kb_op(b, IR_K_or, IR_KT_u32, code, and_u32(b, up, ((1 << bits) - 1) * 0x10101010LL), NULL);
+}
 
 static group_words begin_group(ir_kbuilder *b, const operand_state *o, const ir_kexpr *group, const ir_kexpr *lane) {
   const panel_format *f = o->f;
-  group_words w = {0};
-  if (f->scale == SCALE_D) {
-    const ir_kexpr *first = ir_kb_mul(b, group, ir_kb_int(b, 2));
-    int offset = field_offset(f, FIELD_BYTES, 0);
-    w.low = ir_kb_let(b, "q", load_word(b, o, offset, first, lane));
-    w.low2 = ir_kb_let(b, "r", load_word(b, o, offset, ir_kb_add(b, first, ir_kb_int(b, 1)), lane));
-    return w;
+  if (cg_panel_has_bytes(f)) {
+    const ir_kexpr *first = ir_kb_mul(b, group, ir_kb_int(b, 2)), *second = ir_kb_add(b, first, ir_kb_int(b, 1));
+    int offset = cg_panel_field(f, FIELD_BYTES, 0);
+    const ir_kexpr *q = ir_kb_let(b, "q", cg_panel_word(b, o, offset, first, lane));
+    return (group_words){{q, ir_kb_let(b, "r", cg_panel_word(b, o, offset, second, lane))}, 8};
   }
-  w.low = ir_kb_let(b, "q", load_word(b, o, field_offset(f, FIELD_NIBBLES, 0), group, lane));
-  field_kind high = field_offset(f, FIELD_BITS1, 0) >= 0   ? FIELD_BITS1
-                    : field_offset(f, FIELD_BITS2, 0) >= 0 ? FIELD_BITS2
-                                                           : FIELD_END;
-  if (high == FIELD_END) return w;
-  int groups = high == FIELD_BITS1 ? 4 : 2, bits = high == FIELD_BITS1 ? 8 : 16;  // groups a word, bits a group
-  const ir_kexpr *word = load_word(b, o, field_offset(f, high, 0), ir_kb_div(b, group, ir_kb_int(b, groups)), lane);
-  const ir_kexpr *shift = ir_kb_mul(b, ir_kb_mod(b, group, ir_kb_int(b, groups)), ir_kb_int(b, bits));
-  w.high = ir_kb_let(b, "h", shr_u32(b, word, ir_kb_cast(b, IR_KT_u32, shift)));
+  const ir_kexpr *q = ir_kb_let(b, "q", cg_panel_word(b, o, cg_panel_field(f, FIELD_NIBBLES, 0), group, lane));
+  field_kind high = cg_panel_high_field(f);
+  if (high == FIELD_END) return (group_words){{q, ir_kb_let(b, "r", shr_u32(b, q, u32(b, 16)))}, 4};
+  int bits = cg_panel_field_bits(high);
+  const ir_kexpr *groups = ir_kb_int(b, 4 / bits);  // of a word
+  const ir_kexpr *word = cg_panel_word(b, o, cg_panel_field(f, high, 0), ir_kb_div(b, group, groups), lane);
+  const ir_kexpr *shift = ir_kb_mul(b, ir_kb_mod(b, group, groups), ir_kb_int(b, 2 * bits));
+  const ir_kexpr *h = ir_kb_let(b, "h", shr_u32(b, word, ir_kb_cast(b, IR_KT_u32, shift)));
+  group_words w = {.bits = 8};
+  for (int half = 0; half < 2; half++) w.words[half] = ir_kb_let(b, "c", joined_bytes(b, q, h, bits, half));
   return w;
 }
 
 // The weight of input |j| of a group.
-static const ir_kexpr *group_weight(ir_kbuilder *b, const operand_state *o, const group_words *w, int j) {
-  const panel_format *f = o->f;
-  if (f->scale == SCALE_D) {
-    const ir_kexpr *code = signed_byte(b, j < 4 ? w->low : w->low2, ir_kb_const(b, IR_KT_i32, 24 - 8 * (j % 4)));
-    return ir_kb_mul(b, o->a, ir_kb_cast(b, IR_KT_f32, code));
-  }
-  const ir_kexpr *code = shr_u32(b, w->low, u32(b, 4 * j));
-  code = and_u32(b, code, 15);
-  if (w->high) {
-    bool two = field_offset(f, FIELD_BITS2, 0) >= 0;
-    const ir_kexpr *high = and_u32(b, shr_u32(b, w->high, u32(b, (two ? 2 : 1) * j)), two ? 3 : 1);
-    code = ir_kb_op(b, IR_K_or, IR_KT_u32, code, ir_kb_op(b, IR_K_shl, IR_KT_u32, high, u32(b, 4), NULL), NULL);
-  }
-  return fma_f32(b, o->a, float_of_u32(b, code), o->b);
+static const ir_kexpr *group_weight(ir_kbuilder *b, const operand_state *o, const placed_scales *scales,
+                                    const group_words *w, int j) {
+  // Of four-bit codes the second word has what stands in the upper half of the first.
+  int shift = w->bits == 8 ? 8 * (j % 4) : 8 * (j % 2) + 4 * (j / 4), nth = w->bits == 8 ? j / 4 : j / 2 % 2;
+  const ir_kexpr *word = w->words[nth];
+  if (shift + w->bits == 32) return fma_f32(b, o->a, float_of_u32(b, shr_u32(b, word, u32(b, shift))), o->b);
+  const ir_kexpr *code = float_of_u32(b, and_u32(b, word, ((1LL << w->bits) - 1) << shift));
+  return fma_f32(b, scales->a[shift / place_step(o->f)], code, o->b);
 }
 
-enum { MAX_OPERANDS = 8 };
-
-static const ir_kexpr *panel_base(ir_kbuilder *b, const panel_format *f, int64_t cols, const ir_kexpr *panel) {
-  int64_t panel_bytes = cols / f->block * block_bytes(f) * IR_LANES;
+const ir_kexpr *cg_panel_base(ir_kbuilder *b, const panel_format *f, int64_t cols, const ir_kexpr *panel) {
+  int64_t panel_bytes = cols / f->block * cg_panel_block_bytes(f) * IR_LANES;
   return ir_kb_mul(b, panel, ir_kb_int(b, panel_bytes / 4));
 }
 
 static int float_step(int64_t cols) { return cols % 8 == 0 ? 8 : cols % 4 == 0 ? 4 : cols % 2 == 0 ? 2 : 1; }
 
 int cg_panel_step(weir_storage storage, int64_t cols) {
-  const panel_format *f = format_of(storage);
+  const panel_format *f = cg_panel_format(storage);
   return f->scale == SCALE_FLOAT ? float_step(cols) : f->block;
 }
 
@@ -390,7 +409,7 @@ static void emit_float(ir_kbuilder *b, const panel_format *f, int64_t cols, cons
     for (int i = 0; i < count; i++) {
       const ir_kexpr *at = ir_kb_mul(b, operands[i].panel, ir_kb_int(b, cols * IR_LANES));
       at = ir_kb_add(b, ir_kb_add(b, at, ir_kb_mul(b, k, ir_kb_int(b, IR_LANES))), lane);
-      w[i] = ir_kb_let(b, "w", float_weight(b, f, operands[i].buffer, at));
+      w[i] = float_weight(b, f, operands[i].buffer, at);  // read where it is used: fewer live at a time
     }
     visit(user, k, w);
   }
@@ -409,12 +428,26 @@ typedef struct {
 // Groups |from|..|to| of the block share the current scales.
 static void emit_groups(const block_context *c, const ir_kexpr *from, const ir_kexpr *to) {
   ir_kbuilder *b = c->b;
+  // As registers, so that they count among those of a tile.
+  ir_kvar *a = ir_kb_reg(b, "scale", IR_KT_f32, true, 1, &c->count, ir_kb_const(b, IR_KT_f32, 0));
+  ir_kvar *offset = ir_kb_reg(b, "offset", IR_KT_f32, true, 1, &c->count, ir_kb_const(b, IR_KT_f32, 0));
+  operand_state states[MAX_OPERANDS];
+  placed_scales scales[MAX_OPERANDS];
+  for (int i = 0; i < c->count; i++) {
+    const ir_kexpr *at = ir_kb_int(b, i);
+    states[i] = c->states[i];
+    scales[i] = place_scales(b, &states[i]);
+    ir_kb_set(b, a, states[i].a, at, NULL, NULL);
+    ir_kb_set(b, offset, states[i].b, at, NULL, NULL);
+    states[i].a = scales[i].a[0] = ir_kb_read(b, a, at, NULL, NULL);
+    states[i].b = ir_kb_read(b, offset, at, NULL, NULL);
+  }
   const ir_kexpr *group = ir_kb_for(b, IR_KR_SERIAL, "g", from, to, 1);
   group_words words[MAX_OPERANDS];
-  for (int i = 0; i < c->count; i++) words[i] = begin_group(b, &c->states[i], group, c->lane);
+  for (int i = 0; i < c->count; i++) words[i] = begin_group(b, &states[i], group, c->lane);
   for (int j = 0; j < 8; j++) {
     const ir_kexpr *w[MAX_OPERANDS];
-    for (int i = 0; i < c->count; i++) w[i] = ir_kb_let(b, "w", group_weight(b, &c->states[i], &words[i], j));
+    for (int i = 0; i < c->count; i++) w[i] = ir_kb_let(b, "w", group_weight(b, &states[i], &scales[i], &words[i], j));
     const ir_kexpr *k = ir_kb_add(b, c->k_block, ir_kb_add(b, ir_kb_mul(b, group, ir_kb_int(b, 8)), ir_kb_int(b, j)));
     c->visit(c->user, k, w);
   }
@@ -425,7 +458,7 @@ static void emit_subs(const block_context *c, int first, int last, bool upper) {
   ir_kbuilder *b = c->b;
   int groups = c->states->f->sub / 8;
   const ir_kexpr *sub = ir_kb_for(b, IR_KR_SERIAL, "s", ir_kb_int(b, first), ir_kb_int(b, last), 1);
-  for (int i = 0; i < c->count; i++) begin_sub(b, &c->states[i], sub, upper, c->lane);
+  for (int i = 0; i < c->count; i++) cg_panel_begin_sub(b, &c->states[i], sub, upper, c->lane);
   const ir_kexpr *from = ir_kb_mul(b, sub, ir_kb_int(b, groups));
   emit_groups(c, from, ir_kb_add(b, from, ir_kb_int(b, groups)));
   ir_kb_end(b);
@@ -434,7 +467,7 @@ static void emit_subs(const block_context *c, int first, int last, bool upper) {
 void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
                    int operand_count, const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi,
                    cg_panel_visit visit, void *user) {
-  const panel_format *f = format_of(storage);
+  const panel_format *f = cg_panel_format(storage);
   if (f->scale == SCALE_FLOAT) {
     emit_float(b, f, cols, operands, operand_count, lane, lo, hi, visit, user);
     return;
@@ -443,10 +476,10 @@ void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_
   const ir_kexpr *size = ir_kb_int(b, f->block);
   const ir_kexpr *block = ir_kb_for(b, IR_KR_SERIAL, "kb", ir_kb_div(b, lo, size), ir_kb_div(b, hi, size), 1);
   for (int i = 0; i < operand_count; i++) {
-    const ir_kexpr *base = panel_base(b, f, cols, operands[i].panel);
-    base = ir_kb_add(b, base, ir_kb_mul(b, block, ir_kb_int(b, (int64_t)block_bytes(f) * IR_LANES / 4)));
+    const ir_kexpr *base = cg_panel_base(b, f, cols, operands[i].panel);
+    base = ir_kb_add(b, base, ir_kb_mul(b, block, ir_kb_int(b, (int64_t)cg_panel_block_bytes(f) * IR_LANES / 4)));
     states[i] = (operand_state){.f = f, .buffer = operands[i].buffer, .base = base};
-    begin_block(b, &states[i], lane);
+    cg_panel_begin_block(b, &states[i], lane);
   }
   block_context c = {b, states, operand_count, lane, ir_kb_mul(b, block, size), visit, user};
   int subs = f->block / f->sub;
@@ -463,12 +496,19 @@ void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_
 
 // ---- single elements
 
-// Code of input |k| of the block, from one word of a bit field with |bits| bits an input.
-static const ir_kexpr *element_bits(ir_kbuilder *b, const operand_state *o, field_kind kind, int bits,
-                                    const ir_kexpr *k, const ir_kexpr *lane) {
-  int per_word = 32 / bits;
-  const ir_kexpr *word = load_word(b, o, field_offset(o->f, kind, 0), ir_kb_div(b, k, ir_kb_int(b, per_word)), lane);
-  const ir_kexpr *shift = ir_kb_mul(b, ir_kb_mod(b, k, ir_kb_int(b, per_word)), ir_kb_int(b, bits));
+// Bits of the code of input |k| of the block, from one word of a field: the inverse of input_at.
+static const ir_kexpr *element_bits(ir_kbuilder *b, const operand_state *o, field_kind kind, const ir_kexpr *k,
+                                    const ir_kexpr *lane) {
+  int bits = cg_panel_field_bits(kind);
+  const ir_kexpr *four = ir_kb_int(b, 4);
+  const ir_kexpr *quad = ir_kb_div(b, k, four), *word = quad;
+  const ir_kexpr *shift = ir_kb_mul(b, ir_kb_mod(b, k, four), ir_kb_int(b, 8));
+  if (bits < 8) {
+    const ir_kexpr *quads = ir_kb_int(b, 8 / bits);  // of a word
+    word = ir_kb_div(b, quad, quads);
+    shift = ir_kb_add(b, shift, ir_kb_mul(b, ir_kb_mod(b, quad, quads), ir_kb_int(b, bits)));
+  }
+  word = cg_panel_word(b, o, cg_panel_field(o->f, kind, 0), word, lane);
   return and_u32(b, shr_u32(b, word, ir_kb_cast(b, IR_KT_u32, shift)), (1 << bits) - 1);
 }
 
@@ -480,14 +520,9 @@ static const ir_kexpr *panel_element(ir_kbuilder *b, const panel_format *f, int 
     return float_weight(b, f, buffer, ir_kb_add(b, at, lane));
   }
   const ir_kexpr *size = ir_kb_int(b, f->block), *block = ir_kb_div(b, k, size), *at = ir_kb_mod(b, k, size);
-  const ir_kexpr *base = ir_kb_mul(b, block, ir_kb_int(b, (int64_t)block_bytes(f) * IR_LANES / 4));
-  operand_state o = {.f = f, .buffer = buffer, .base = ir_kb_add(b, panel_base(b, f, cols, panel), base)};
-  begin_block(b, &o, lane);
-  if (f->scale == SCALE_D) {
-    const ir_kexpr *code = element_bits(b, &o, FIELD_BYTES, 8, at, lane);
-    code = signed_byte(b, code, ir_kb_const(b, IR_KT_i32, 24));
-    return ir_kb_mul(b, o.a, ir_kb_cast(b, IR_KT_f32, code));
-  }
+  const ir_kexpr *base = ir_kb_mul(b, block, ir_kb_int(b, (int64_t)cg_panel_block_bytes(f) * IR_LANES / 4));
+  operand_state o = {.f = f, .buffer = buffer, .base = ir_kb_add(b, cg_panel_base(b, f, cols, panel), base)};
+  cg_panel_begin_block(b, &o, lane);
   const ir_kexpr *sub = ir_kb_div(b, at, ir_kb_int(b, f->sub));
   if (f->scale == SCALE_K) {
     operand_state upper = o;
@@ -497,14 +532,12 @@ static const ir_kexpr *panel_element(ir_kbuilder *b, const panel_format *f, int 
     o.a = ir_kb_op(b, IR_K_select, IR_KT_f32, is_upper, upper.a, o.a);
     o.b = ir_kb_op(b, IR_K_select, IR_KT_f32, is_upper, upper.b, o.b);
   } else {
-    begin_sub(b, &o, sub, false, lane);
+    cg_panel_begin_sub(b, &o, sub, false, lane);
   }
-  const ir_kexpr *code = element_bits(b, &o, FIELD_NIBBLES, 4, at, lane);
-  field_kind high = field_offset(f, FIELD_BITS1, 0) >= 0   ? FIELD_BITS1
-                    : field_offset(f, FIELD_BITS2, 0) >= 0 ? FIELD_BITS2
-                                                           : FIELD_END;
+  const ir_kexpr *code = element_bits(b, &o, cg_panel_has_bytes(f) ? FIELD_BYTES : FIELD_NIBBLES, at, lane);
+  field_kind high = cg_panel_high_field(f);
   if (high != FIELD_END) {
-    const ir_kexpr *bits = element_bits(b, &o, high, high == FIELD_BITS1 ? 1 : 2, at, lane);
+    const ir_kexpr *bits = element_bits(b, &o, high, at, lane);
     code = ir_kb_op(b, IR_K_or, IR_KT_u32, code, ir_kb_op(b, IR_K_shl, IR_KT_u32, bits, u32(b, 4), NULL), NULL);
   }
   return fma_f32(b, o.a, float_of_u32(b, code), o.b);
@@ -512,7 +545,14 @@ static const ir_kexpr *panel_element(ir_kbuilder *b, const panel_format *f, int 
 
 const ir_kexpr *cg_weight_element(ir_kbuilder *b, cg_weight_format format, int buffer, int64_t cols,
                                   const ir_kexpr *row, const ir_kexpr *k) {
-  const panel_format *f = format_of(format.storage);
+  const panel_format *f = cg_panel_format(format.storage);
+  if (format.layout == CG_LAYOUT_PAIRS) {
+    const ir_kexpr *lanes = ir_kb_int(b, IR_LANES), *two = ir_kb_int(b, 2);
+    const ir_kexpr *word =
+        ir_kb_add(b, ir_kb_mul(b, ir_kb_div(b, row, lanes), ir_kb_int(b, cols / 2)), ir_kb_div(b, k, two));
+    word = ir_kb_add(b, ir_kb_mul(b, word, lanes), ir_kb_mod(b, row, lanes));
+    return float_weight(b, f, buffer, ir_kb_add(b, ir_kb_mul(b, word, two), ir_kb_mod(b, k, two)));
+  }
   if (format.layout == CG_LAYOUT_PANEL) return panel_element(b, f, buffer, cols, row, k);
   const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, row, ir_kb_int(b, cols)), k);
   return float_weight(b, f, buffer, at);

@@ -17,12 +17,24 @@
 typedef enum {
   CG_LAYOUT_PLAIN,  // row-major elements of the logical type
   CG_LAYOUT_PANEL,
+  CG_LAYOUT_PAIRS,  // a panel of bf16 whose words have two inputs of a row each, the even one low
+  CG_LAYOUT_TAPS,   // of a convolution, see taps.h
+  CG_LAYOUT_WINOGRAD,
 } cg_layout;
+
+// In what a linear multiplies: see docs/kernels.md.
+typedef enum { CG_COMPUTE_F32, CG_COMPUTE_BF16, CG_COMPUTE_INT8 } cg_compute;
 
 typedef struct {
   weir_storage storage;
   cg_layout layout;
+  cg_compute compute;
 } cg_weight_format;
+
+static inline bool cg_is_panel(cg_weight_format format) {
+  return format.layout == CG_LAYOUT_PANEL || format.layout == CG_LAYOUT_PAIRS;
+}
+const char *cg_compute_name(cg_compute compute);
 
 const char *cg_layout_name(cg_layout layout);
 
@@ -35,6 +47,9 @@ bool cg_panel_bytes(weir_storage storage, int64_t rows, int64_t cols, int64_t *o
 // Packs one panel of |cols| columns. |rows|[i] points at the blocks of row i, null for zeros. |out|:
 // cg_panel_bytes(storage, 16, cols).
 void cg_panel_pack(weir_storage storage, const void *const rows[IR_LANES], int64_t cols, void *out);
+
+// The same of bf16 rows into pairs; |cols| is even.
+void cg_panel_pack_pairs(const void *const rows[IR_LANES], int64_t cols, void *out);
 
 // What an emitter does with the weights of one input: |k| is its index (i64), w[i] the f32 weight of operand i in the
 // current lane.
@@ -49,8 +64,28 @@ typedef struct {
 void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
                    int operand_count, const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi,
                    cg_panel_visit visit, void *user);
+// Whether decoding joins codes from two fields, which takes registers.
+bool cg_panel_joins_bits(weir_storage storage);
 // Inputs per step of that loop.
 int cg_panel_step(weir_storage storage, int64_t cols);
+// The integers of a sub-block of one operand: weight = a * code + b, or a * (code - offset) where |b| is null.
+typedef struct {
+  const ir_kexpr *k;  // the first input, an i64
+  int inputs;         // 16 or 32
+  const ir_kexpr *a, *b;
+  int offset;
+  const ir_kexpr *words[8];  // u32, codes of four inputs each as bytes
+  bool small;                // all codes are below 128
+} cg_panel_codes;
+typedef void (*cg_panel_codes_visit)(void *user, const cg_panel_codes *codes);  // of every operand
+// As cg_panel_emit for block formats, over all inputs: visits sub-blocks in order.
+void cg_panel_emit_codes(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
+                         int operand_count, const ir_kexpr *lane, cg_panel_codes_visit visit, void *user);
+// What sums of inputs go with the integers of |storage| (panel_codes.c): codes of x are summed over so many inputs, to
+// be subtracted, or to be multiplied by b.
+typedef enum { CG_SUMS_32, CG_SUMS_16, CG_SUMS_SCALED } cg_panel_sums;
+cg_panel_sums cg_panel_sums_of(weir_storage storage);
+
 // The f32 value of element [row, k] in |layout|.
 const ir_kexpr *cg_weight_element(ir_kbuilder *b, cg_weight_format format, int buffer, int64_t cols,
                                   const ir_kexpr *row, const ir_kexpr *k);

@@ -7,7 +7,19 @@
 // is decided by the graph alone, so an element's bits depend on nothing but its row and column.
 #include "codegen/lower/internal.h"
 
-enum { TILE_ROWS = 24, CHUNK_COLUMNS = 64 };
+enum {
+  CHUNK_ROWS = 384,  // of a work item, and columns of one
+  CHUNK_COLUMNS = 64,
+  PACK_ROWS = 13,  // from so many rows on the second operand is packed
+  SLAB = 256,      // k of a packed slab
+  MAX_HEIGHT = 6,
+  DOT_TILE = 4,  // side of a tile of sums over lanes
+  MAX_WIDTH = CHUNK_COLUMNS / IR_LANES,
+  HEIGHTS = 4,
+  WIDTHS = 2,
+};
+// Of the tiles that stay in registers: 6 x 64 elements where there are 32 registers, 6 x 16 where there are fewer.
+static const int heights[HEIGHTS] = {MAX_HEIGHT, 4, 2, 1}, widths[WIDTHS] = {MAX_WIDTH, 1};
 
 typedef struct {
   emitter e;
@@ -20,9 +32,18 @@ typedef struct {
   const ir_kexpr *idx[IR_MAX_RANK];  // of the result: the leading axes
   const ir_kexpr *depth;             // k
   const ir_kexpr *row_lo, *row_hi, *column_lo, *column_hi;
+  // inside a tile
+  const ir_kexpr *first, *height, *vector, *lane;  // first row and number of rows, first register, lane
+  ir_kvar *acc;
+  int slab, sums;  // LOCAL buffers
+  const ir_kexpr *slab_lo, *slab_hi;
 } product_kernel;
 
 static const ir_kexpr *integer(product_kernel *p, int64_t value) { return ir_kb_int(&p->e.b, value); }
+
+static const ir_kexpr *pieces(product_kernel *p, const ir_kexpr *all, int64_t size) {
+  return ir_kb_div(&p->e.b, ir_kb_add(&p->e.b, all, integer(p, size - 1)), integer(p, size));
+}
 
 static const ir_kexpr *x_at(product_kernel *p, const ir_kexpr *row, const ir_kexpr *k) {
   const ir_kexpr *idx[IR_MAX_RANK];
@@ -70,45 +91,112 @@ static bool depth_is_inner(const product_kernel *p) {
   return axis == inner_axis(cg_info(p->fl, value));
 }
 
-static void emit_dots(product_kernel *p) {
-  ir_kbuilder *b = &p->e.b;
-  const ir_kexpr *column = ir_kb_for(b, IR_KR_SERIAL, "n", p->column_lo, p->column_hi, 1);
-  const ir_kexpr *row = ir_kb_for(b, IR_KR_SERIAL, "m", p->row_lo, p->row_hi, 1);
-  ir_kvar *dot = ir_kb_reg(b, "dot", p->type, false, 0, NULL, ir_kb_const(b, p->type, 0));
-  const ir_kexpr *k = ir_kb_for(b, IR_KR_LANES, "k", integer(p, 0), p->depth, 1);
-  ir_kb_reduce(b, IR_K_add, dot, ir_kb_mul(b, x_at(p, row, k), y_at(p, k, column)));
-  ir_kb_end(b);
-  store(p, row, column, ir_kb_read(b, dot, NULL, NULL, NULL));
-  ir_kb_end(b);
-  ir_kb_end(b);
+static void end(product_kernel *p, int count) {
+  while (count--) ir_kb_end(&p->e.b);
 }
 
-// Columns |lo|..|hi|, a multiple of |vectors| registers.
-static void emit_registers(product_kernel *p, int vectors, const ir_kexpr *lo, const ir_kexpr *hi) {
-  static const int heights[] = {6, 4, 2, 1};
+// ---- k in lanes
+
+// |tall| x |wide| sums at once: an element of either operand is loaded once for several of them.
+static void dot_tile(product_kernel *p, const ir_kexpr *column, int tall, int wide) {
   ir_kbuilder *b = &p->e.b;
-  int dims[2] = {heights[0], vectors};
-  const ir_kexpr *group = ir_kb_for(b, IR_KR_SERIAL, "n", lo, hi, (int64_t)vectors * IR_LANES), *size, *y[4];
-  const ir_kexpr *first = ir_kb_tiles(b, "m", p->row_lo, p->row_hi, heights, 4, &size);
-  const ir_kexpr *lane = ir_kb_for(b, IR_KR_LANES, "l", integer(p, 0), integer(p, IR_LANES), 1);
-  ir_kvar *acc = ir_kb_reg(b, "acc", p->type, true, 2, dims, ir_kb_const(b, p->type, 0));
-  const ir_kexpr *k = ir_kb_for(b, IR_KR_SERIAL, "k", integer(p, 0), p->depth, 1);
-  for (int v = 0; v < vectors; v++)
-    y[v] = ir_kb_let(b, "y", y_at(p, k, ir_kb_add(b, ir_kb_add(b, group, integer(p, (int64_t)v * IR_LANES)), lane)));
-  const ir_kexpr *i = ir_kb_for(b, IR_KR_UNROLL, "i", integer(p, 0), size, 1);
-  const ir_kexpr *x = ir_kb_let(b, "x", x_at(p, ir_kb_add(b, first, i), k));
-  for (int v = 0; v < vectors; v++) {
-    const ir_kexpr *at = integer(p, v), *sum = ir_kb_read(b, acc, i, at, NULL);
-    ir_kb_set(b, acc, ir_kb_op(b, IR_K_fma, p->type, x, y[v], sum), i, at, NULL);
+  ir_kvar *dots[DOT_TILE * DOT_TILE];
+  const ir_kexpr *y[DOT_TILE];
+  for (int n = 0; n < tall * wide; n++)
+    dots[n] = ir_kb_reg(b, "dot", p->type, false, 0, NULL, ir_kb_const(b, p->type, 0));
+  const ir_kexpr *k = ir_kb_for(b, IR_KR_LANES, "k", integer(p, 0), p->depth, 1);
+  for (int j = 0; j < wide; j++) y[j] = ir_kb_let(b, "y", y_at(p, k, ir_kb_add(b, column, integer(p, j))));
+  for (int i = 0; i < tall; i++) {
+    const ir_kexpr *x = ir_kb_let(b, "x", x_at(p, ir_kb_add(b, p->first, integer(p, i)), k));
+    for (int j = 0; j < wide; j++) ir_kb_reduce(b, IR_K_add, dots[i * wide + j], ir_kb_mul(b, x, y[j]));
   }
-  ir_kb_end(b);
-  ir_kb_end(b);
-  i = ir_kb_for(b, IR_KR_UNROLL, "i", integer(p, 0), size, 1);
-  for (int v = 0; v < vectors; v++) {
-    const ir_kexpr *column = ir_kb_add(b, ir_kb_add(b, group, integer(p, (int64_t)v * IR_LANES)), lane);
-    store(p, ir_kb_add(b, first, i), column, ir_kb_read(b, acc, i, integer(p, v), NULL));
+  end(p, 1);
+  for (int n = 0; n < tall * wide; n++)
+    store(p, ir_kb_add(b, p->first, integer(p, n / wide)), ir_kb_add(b, column, integer(p, n % wide)),
+          ir_kb_read(b, dots[n], NULL, NULL, NULL));
+}
+
+static void emit_dots(product_kernel *p) {
+  static const int sides[] = {DOT_TILE, 2, 1};
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *width;
+  p->first = ir_kb_tiles(b, "m", p->row_lo, p->row_hi, sides, 3, &p->height);
+  const ir_kexpr *column = ir_kb_tiles(b, "n", p->column_lo, p->column_hi, sides, 3, &width);
+  for (int n = 0; n < 9; n++) {
+    const ir_kexpr *tall = ir_kb_op(b, IR_K_eq, IR_KT_bool, p->height, integer(p, sides[n / 3]), NULL);
+    const ir_kexpr *wide = ir_kb_op(b, IR_K_eq, IR_KT_bool, width, integer(p, sides[n % 3]), NULL);
+    ir_kb_if(b, ir_kb_op(b, IR_K_and, IR_KT_bool, tall, wide, NULL));
+    dot_tile(p, column, sides[n / 3], sides[n % 3]);
+    end(p, 1);
   }
-  for (int i_end = 0; i_end < 4; i_end++) ir_kb_end(b);
+  end(p, 2);
+}
+
+// ---- columns in lanes: tiles
+
+static const ir_kexpr *vector_at(product_kernel *p, int64_t v) { return integer(p, v * IR_LANES); }
+
+// Opens tiles of rows and inside of them of registers side by side, from 0 to |vectors|. What follows is emitted once
+// for each width; a level that has not enough registers for one leaves it out.
+static const ir_kexpr *open_tiles(product_kernel *p, const ir_kexpr *vectors) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *width;
+  p->first = ir_kb_tiles(b, "m", p->row_lo, p->row_hi, heights, HEIGHTS, &p->height);
+  p->vector = ir_kb_tiles(b, "v", integer(p, 0), vectors, widths, WIDTHS, &width);
+  return width;
+}
+
+static void open_width(product_kernel *p, const ir_kexpr *width, int wide) {
+  ir_kbuilder *b = &p->e.b;
+  ir_kb_if(b, ir_kb_op(b, IR_K_eq, IR_KT_bool, width, integer(p, wide), NULL));
+  p->lane = ir_kb_for(b, IR_KR_LANES, "l", integer(p, 0), integer(p, IR_LANES), 1);
+  int dims[2] = {MAX_HEIGHT, wide};
+  p->acc = ir_kb_reg(b, "acc", p->type, true, 2, dims, ir_kb_const(b, p->type, 0));
+}
+
+static const ir_kexpr *open_unroll(product_kernel *p) {
+  return ir_kb_for(&p->e.b, IR_KR_UNROLL, "i", integer(p, 0), p->height, 1);
+}
+
+// acc += x[first + i, k] y[v], for the rows of the tile.
+static void multiply(product_kernel *p, const ir_kexpr *k, const ir_kexpr *const *y, int wide) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *i = open_unroll(p), *x = ir_kb_let(b, "x", x_at(p, ir_kb_add(b, p->first, i), k));
+  for (int v = 0; v < wide; v++) {
+    const ir_kexpr *at = integer(p, v), *sum = ir_kb_read(b, p->acc, i, at, NULL);
+    ir_kb_set(b, p->acc, ir_kb_op(b, IR_K_fma, p->type, x, y[v], sum), i, at, NULL);
+  }
+  end(p, 1);
+}
+
+static void store_tile(product_kernel *p, const ir_kexpr *column_lo, int wide) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *i = open_unroll(p);
+  const ir_kexpr *left = ir_kb_add(b, ir_kb_add(b, column_lo, ir_kb_mul(b, p->vector, integer(p, IR_LANES))), p->lane);
+  for (int v = 0; v < wide; v++)
+    store(p, ir_kb_add(b, p->first, i), ir_kb_add(b, left, vector_at(p, v)),
+          ir_kb_read(b, p->acc, i, integer(p, v), NULL));
+  end(p, 1);
+}
+
+// ---- few rows: the second operand is read where it lies
+
+// Columns |lo|..|hi|, a multiple of a register.
+static void emit_registers(product_kernel *p, const ir_kexpr *lo, const ir_kexpr *hi) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *vectors = ir_kb_div(b, ir_kb_sub(b, hi, lo), integer(p, IR_LANES));
+  const ir_kexpr *width = open_tiles(p, vectors), *y[MAX_WIDTH];
+  for (int w = 0; w < WIDTHS; w++) {
+    open_width(p, width, widths[w]);
+    const ir_kexpr *k = ir_kb_for(b, IR_KR_SERIAL, "k", integer(p, 0), p->depth, 1);
+    const ir_kexpr *left = ir_kb_add(b, ir_kb_add(b, lo, ir_kb_mul(b, p->vector, integer(p, IR_LANES))), p->lane);
+    for (int v = 0; v < widths[w]; v++) y[v] = ir_kb_let(b, "y", y_at(p, k, ir_kb_add(b, left, vector_at(p, v))));
+    multiply(p, k, y, widths[w]);
+    end(p, 1);
+    store_tile(p, lo, widths[w]);
+    end(p, 2);
+  }
+  end(p, 2);
 }
 
 // The columns |lo|..|hi|, fewer than a chunk.
@@ -133,23 +221,131 @@ static void emit_rest(product_kernel *p, const ir_kexpr *lo, const ir_kexpr *hi)
   for (int end = 0; end < 3; end++) ir_kb_end(b);
 }
 
-static void emit_columns(product_kernel *p) {
+// ---- many rows: slabs of the second operand, packed
+
+// The slab's element |k| of register |v|, in the current lane. Registers stand one behind the other, a line apart from
+// each other's place in the cache.
+static const ir_kexpr *slab_at(product_kernel *p, const ir_kexpr *v, const ir_kexpr *k, const ir_kexpr *lane) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *at = ir_kb_mul(b, v, integer(p, (SLAB + 1) * IR_LANES));
+  return ir_kb_add(b, ir_kb_add(b, at, ir_kb_mul(b, ir_kb_sub(b, k, p->slab_lo), integer(p, IR_LANES))), lane);
+}
+
+static const ir_kexpr *sum_at(product_kernel *p, const ir_kexpr *row, const ir_kexpr *column) {
+  ir_kbuilder *b = &p->e.b;
+  return ir_kb_add(b, ir_kb_mul(b, ir_kb_sub(b, row, p->row_lo), integer(p, CHUNK_COLUMNS)), column);
+}
+
+// Lanes past the last column stay what clear_rest has made them.
+static void fill_slab(product_kernel *p, const ir_kexpr *width) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *k = ir_kb_for(b, IR_KR_SERIAL, "k", p->slab_lo, p->slab_hi, 1);
+  const ir_kexpr *j = ir_kb_for(b, IR_KR_LANES, "j", integer(p, 0), width, 1);
+  const ir_kexpr *v = ir_kb_div(b, j, integer(p, IR_LANES)), *lane = ir_kb_mod(b, j, integer(p, IR_LANES));
+  ir_kb_store(b, p->type, p->slab, slab_at(p, v, k, lane), y_at(p, k, ir_kb_add(b, p->column_lo, j)));
+  end(p, 2);
+}
+
+static void clear_rest(product_kernel *p, const ir_kexpr *width) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *lanes = integer(p, IR_LANES);
+  ir_kb_if(b, ir_kb_op(b, IR_K_ne, IR_KT_bool, ir_kb_mod(b, width, lanes), integer(p, 0), NULL));
+  const ir_kexpr *first = ir_kb_mul(b, ir_kb_div(b, width, lanes), integer(p, (SLAB + 1) * IR_LANES));
+  const ir_kexpr *i = ir_kb_for(b, IR_KR_LANES, "i", integer(p, 0), integer(p, SLAB * IR_LANES), 1);
+  ir_kb_store(b, p->type, p->slab, ir_kb_add(b, first, i), ir_kb_const(b, p->type, 0));
+  end(p, 2);
+}
+
+// Registers to the sums in local memory or from there.
+static void spill(product_kernel *p, int wide, bool load) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *i = open_unroll(p);
+  const ir_kexpr *left = ir_kb_add(b, ir_kb_mul(b, p->vector, integer(p, IR_LANES)), p->lane);
+  for (int v = 0; v < wide; v++) {
+    const ir_kexpr *at = sum_at(p, ir_kb_add(b, p->first, i), ir_kb_add(b, left, vector_at(p, v)));
+    if (load) ir_kb_set(b, p->acc, ir_kb_load(b, p->type, p->sums, at), i, integer(p, v), NULL);
+    else ir_kb_store(b, p->type, p->sums, at, ir_kb_read(b, p->acc, i, integer(p, v), NULL));
+  }
+  end(p, 1);
+}
+
+static void packed_tile(product_kernel *p, int wide, const ir_kexpr *direct) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *y[MAX_WIDTH];
+  ir_kb_if(b, ir_kb_op(b, IR_K_gt, IR_KT_bool, p->slab_lo, integer(p, 0), NULL));
+  spill(p, wide, true);
+  end(p, 1);
+  const ir_kexpr *k = ir_kb_for(b, IR_KR_SERIAL, "k", p->slab_lo, p->slab_hi, 1);
+  for (int v = 0; v < wide; v++) {
+    const ir_kexpr *at = slab_at(p, ir_kb_add(b, p->vector, integer(p, v)), k, p->lane);
+    y[v] = ir_kb_let(b, "y", ir_kb_load(b, p->type, p->slab, at));
+  }
+  multiply(p, k, y, wide);
+  end(p, 1);
+  ir_kb_if(b, direct);
+  store_tile(p, p->column_lo, wide);
+  ir_kb_else(b);
+  spill(p, wide, false);
+  end(p, 1);
+}
+
+static void emit_packed(product_kernel *p) {
+  ir_kbuilder *b = &p->e.b;
+  const ir_kexpr *zero = integer(p, 0), *one = integer(p, 1);
+  p->slab = ir_kb_add_buffer(b, IR_KB_LOCAL, "slab", integer(p, 4 * MAX_WIDTH * (SLAB + 1) * IR_LANES), -1);
+  p->sums = ir_kb_add_buffer(b, IR_KB_LOCAL, "sums", integer(p, 4 * CHUNK_ROWS * CHUNK_COLUMNS), -1);
+  const ir_kexpr *columns = ir_kb_let(b, "columns", ir_kb_sub(b, p->column_hi, p->column_lo));
+  clear_rest(p, columns);
+  // Once at least: without any k the sums are zeros.
+  const ir_kexpr *most = ir_kb_op(b, IR_K_max, IR_KT_i64, p->depth, one, NULL);
+  p->slab_lo = ir_kb_for(b, IR_KR_SERIAL, "ks", zero, most, SLAB);
+  p->slab_hi = ir_kb_let(b, "ke", ir_kb_min(b, ir_kb_add(b, p->slab_lo, integer(p, SLAB)), p->depth));
+  fill_slab(p, columns);
+  const ir_kexpr *whole = ir_kb_op(b, IR_K_eq, IR_KT_bool, ir_kb_mod(b, columns, integer(p, IR_LANES)), zero, NULL);
+  const ir_kexpr *last = ir_kb_op(b, IR_K_ge, IR_KT_bool, p->slab_hi, p->depth, NULL);
+  const ir_kexpr *direct = ir_kb_let(b, "direct", ir_kb_op(b, IR_K_and, IR_KT_bool, whole, last, NULL));
+  const ir_kexpr *width = open_tiles(p, pieces(p, columns, IR_LANES));
+  for (int w = 0; w < WIDTHS; w++) {
+    open_width(p, width, widths[w]);
+    packed_tile(p, widths[w], direct);
+    end(p, 2);
+  }
+  end(p, 3);
+  ir_kb_if(b, ir_kb_op(b, IR_K_not, IR_KT_bool, whole, NULL, NULL));
+  const ir_kexpr *row = ir_kb_for(b, IR_KR_SERIAL, "m", p->row_lo, p->row_hi, 1);
+  const ir_kexpr *j = ir_kb_for(b, IR_KR_LANES, "j", zero, columns, 1);
+  store(p, row, ir_kb_add(b, p->column_lo, j), ir_kb_load(b, p->type, p->sums, sum_at(p, row, j)));
+  end(p, 3);
+}
+
+static void emit_narrow(product_kernel *p) {
   ir_kbuilder *b = &p->e.b;
   int64_t columns = cg_const_dim(p->root->type.dims[p->root->type.rank - 1]);
-  int vectors = columns >= 0 && columns % 64 == 0 ? 4 : columns >= 0 && columns % 32 == 0 ? 2 : 1;
   if (columns >= 0 && columns < IR_LANES) {
     emit_rest(p, p->column_lo, p->column_hi);
     return;
   }
-  int64_t step = (int64_t)vectors * IR_LANES;
-  const ir_kexpr *whole = ir_kb_div(b, ir_kb_sub(b, p->column_hi, p->column_lo), integer(p, step));
-  const ir_kexpr *middle = ir_kb_let(b, "middle", ir_kb_add(b, p->column_lo, ir_kb_mul(b, whole, integer(p, step))));
-  emit_registers(p, vectors, p->column_lo, middle);
-  if (columns < 0 || columns % step) emit_rest(p, middle, p->column_hi);
+  const ir_kexpr *whole = ir_kb_div(b, ir_kb_sub(b, p->column_hi, p->column_lo), integer(p, IR_LANES));
+  const ir_kexpr *middle =
+      ir_kb_let(b, "middle", ir_kb_add(b, p->column_lo, ir_kb_mul(b, whole, integer(p, IR_LANES))));
+  emit_registers(p, p->column_lo, middle);
+  if (columns < 0 || columns % IR_LANES) emit_rest(p, middle, p->column_hi);
 }
 
-static const ir_kexpr *pieces(product_kernel *p, const ir_kexpr *all, int64_t size) {
-  return ir_kb_div(&p->e.b, ir_kb_add(&p->e.b, all, integer(p, size - 1)), integer(p, size));
+// Packing pays from some tiles of rows on. Both ways add in one order.
+static void emit_columns(product_kernel *p) {
+  ir_kbuilder *b = &p->e.b;
+  int64_t rows = p->has_rows ? cg_const_dim(p->root->type.dims[p->lead]) : 1;
+  if (p->type != IR_KT_f32 || (rows >= 0 && rows < PACK_ROWS)) {
+    emit_narrow(p);
+    return;
+  }
+  const ir_kexpr *some = integer(p, PACK_ROWS);
+  ir_kb_if(b, ir_kb_op(b, IR_K_ge, IR_KT_bool, ir_kb_sub(b, p->row_hi, p->row_lo), some, NULL));
+  emit_packed(p);
+  ir_kb_else(b);
+  emit_narrow(p);
+  end(p, 1);
 }
 
 // Opens the grid and the `if` that the item has something to do.
@@ -157,15 +353,25 @@ static void bind_item(product_kernel *p) {
   emitter *e = &p->e;
   ir_kbuilder *b = &e->b;
   const ir_type *type = &p->root->type;
-  const ir_kexpr *one = integer(p, 1), *tile = integer(p, TILE_ROWS), *chunk = integer(p, CHUNK_COLUMNS);
-  const ir_kexpr *tiles = p->has_rows ? pieces(p, cg_emit_most(e, type->dims[p->lead]), TILE_ROWS) : one;
+  const ir_kexpr *one = integer(p, 1), *chunk = integer(p, CHUNK_COLUMNS), *tile = one, *tiles = one;
+  if (p->has_rows) {
+    // Even chunks of whole tiles, and some of them also of fewer rows: threads share them.
+    const ir_kexpr *most = cg_emit_most(e, type->dims[p->lead]);
+    const ir_kexpr *some = ir_kb_min(b, pieces(p, most, CHUNK_ROWS / 4), integer(p, 3));
+    tile = ir_kb_op(b, IR_K_max, IR_KT_i64, pieces(p, most, CHUNK_ROWS), some, NULL);
+    tile = ir_kb_op(b, IR_K_max, IR_KT_i64, tile, one, NULL);
+    tile = ir_kb_div(b, ir_kb_add(b, most, ir_kb_sub(b, tile, one)), tile);
+    tile =
+        ir_kb_op(b, IR_K_max, IR_KT_i64, ir_kb_mul(b, pieces(p, tile, MAX_HEIGHT), integer(p, MAX_HEIGHT)), one, NULL);
+    tiles = ir_kb_div(b, ir_kb_add(b, most, ir_kb_sub(b, tile, one)), tile);
+  }
   const ir_kexpr *chunks = pieces(p, cg_emit_most(e, type->dims[type->rank - 1]), CHUNK_COLUMNS);
   const ir_kexpr *images = cg_emit_images(e, p->root, p->lead);
-  const ir_kexpr *n = ir_kb_set_grid(b, ir_kb_mul(b, ir_kb_mul(b, images, chunks), tiles), "n");
-  const ir_kexpr *rest = ir_kb_let(b, "part", ir_kb_div(b, n, tiles));
-  p->row_lo = ir_kb_let(b, "row_lo", ir_kb_mul(b, ir_kb_mod(b, n, tiles), tile));
-  p->column_lo = ir_kb_let(b, "column_lo", ir_kb_mul(b, ir_kb_mod(b, rest, chunks), chunk));
-  cg_emit_set_image(e, p->root, p->lead, ir_kb_div(b, rest, chunks), p->idx);
+  const ir_kexpr *n = ir_kb_set_grid(b, ir_kb_mul(b, ir_kb_mul(b, images, tiles), chunks), "n");
+  const ir_kexpr *rest = ir_kb_let(b, "part", ir_kb_div(b, n, chunks));
+  p->column_lo = ir_kb_let(b, "column_lo", ir_kb_mul(b, ir_kb_mod(b, n, chunks), chunk));
+  p->row_lo = ir_kb_let(b, "row_lo", ir_kb_mul(b, ir_kb_mod(b, rest, tiles), tile));
+  cg_emit_set_image(e, p->root, p->lead, ir_kb_div(b, rest, tiles), p->idx);
   const ir_kexpr *rows = p->has_rows ? cg_dim_expr(e, type->dims[p->lead]) : one;
   p->row_hi = ir_kb_let(b, "row_hi", ir_kb_min(b, ir_kb_add(b, p->row_lo, tile), rows));
   p->column_hi = ir_kb_let(b, "column_hi",

@@ -60,6 +60,9 @@ static weir_status locate_slots(builder *p, const lowered *fn, const location *p
       case SLOT_ROPE:
         WEIR_TRY(cg_program_rope_table(p, s, &at[i]));
         break;
+      case SLOT_PARTS:
+        WEIR_TRY(cg_program_parts(p, fn, s, &at[i]));
+        break;
       case SLOT_STACK:
         WEIR_TRY(cg_program_stack(p, fn, s, at, &at[i]));
         break;

@@ -1,6 +1,6 @@
 // Shared by the files that make programs, program*.c, alone: program.c unrolls lowered functions, program_sizes.c says
-// what counts and sizes are over the program's sizes, program_interface.c makes inputs, outputs, states and weights,
-// program_launch.c launches, loops, and the memory that they use.
+// what counts and sizes are over the program's sizes, program_cost.c what launches cost, program_interface.c makes
+// inputs, outputs, states and weights, program_launch.c launches, loops, and the memory that they use.
 #ifndef WEIR_CODEGEN_LOWER_PROGRAM_H
 #define WEIR_CODEGEN_LOWER_PROGRAM_H
 
@@ -74,6 +74,8 @@ int cg_program_rows(builder *p, ir_dim dim);
 bool cg_program_size(builder *p, size_kind kind, ir_dim dim, rt_expr *out);
 // A kernel's size expression in terms of the program's sizes, given those of its launch.
 rt_expr cg_program_size_expr(builder *p, const rt_expr *dims, const ir_kexpr *expr);
+// Fills in what an item of |launch| costs, whose dims are there.
+void cg_program_cost(builder *p, const ir_kernel *kernel, rt_launch *launch);
 // Whether |dim| of a state counts rows that |symbol| has had before.
 bool cg_program_rows_before(ir_dim dim, const ir_symbol *symbol);
 // The result that gives state |param| its new value; null if none.
@@ -93,6 +95,8 @@ void cg_program_keep_weights(builder *p);
 weir_status cg_program_launch(builder *p, const item *it, const location *at, const char *note);
 // Memory of a TEMP slot.
 weir_status cg_program_temp(builder *p, const lowered *fn, const value_shape *shape, const char *name, location *out);
+// Memory of a PARTS slot.
+weir_status cg_program_parts(builder *p, const lowered *fn, const slot *s, location *out);
 // A table of |rows|, a dim of the function being unrolled.
 weir_status cg_program_table(builder *p, rt_arg_kind table, ir_dim rows, location *out);
 // Memory of a ROPE slot, and the launch that fills it.

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codegen/lower/program.h"
+#include "codegen/lower/taps.h"
 #include "runtime/base/checked.h"
 
 static weir_status add_tensor(builder *p, const char *name, const ir_value *value, const char *what, rt_tensor *out) {
@@ -42,7 +43,7 @@ static weir_status add_whole(builder *p, const ir_param *param, rt_state *out) {
                         param->name, ir_dim_print(p->low->arena, rows));
 }
 
-static weir_status add_state(builder *p, const ir_param *param, rt_state *out) {
+static weir_status add_state(builder *p, const ir_param *param, cg_weight_format *format, rt_state *out) {
   const ir_type *type = &param->value->type;
   int64_t elements = 1;
   const ir_result *result = cg_program_new_value(p->entry, param);
@@ -56,6 +57,9 @@ static weir_status add_state(builder *p, const ir_param *param, rt_state *out) {
       return cg_unsupported(p->entry, p->entry->loc, "state '%s' has run-time dims beyond its rows", param->name);
   }
   out->row_bytes = elements * ir_dtype_bytes(type->dtype);
+  out->panel = cg_state_takes_panels(p->low->module, param);
+  *format = (cg_weight_format){.storage = cg_plain_storage(type->dtype),
+                               .layout = out->panel ? CG_LAYOUT_PANEL : CG_LAYOUT_PLAIN};
   if (param->init) out->initial = strtod(param->init, NULL);
   out->unset = !param->rows && !param->init;
   for (int i = 0; param->rows && i < p->program->symbol_count; i++)
@@ -97,9 +101,30 @@ weir_storage cg_plain_storage(ir_dtype dtype) {
                             : plain_storage(WEIR_STORAGE_F32, dtype);
 }
 
-// One layout for a path in all entries: panels where any linear reads it, or where its blocks would otherwise have to
-// grow.
-static cg_weight_format choose_format(lowering *low, const ir_param *param) {
+static cg_compute compute_wanted(const lowering *low, const ir_param *param) {
+  return low->options->compute_of ? low->options->compute_of(low->options->user, param->name) : CG_COMPUTE_F32;
+}
+
+// Null, or why products with a matrix in panels of |storage| cannot be computed in |wanted|.
+static const char *refuse_compute(weir_storage storage, int64_t cols, unsigned uses, cg_compute wanted) {
+  bool blocks = weir_storage_info(storage)->kind == WEIR_STORAGE_CLASS_BLOCK;
+  if (uses & 4) return "chosen at run time";
+  if (wanted == CG_COMPUTE_INT8 && !blocks) return "not stored in blocks of integers (store q8_0, for example)";
+  if (wanted == CG_COMPUTE_BF16 && !blocks && cols % 2) return "rows of an odd number of elements";
+  return NULL;
+}
+
+// How products with a matrix in panels are computed: as the plan says where there is a kernel for that.
+static cg_weight_format panel_format(const lowering *low, const ir_param *param, weir_storage storage, unsigned uses) {
+  cg_weight_format format = {storage, CG_LAYOUT_PANEL, CG_COMPUTE_F32};
+  cg_compute wanted = compute_wanted(low, param);
+  if (!(uses & 1) || refuse_compute(storage, cg_const_dim(param->value->type.dims[1]), uses, wanted)) return format;
+  format.compute = wanted;
+  bool blocks = weir_storage_info(storage)->kind == WEIR_STORAGE_CLASS_BLOCK;
+  return wanted == CG_COMPUTE_BF16 && !blocks ? (cg_weight_format){WEIR_STORAGE_BF16, CG_LAYOUT_PAIRS, wanted} : format;
+}
+
+static unsigned uses_in_entries(const lowering *low, const ir_param *param) {
   unsigned uses = 0;
   for (int f = 0; f < low->module->function_count; f++) {
     const ir_function *fn = low->module->functions[f];
@@ -107,6 +132,13 @@ static cg_weight_format choose_format(lowering *low, const ir_param *param) {
       if (fn->params[i].kind == IR_PARAM_WEIGHT && strcmp(fn->params[i].name, param->name) == 0)
         uses |= cg_weight_uses(fn, i);
   }
+  return uses;
+}
+
+// One layout for a path in all entries: panels where any linear reads it, or where its blocks would otherwise have to
+// grow.
+static cg_weight_format choose_format(const lowering *low, const ir_param *param) {
+  unsigned uses = uses_in_entries(low, param);
   const ir_type *type = &param->value->type;
   weir_storage storage = low->options->storage_of(low->options->user, param->name);
   bool small_float = type->dtype == IR_f32 || type->dtype == IR_f16 || type->dtype == IR_bf16;
@@ -114,9 +146,10 @@ static cg_weight_format choose_format(lowering *low, const ir_param *param) {
   if (type->rank == 2 && small_float && ((uses & 1) || blocks)) {
     if (!cg_panel_supports(storage) || cg_const_dim(type->dims[1]) % cg_panel_block(storage))
       storage = WEIR_STORAGE_F32;
-    return (cg_weight_format){storage, CG_LAYOUT_PANEL};
+    return panel_format(low, param, storage, uses);
   }
-  return (cg_weight_format){plain_storage(storage, type->dtype), CG_LAYOUT_PLAIN};
+  cg_layout layout = uses == 8 ? CG_LAYOUT_TAPS : uses == 16 ? CG_LAYOUT_WINOGRAD : CG_LAYOUT_PLAIN;
+  return (cg_weight_format){.storage = plain_storage(storage, type->dtype), .layout = layout};
 }
 
 // The program's weight |weight|; the same for the same key.
@@ -141,9 +174,16 @@ static weir_status add_weight(builder *p, const ir_param *param, cg_weight_forma
     if (weight.dims[i] < 0 || !weir_mul_i64(elements, weight.dims[i], &elements))
       return cg_unsupported(p->entry, p->entry->loc, "weight '%s' has run-time dims or is too large", param->name);
   }
+  unsigned uses = uses_in_entries(p->low, param);
+  weight.multiplied = uses & 1;
+  if (weight.multiplied && format.compute != compute_wanted(p->low, param))
+    weight.reason = cg_is_panel(format) ? refuse_compute(format.storage, cg_const_dim(type->dims[1]), uses,
+                                                         compute_wanted(p->low, param))
+                                        : "no matrices of floats";
   weight.bytes = elements * (int64_t)weir_storage_info(format.storage)->block_bytes;
-  if (format.layout == CG_LAYOUT_PANEL &&
-      !cg_panel_bytes(format.storage, weight.dims[0], weight.dims[1], &weight.bytes))
+  if (cg_is_panel(format) && !cg_panel_bytes(format.storage, weight.dims[0], weight.dims[1], &weight.bytes))
+    return cg_unsupported(p->entry, p->entry->loc, "weight '%s' is too large", param->name);
+  if (cg_is_taps(format) && !cg_taps_bytes(format, weight.rank, weight.dims, &weight.bytes))
     return cg_unsupported(p->entry, p->entry->loc, "weight '%s' is too large", param->name);
   *out = use_weight(p, &weight);
   return WEIR_OK;
@@ -165,7 +205,7 @@ weir_status cg_program_stack(builder *p, const lowered *fn, const slot *s, const
     location part = at[s->parts[i]];
     const cg_weight *weight = part.kind == RT_ARG_WEIGHT ? &p->weights[part.index] : NULL;
     if (!weight || weight->part_count || weight->format.storage != first->format.storage ||
-        weight->format.layout != first->format.layout)
+        weight->format.layout != first->format.layout || weight->format.compute != first->format.compute)
       return cg_unsupported(fn->function, fn->function->loc,
                             "weights that are chosen at run time, '%s' among them, must be stored alike", first->path);
     whole.parts[i] = weight->path;
@@ -210,7 +250,7 @@ weir_status cg_program_bind_params(builder *p, cg_weight_format *formats, locati
       WEIR_TRY(add_tensor(p, param->name, param->value, "input", &program->inputs[program->input_count]));
       params[i] = (location){RT_ARG_INPUT, program->input_count++};
     } else if (param->kind == IR_PARAM_STATE) {
-      WEIR_TRY(add_state(p, param, &program->states[program->state_count]));
+      WEIR_TRY(add_state(p, param, &formats[i], &program->states[program->state_count]));
       params[i] = (location){RT_ARG_STATE, program->state_count++};
     } else {
       formats[i] = choose_format(p->low, param);

@@ -81,6 +81,7 @@ weir_status cg_program_launch(builder *p, const item *it, const location *at, co
     launch.guard_lo = it->guard_lo;
     launch.guard_hi = it->guard_hi;
   }
+  cg_program_cost(p, p->low->out->kernels[it->kernel], &launch);
   launch.sync = p->order || needs_sync(p, it, at);
   if (launch.sync) clear_hazards(p);
   p->order = false;
@@ -115,6 +116,22 @@ weir_status cg_program_temp(builder *p, const lowered *fn, const value_shape *sh
   if (!found)
     return cg_unsupported(fn->function, fn->function->loc, "a run-time dim that no input of '%s' fixes",
                           p->entry->name);
+  *out = add_buffer(p, buffer);
+  return WEIR_OK;
+}
+
+weir_status cg_program_parts(builder *p, const lowered *fn, const slot *s, location *out) {
+  weir_arena *arena = p->low->arena;
+  ir_dim rows = cg_program_dim_of(p, s->rows);
+  size_kind kind = ir_dim_role(rows) == IR_ROLE_PLAIN ? SIZE_PLAIN : SIZE_ROWS_MAX;
+  memory_buffer buffer = {.name = s->name, .bytes = s->bytes, .rows_key = p, .shape_key = rows};
+  rt_expr most;
+  bool found = cg_program_size(p, SIZE_REQUESTS, NULL, &buffer.rows) && cg_program_size(p, kind, rows, &most);
+  if (!found)
+    return cg_unsupported(fn->function, fn->function->loc, "a run-time dim that no input of '%s' fixes",
+                          p->entry->name);
+  most = rt_expr_binary(arena, RT_SIZE_DIV, most, rt_expr_const(arena, s->piece));
+  buffer.shape = rt_expr_binary(arena, RT_SIZE_ADD, most, rt_expr_const(arena, 2));
   *out = add_buffer(p, buffer);
   return WEIR_OK;
 }

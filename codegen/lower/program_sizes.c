@@ -32,6 +32,19 @@ int cg_program_rows(builder *p, ir_dim dim) {
   return program->symbol_count + program->volume_count - 1;
 }
 
+// The most rows of a sequence with those of earlier calls; false where |dim| is something else.
+static bool most_of_sequence(const builder *p, ir_dim dim, rt_expr *out) {
+  ir_dim_table *dims = p->low->module->dims;
+  for (int i = 0; i < p->program->symbol_count; i++) {
+    const ir_symbol *symbol = p->symbols[i];
+    if (p->program->symbols[i].size_all_max < 0 || !symbol->past) continue;
+    if (dim != ir_dim_add(dims, ir_dim_symbol(dims, symbol), ir_dim_symbol(dims, symbol->past))) continue;
+    *out = rt_expr_var(p->low->arena, p->program->symbols[i].size_all_max);
+    return true;
+  }
+  return false;
+}
+
 bool cg_program_size(builder *p, size_kind kind, ir_dim dim, rt_expr *out) {
   weir_arena *arena = p->low->arena;
   *out = rt_expr_var(arena, 0);
@@ -46,6 +59,7 @@ bool cg_program_size(builder *p, size_kind kind, ir_dim dim, rt_expr *out) {
     *out = kind == SIZE_ROWS ? rt_expr_binary(arena, RT_SIZE_MUL, each, *out) : each;
     return true;
   }
+  if (kind == SIZE_ROWS_MAX && most_of_sequence(p, dim, out)) return true;
   int index = cg_program_rows(p, dim), symbols = p->program->symbol_count;
   if (index < 0) return false;
   const rt_symbol *symbol = index < symbols ? &p->program->symbols[index] : NULL;

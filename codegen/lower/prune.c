@@ -68,7 +68,7 @@ static void visit_list(renaming *r, ir_kstmt *first) {
     visit_expr(r, s->hi);
     visit_expr(r, s->expr);
     for (int i = 0; i < 3; i++) visit_expr(r, s->indices[i]);
-    if (s->kind == IR_KS_STORE) {
+    if (s->kind == IR_KS_STORE || s->kind == IR_KS_PREFETCH) {
       if (r->pass == PASS_MARK) r->buffers[s->buffer] = true;
       else rename_index(r, &s->buffer, r->new_buffers);
     }

@@ -104,6 +104,47 @@ static int open_domain(emitter *e, const ir_value *value, const ir_value *root, 
   return count;
 }
 
+// ---- images: all axes but the channels come first in memory (images.c)
+
+// The axis that comes last in slot |index| where all others come first; -1 if there is no such.
+static int channel_axis(const function_lowering *fl, const ir_value *value, int index) {
+  unsigned all = (1u << value->type.rank) - 1, last = all & ~fl->out->slots[index].first;
+  return last && !(last & (last - 1)) ? __builtin_ctz(last) : -1;
+}
+
+static bool lies_last(const function_lowering *fl, const ir_value *value, int index) {
+  const slot *at = &fl->out->slots[index];
+  int axis = channel_axis(fl, value, index);
+  if (axis < 0 || axis == value->type.rank - 1 || at->spread || cg_info(fl, value)->cls == CLASS_INVARIANT)
+    return false;
+  for (int i = axis; i < value->type.rank; i++)
+    if (cg_const_dim(value->type.dims[i]) < 1) return false;
+  return (cg_info(fl, value)->ragged >> axis) == 0;
+}
+
+// Items of some positions each; opens the loop over those and returns the axis that is left.
+static int open_image(emitter *e, const ir_value *value, int index, const ir_kexpr **idx) {
+  ir_kbuilder *b = &e->b;
+  const ir_type *type = &value->type;
+  int axis = channel_axis(e->fl, value, index);
+  int64_t positions = 1, some = 4 * ITEM_ELEMENTS / cg_const_dim(type->dims[axis]);
+  for (int i = axis + 1; i < type->rank; i++) positions *= cg_const_dim(type->dims[i]);
+  if (some < 1) some = 1;
+  if (some > positions) some = positions;
+  const ir_kexpr *chunks = ir_kb_int(b, (positions + some - 1) / some), *length = ir_kb_int(b, some);
+  const ir_kexpr *n = ir_kb_set_grid(b, ir_kb_mul(b, cg_emit_images(e, value, axis), chunks), "n");
+  cg_emit_set_image(e, value, axis, ir_kb_div(b, n, chunks), idx);
+  const ir_kexpr *lo = ir_kb_let(b, "lo", ir_kb_mul(b, ir_kb_mod(b, n, chunks), length));
+  const ir_kexpr *hi = ir_kb_let(b, "hi", ir_kb_min(b, ir_kb_add(b, lo, length), ir_kb_int(b, positions)));
+  const ir_kexpr *rest = ir_kb_for(b, IR_KR_SERIAL, "p", lo, hi, 1);
+  for (int i = type->rank - 1; i > axis; i--) {
+    const ir_kexpr *dim = ir_kb_int(b, cg_const_dim(type->dims[i]));
+    idx[i] = i > axis + 1 ? ir_kb_mod(b, rest, dim) : rest;
+    rest = ir_kb_div(b, rest, dim);
+  }
+  return axis;
+}
+
 static weir_status lower_elements(function_lowering *fl, ir_value *value, int index, ir_value *root, const char *name,
                                   bool replaces) {
   emitter e;
@@ -112,13 +153,17 @@ static weir_status lower_elements(function_lowering *fl, ir_value *value, int in
   cg_emit_begin(&e, fl, root, name,
                 weir_arena_printf(fl->low->arena, "%s of %s", name, ir_type_print(fl->low->arena, &value->type)));
   e.replaces = replaces;
+  bool image = lies_last(fl, value, index) && !(root && line_axes(fl, root, true));
   if (fl->out->slots[index].spread) {
     cg_emit_set_request(&e, ir_kb_set_grid(&e.b, cg_emit_size(&e, SIZE_REQUESTS, NULL), "n"));
     for (; count < value->type.rank; count++) axes[count] = count;
+  } else if (image) {
+    axes[count++] = open_image(&e, value, index, idx);
   } else {
     count = open_domain(&e, value, root, root ? line_axes(fl, root, true) : 0, idx, axes);
   }
   emit_elements(&e, value, index, idx, axes, count);
+  if (image) ir_kb_end(&e.b);
   return cg_emit_finish(&e);
 }
 

@@ -69,6 +69,7 @@ static weir_status capture(function_lowering *fl, const ir_node *node, ir_value 
   if (info->cls == CLASS_HISTORY || (from && from->kind == IR_PARAM_STATE)) {
     param->kind = IR_PARAM_STATE;
     param->rows = info->cls == CLASS_HISTORY;
+    if (cg_slot_in_panels(fl, &fl->out->slots[info->slot])) call->formats[at].layout = CG_LAYOUT_PANEL;
     if (param->rows || base == value) return WEIR_OK;
     param->kind = IR_PARAM_INPUT;
     return cg_copy_state(fl, value, &call->args[at]);
@@ -76,11 +77,11 @@ static weir_status capture(function_lowering *fl, const ir_node *node, ir_value 
   if (info->cls == CLASS_INVARIANT) {
     const cg_weight_format *format = cg_format_of(fl, base);
     param->kind = IR_PARAM_WEIGHT;
-    call->formats[at] = format ? *format : (cg_weight_format){cg_plain_storage(value->type.dtype), CG_LAYOUT_PLAIN};
+    call->formats[at] = format ? *format : (cg_weight_format){.storage = cg_plain_storage(value->type.dtype)};
     return WEIR_OK;
   }
   unsigned wanted = region_axes(&value->type), given = base == value ? fl->out->slots[info->slot].first : wanted;
-  if (info->cls != CLASS_PACKED || cg_lies_as(cg_info(fl, value), wanted, given)) return WEIR_OK;
+  if (cg_lies_as(cg_info(fl, value), wanted, given)) return WEIR_OK;
   return cg_copy_argument(fl, value, wanted, &call->args[at]);
 }
 

@@ -10,11 +10,11 @@
 // channels and taps in order; its bits depend on nothing else.
 #include <math.h>
 
-#include "codegen/lower/internal.h"
+#include "codegen/lower/window_internal.h"
 #include "runtime/base/checked.h"
 
 enum {
-  MAX_SPATIAL = 3,
+  MAX_SPATIAL = CG_MAX_SPATIAL,
   VECTORS = 4,
   BLOCK = VECTORS * IR_LANES,  // positions of a tile
   STAGED = 256 * 1024,         // bytes of staged input that are aimed at, and the most there may be
@@ -24,15 +24,12 @@ enum {
 };
 
 typedef struct {
-  int spatial;
-  int64_t in[MAX_SPATIAL], out[MAX_SPATIAL], window[MAX_SPATIAL], stride[MAX_SPATIAL], before[MAX_SPATIAL];
-  int64_t dilation[MAX_SPATIAL];
-  int64_t planes[MAX_SPATIAL];        // remainders of places by the stride that windows meet
-  int64_t reach[MAX_SPATIAL];         // rows that a window's last tap lies behind its first, within a plane
-  int64_t step[MAX_SPATIAL];          // positions from one row to the next
-  int64_t positions;                  // from the first to the last output, those between rows included
-  int64_t channels, outputs, groups;  // of a group: channels, outputs
-  int64_t chunk, span, plane_count;   // positions of an item; staged elements of a plane; planes
+  cg_window g;
+  int64_t planes[MAX_SPATIAL];       // remainders of places by the stride that windows meet
+  int64_t reach[MAX_SPATIAL];        // rows that a window's last tap lies behind its first, within a plane
+  int64_t step[MAX_SPATIAL];         // positions from one row to the next
+  int64_t positions;                 // from the first to the last output, those between rows included
+  int64_t chunk, span, plane_count;  // positions of an item; staged elements of a plane; planes
   int64_t output_chunk;
   bool whole;  // one tap without stride or padding: rows join
   bool dense;  // nothing between rows of outputs
@@ -55,30 +52,9 @@ typedef struct {
 
 static int64_t whole_parts(int64_t x, int64_t by) { return (x + by - 1) / by; }
 
-static bool all_constant(const ir_type *type, int from) {
-  for (int i = from; i < type->rank; i++)
-    if (cg_const_dim(type->dims[i]) < 1) return false;
-  return true;
-}
-
 static int64_t attr_at(const ir_node *node, ir_attr_name id, int i, int64_t otherwise) {
   const ir_attr *attr = ir_node_attr(node, id);
   return attr ? attr->ints[i] : otherwise;
-}
-
-static bool is_pool(const ir_node *node) { return node->op == IR_OP_max_pool || node->op == IR_OP_avg_pool; }
-
-static void read_window(const ir_node *node, window_plan *p) {
-  const ir_type *x = &node->operands[0]->type, *y = &node->results[0]->type;
-  for (int i = 0; i < p->spatial; i++) {
-    p->in[i] = cg_const_dim(x->dims[x->rank - p->spatial + i]);
-    p->out[i] = cg_const_dim(y->dims[y->rank - p->spatial + i]);
-    p->window[i] =
-        is_pool(node) ? attr_at(node, IR_ATTR_window_dims, i, 1) : cg_const_dim(node->operands[1]->type.dims[2 + i]);
-    p->stride[i] = attr_at(node, IR_ATTR_strides, i, 1);
-    p->before[i] = attr_at(node, IR_ATTR_before, i, 0);
-    p->dilation[i] = attr_at(node, IR_ATTR_dilations, i, 1);
-  }
 }
 
 // Whether each window has as many elements as the sum is divided by: an average with padding that is not counted
@@ -94,17 +70,17 @@ static bool is_even(const ir_node *node) {
 static bool place_rows(window_plan *p, int64_t *out_reach) {
   int64_t step = 1, last = 0, reach = 0, planes = 1;
   p->whole = p->dense = true;
-  for (int i = p->spatial - 1; i >= 0; i--) {
+  for (int i = p->g.spatial - 1; i >= 0; i--) {
     int64_t far, part;
-    if (!weir_mul_i64(p->window[i] - 1, p->dilation[i], &far)) return false;
-    p->planes[i] = far + 1 < p->stride[i] ? far + 1 : p->stride[i];
-    p->reach[i] = far / p->stride[i];
+    if (!weir_mul_i64(p->g.window[i] - 1, p->g.dilation[i], &far)) return false;
+    p->planes[i] = far + 1 < p->g.stride[i] ? far + 1 : p->g.stride[i];
+    p->reach[i] = far / p->g.stride[i];
     p->step[i] = step;
-    p->whole = p->whole && p->window[i] == 1 && p->in[i] == p->out[i];
+    p->whole = p->whole && p->g.window[i] == 1 && p->g.in[i] == p->g.out[i];
     if (i > 0) p->dense = p->dense && p->reach[i] == 0;
-    if (!weir_mul_i64(p->out[i] - 1, step, &part) || !weir_add_i64(last, part, &last)) return false;
+    if (!weir_mul_i64(p->g.out[i] - 1, step, &part) || !weir_add_i64(last, part, &last)) return false;
     if (!weir_mul_i64(p->reach[i], step, &part) || !weir_add_i64(reach, part, &reach)) return false;
-    if (!weir_mul_i64(planes, p->planes[i], &planes) || !weir_mul_i64(step, p->out[i] + p->reach[i], &step))
+    if (!weir_mul_i64(planes, p->planes[i], &planes) || !weir_mul_i64(step, p->g.out[i] + p->reach[i], &step))
       return false;
   }
   p->positions = last + 1;
@@ -114,34 +90,24 @@ static bool place_rows(window_plan *p, int64_t *out_reach) {
 }
 
 static void cut(window_plan *p, int64_t reach, int bytes) {
-  int64_t room = STAGED / (p->channels * p->plane_count * bytes) - reach;
+  int64_t room = STAGED / (p->g.channels * p->plane_count * bytes) - reach;
   int64_t most = room < BLOCK ? BLOCK : room / BLOCK * BLOCK, chunks = whole_parts(p->positions, most);
   p->chunk = whole_parts(whole_parts(p->positions, chunks), IR_LANES) * IR_LANES;
   if (chunks > 1) p->chunk = whole_parts(p->chunk, BLOCK) * BLOCK;
   // An odd number of cache lines, so that planes do not fall into the same places of a cache.
   p->span = (whole_parts(p->chunk + reach, IR_LANES) | 1) * IR_LANES;
-  int64_t items = whole_parts(p->positions, p->chunk) * p->groups, parts = whole_parts(FEW_ITEMS, items);
-  if (parts > whole_parts(p->outputs, FEW_OUTPUTS)) parts = whole_parts(p->outputs, FEW_OUTPUTS);
-  p->output_chunk = whole_parts(whole_parts(p->outputs, parts), 6) * 6;
+  int64_t items = whole_parts(p->positions, p->chunk) * p->g.groups, parts = whole_parts(FEW_ITEMS, items);
+  if (parts > whole_parts(p->g.outputs, FEW_OUTPUTS)) parts = whole_parts(p->g.outputs, FEW_OUTPUTS);
+  p->output_chunk = whole_parts(whole_parts(p->g.outputs, parts), 6) * 6;
 }
 
 static bool make_plan(const ir_node *node, window_plan *p) {
-  const ir_type *x = &node->operands[0]->type, *y = &node->results[0]->type;
-  ir_ktype type = cg_compute_type(y->dtype);
-  *p = (window_plan){.spatial = ir_node_attr(node, IR_ATTR_strides)->count, .groups = 1, .channels = 1, .outputs = 1};
+  ir_ktype type = cg_compute_type(node->results[0]->type.dtype);
+  *p = (window_plan){.whole = false};
   int64_t reach, bytes;
-  if (!ir_ktype_is_float(type) || !is_even(node)) return false;
-  if (!all_constant(x, x->rank - p->spatial) || !all_constant(y, y->rank - p->spatial)) return false;
-  if (!is_pool(node)) {
-    const ir_type *w = &node->operands[1]->type;
-    if (!all_constant(w, 0)) return false;
-    p->groups = ir_node_attr(node, IR_ATTR_groups)->i;
-    p->channels = cg_const_dim(w->dims[1]);
-    p->outputs = cg_const_dim(w->dims[0]) / p->groups;
-  }
-  read_window(node, p);
+  if (!ir_ktype_is_float(type) || !is_even(node) || !cg_window_read(node, &p->g)) return false;
   if (!place_rows(p, &reach)) return false;
-  if (!weir_mul_i64(p->channels, p->plane_count, &bytes) || !weir_mul_i64(bytes, reach + 2 * BLOCK, &bytes))
+  if (!weir_mul_i64(p->g.channels, p->plane_count, &bytes) || !weir_mul_i64(bytes, reach + 2 * BLOCK, &bytes))
     return false;
   if (bytes > MOST_STAGED / ir_ktype_bytes(type)) return false;
   cut(p, reach, ir_ktype_bytes(type));
@@ -183,8 +149,8 @@ static const ir_kexpr *input(window_kernel *k, const ir_kexpr *channel, const ir
                              const ir_kexpr *inside) {
   const ir_kexpr *idx[IR_MAX_RANK];
   for (int i = 0; i < k->lead; i++) idx[i] = k->idx[i];
-  if (!k->pool) idx[k->lead] = plus(k, times(k, k->group, k->p.channels), channel);
-  for (int i = 0; i < k->p.spatial; i++) idx[k->x->type.rank - k->p.spatial + i] = place[i];
+  if (!k->pool) idx[k->lead] = plus(k, times(k, k->group, k->p.g.channels), channel);
+  for (int i = 0; i < k->p.g.spatial; i++) idx[k->x->type.rank - k->p.g.spatial + i] = place[i];
   const ir_kexpr *x = cg_emit_value(&k->e, k->x, idx);
   return inside ? ir_kb_op(&k->e.b, IR_K_select, k->type, inside, x, outside(k)) : x;
 }
@@ -198,9 +164,9 @@ static const ir_kexpr *place_of(window_kernel *k, int i, const ir_kexpr *row, co
                                 const ir_kexpr **inside) {
   ir_kbuilder *b = &k->e.b;
   const window_plan *p = &k->p;
-  const ir_kexpr *at = plus(k, plus(k, times(k, row, p->stride[i]), rest), integer(k, -p->before[i]));
-  if (p->before[i] > 0) *inside = both(k, *inside, ir_kb_op(b, IR_K_ge, IR_KT_bool, at, integer(k, 0), NULL));
-  *inside = both(k, *inside, ir_kb_op(b, IR_K_lt, IR_KT_bool, at, integer(k, p->in[i]), NULL));
+  const ir_kexpr *at = plus(k, plus(k, times(k, row, p->g.stride[i]), rest), integer(k, -p->g.before[i]));
+  if (p->g.before[i] > 0) *inside = both(k, *inside, ir_kb_op(b, IR_K_ge, IR_KT_bool, at, integer(k, 0), NULL));
+  *inside = both(k, *inside, ir_kb_op(b, IR_K_lt, IR_KT_bool, at, integer(k, p->g.in[i]), NULL));
   return at;
 }
 
@@ -215,14 +181,14 @@ static void stage_row(window_kernel *k, const ir_kexpr *channel, const ir_kexpr 
                       const ir_kexpr *base, const ir_kexpr *from, const ir_kexpr *to) {
   ir_kbuilder *b = &k->e.b;
   const window_plan *p = &k->p;
-  int last = p->spatial - 1;
+  int last = p->g.spatial - 1;
   const ir_kexpr *place[MAX_SPATIAL], *inside = NULL, *left = row;
   for (int i = last - 1; i >= 0; i--) {
-    const ir_kexpr *size = integer(k, p->out[i] + p->reach[i]);
+    const ir_kexpr *size = integer(k, p->g.out[i] + p->reach[i]);
     place[i] = place_of(k, i, i ? ir_kb_mod(b, left, size) : left, rest[i], &inside);
     left = ir_kb_div(b, left, size);
   }
-  if (p->stride[last] == 1) {
+  if (p->g.stride[last] == 1) {
     const ir_kexpr *column = lanes(k, from, to);
     place[last] = place_of(k, last, column, rest[last], &inside);
     ir_kb_store(b, k->type, k->slab, plus(k, base, column), input(k, channel, place, inside));
@@ -230,10 +196,10 @@ static void stage_row(window_kernel *k, const ir_kexpr *channel, const ir_kexpr 
     return;
   }
   // Every s-th element is read well where there is no mask: the columns inside of the image by themselves.
-  const ir_kexpr *ahead = ir_kb_sub(b, integer(k, p->before[last] + p->stride[last] - 1), rest[last]);
-  const ir_kexpr *stride = integer(k, p->stride[last]);
+  const ir_kexpr *ahead = ir_kb_sub(b, integer(k, p->g.before[last] + p->g.stride[last] - 1), rest[last]);
+  const ir_kexpr *stride = integer(k, p->g.stride[last]);
   const ir_kexpr *lo = ir_kb_let(b, "inside", least(k, to, most(k, from, ir_kb_div(b, ahead, stride))));
-  const ir_kexpr *stop = ir_kb_div(b, plus(k, ahead, integer(k, p->in[last])), stride);
+  const ir_kexpr *stop = ir_kb_div(b, plus(k, ahead, integer(k, p->g.in[last])), stride);
   const ir_kexpr *hi = ir_kb_let(b, "beyond", most(k, lo, least(k, to, stop)));
   if (inside) hi = ir_kb_let(b, "beyond", ir_kb_op(b, IR_K_select, IR_KT_i64, inside, hi, lo));
   fill(k, base, from, lo);
@@ -247,13 +213,13 @@ static void stage_row(window_kernel *k, const ir_kexpr *channel, const ir_kexpr 
 static void stage_whole(window_kernel *k) {
   ir_kbuilder *b = &k->e.b;
   const window_plan *p = &k->p;
-  const ir_kexpr *channel = serial(k, "c", integer(k, 0), integer(k, p->channels)), *place[MAX_SPATIAL];
+  const ir_kexpr *channel = serial(k, "c", integer(k, 0), integer(k, p->g.channels)), *place[MAX_SPATIAL];
   const ir_kexpr *there =
       ir_kb_let(b, "there", least(k, integer(k, p->chunk), ir_kb_sub(b, integer(k, p->positions), k->lo)));
   const ir_kexpr *base = times(k, channel, p->span), *at = lanes(k, integer(k, 0), there), *left = plus(k, k->lo, at);
-  for (int i = p->spatial - 1; i >= 0; i--) {
-    place[i] = i ? ir_kb_mod(b, left, integer(k, p->out[i])) : left;
-    left = ir_kb_div(b, left, integer(k, p->out[i]));
+  for (int i = p->g.spatial - 1; i >= 0; i--) {
+    place[i] = i ? ir_kb_mod(b, left, integer(k, p->g.out[i])) : left;
+    left = ir_kb_div(b, left, integer(k, p->g.out[i]));
   }
   ir_kb_store(b, k->type, k->slab, plus(k, base, at), input(k, channel, place, NULL));
   end(k, 1);
@@ -269,10 +235,10 @@ static void stage(window_kernel *k) {
     stage_whole(k);
     return;
   }
-  const ir_kexpr *channel = serial(k, "c", integer(k, 0), integer(k, p->channels)), *plane = channel;
+  const ir_kexpr *channel = serial(k, "c", integer(k, 0), integer(k, p->g.channels)), *plane = channel;
   const ir_kexpr *rest[MAX_SPATIAL], *hi = ir_kb_let(b, "hi", plus(k, k->lo, integer(k, p->span)));
   int opened = 1;
-  for (int i = 0; i < p->spatial; i++) {
+  for (int i = 0; i < p->g.spatial; i++) {
     rest[i] = integer(k, 0);
     if (p->planes[i] > 1) {
       rest[i] = serial(k, "rest", integer(k, 0), integer(k, p->planes[i]));
@@ -281,10 +247,10 @@ static void stage(window_kernel *k) {
     plane = plus(k, times(k, plane, p->planes[i]), rest[i]);
   }
   const ir_kexpr *base = ir_kb_let(b, "base", ir_kb_sub(b, times(k, plane, p->span), k->lo));
-  if (p->spatial == 1) {
+  if (p->g.spatial == 1) {
     stage_row(k, channel, NULL, rest, base, k->lo, hi);
   } else {
-    const ir_kexpr *length = integer(k, p->step[p->spatial - 2]);
+    const ir_kexpr *length = integer(k, p->step[p->g.spatial - 2]);
     const ir_kexpr *last = ir_kb_div(b, plus(k, hi, ir_kb_sub(b, length, integer(k, 1))), length);
     const ir_kexpr *row = serial(k, "row", ir_kb_div(b, k->lo, length), last);
     const ir_kexpr *start = ir_kb_let(b, "start", ir_kb_mul(b, row, length));
@@ -300,8 +266,8 @@ static void stage(window_kernel *k) {
 
 static const ir_kexpr *weight(window_kernel *k, const ir_kexpr *output, const ir_kexpr *channel,
                               const ir_kexpr *const *tap) {
-  const ir_kexpr *idx[2 + MAX_SPATIAL] = {plus(k, times(k, k->group, k->p.outputs), output), channel};
-  for (int i = 0; i < k->p.spatial; i++) idx[2 + i] = tap[i];
+  const ir_kexpr *idx[2 + MAX_SPATIAL] = {plus(k, times(k, k->group, k->p.g.outputs), output), channel};
+  for (int i = 0; i < k->p.g.spatial; i++) idx[2 + i] = tap[i];
   return cg_emit_value(&k->e, k->w, idx);
 }
 
@@ -311,16 +277,16 @@ static const ir_kexpr *open_taps(window_kernel *k, const ir_kexpr *channel, cons
   const window_plan *p = &k->p;
   const ir_kexpr *offset = integer(k, 0), *plane = channel;
   int64_t taps = 1;
-  for (int i = 0; i < p->spatial; i++) taps *= p->window[i];
+  for (int i = 0; i < p->g.spatial; i++) taps *= p->g.window[i];
   // With one output a tap is too little work for a loop.
-  ir_krange range = p->outputs == 1 && taps <= 32 ? IR_KR_UNROLL : IR_KR_SERIAL;
-  for (int i = 0; i < p->spatial; i++) {
+  ir_krange range = p->g.outputs == 1 && taps <= 32 ? IR_KR_UNROLL : IR_KR_SERIAL;
+  for (int i = 0; i < p->g.spatial; i++) {
     tap[i] = integer(k, 0);
-    if (p->window[i] > 1) {
-      tap[i] = ir_kb_for(b, range, "t", integer(k, 0), integer(k, p->window[i]), 1);
+    if (p->g.window[i] > 1) {
+      tap[i] = ir_kb_for(b, range, "t", integer(k, 0), integer(k, p->g.window[i]), 1);
       ++*opened;
     }
-    const ir_kexpr *far = times(k, tap[i], p->dilation[i]), *stride = integer(k, p->stride[i]);
+    const ir_kexpr *far = times(k, tap[i], p->g.dilation[i]), *stride = integer(k, p->g.stride[i]);
     offset = plus(k, offset, times(k, ir_kb_div(b, far, stride), p->step[i]));
     plane = plus(k, times(k, plane, p->planes[i]), ir_kb_mod(b, far, stride));
   }
@@ -329,15 +295,15 @@ static const ir_kexpr *open_taps(window_kernel *k, const ir_kexpr *channel, cons
 
 // Where position |n| of the whole image stands along each spatial axis.
 static void split_position(window_kernel *k, const ir_kexpr *n, const ir_kexpr **at) {
-  for (int i = k->p.spatial - 1; i >= 0; i--) {
-    at[i] = i ? ir_kb_mod(&k->e.b, n, integer(k, k->p.out[i])) : n;
-    n = ir_kb_div(&k->e.b, n, integer(k, k->p.out[i]));
+  for (int i = k->p.g.spatial - 1; i >= 0; i--) {
+    at[i] = i ? ir_kb_mod(&k->e.b, n, integer(k, k->p.g.out[i])) : n;
+    n = ir_kb_div(&k->e.b, n, integer(k, k->p.g.out[i]));
   }
 }
 
 static double elements(const window_plan *p) {
   double count = 1;
-  for (int i = 0; i < p->spatial; i++) count *= (double)p->window[i];
+  for (int i = 0; i < p->g.spatial; i++) count *= (double)p->g.window[i];
   return count;
 }
 
@@ -345,8 +311,8 @@ static void store(window_kernel *k, const ir_kexpr *output, const ir_kexpr *cons
   const ir_kexpr *idx[IR_MAX_RANK];
   ir_value *product = k->node->results[0];
   for (int i = 0; i < k->lead; i++) idx[i] = k->idx[i];
-  if (!k->pool) idx[k->lead] = plus(k, times(k, k->group, k->p.outputs), output);
-  for (int i = 0; i < k->p.spatial; i++) idx[k->root->type.rank - k->p.spatial + i] = at[i];
+  if (!k->pool) idx[k->lead] = plus(k, times(k, k->group, k->p.g.outputs), output);
+  for (int i = 0; i < k->p.g.spatial; i++) idx[k->root->type.rank - k->p.g.spatial + i] = at[i];
   if (k->node->op == IR_OP_avg_pool) sum = ir_kb_div(&k->e.b, sum, ir_kb_const(&k->e.b, k->type, elements(&k->p)));
   int bound = k->e.bound_count;
   if (product != k->root) cg_bind(&k->e, product, idx, 0, sum);
@@ -369,17 +335,17 @@ static void store_tile(window_kernel *k, const ir_kexpr *first, const ir_kexpr *
     end(k, 2);
     return;
   }
-  int last = p->spatial - 1;
+  int last = p->g.spatial - 1;
   const ir_kexpr *length = integer(k, p->step[last - 1]), *one = integer(k, 1);
   const ir_kexpr *row =
       serial(k, "row", ir_kb_div(b, n, length), plus(k, ir_kb_div(b, ir_kb_sub(b, hi, one), length), one));
   const ir_kexpr *start = ir_kb_let(b, "start", ir_kb_mul(b, row, length)), *left = row, *inside = NULL;
   const ir_kexpr *from = ir_kb_let(b, "from", most(k, integer(k, 0), ir_kb_sub(b, n, start)));
-  const ir_kexpr *to = ir_kb_let(b, "to", least(k, integer(k, p->out[last]), ir_kb_sub(b, hi, start)));
+  const ir_kexpr *to = ir_kb_let(b, "to", least(k, integer(k, p->g.out[last]), ir_kb_sub(b, hi, start)));
   for (int a = last - 1; a >= 0; a--) {
-    const ir_kexpr *size = integer(k, p->out[a] + p->reach[a]);
+    const ir_kexpr *size = integer(k, p->g.out[a] + p->reach[a]);
     at[a] = a ? ir_kb_mod(b, left, size) : left;
-    if (a) inside = both(k, inside, ir_kb_op(b, IR_K_lt, IR_KT_bool, at[a], integer(k, p->out[a]), NULL));
+    if (a) inside = both(k, inside, ir_kb_op(b, IR_K_lt, IR_KT_bool, at[a], integer(k, p->g.out[a]), NULL));
     left = ir_kb_div(b, left, size);
   }
   if (inside) ir_kb_if(b, inside);
@@ -408,7 +374,7 @@ static void emit_block(window_kernel *k, int vectors, const ir_kexpr *lo, const 
   static const int heights[] = {6, 4, 2, 1};
   ir_kbuilder *b = &k->e.b;
   int skip = 0, width = vectors * IR_LANES, opened = 0;
-  while (heights[skip] > k->p.outputs) skip++;
+  while (heights[skip] > k->p.g.outputs) skip++;
   int dims[2] = {heights[skip], vectors};
   const ir_kexpr *n = ir_kb_for(b, IR_KR_SERIAL, "n", lo, hi, width), *size, *x[VECTORS], *tap[MAX_SPATIAL];
   const ir_kexpr *first = ir_kb_tiles(b, "m", k->output_lo, k->output_hi, heights + skip, 4 - skip, &size);
@@ -416,8 +382,8 @@ static void emit_block(window_kernel *k, int vectors, const ir_kexpr *lo, const 
   double start = k->node->op == IR_OP_max_pool ? -INFINITY : 0;
   ir_kvar *acc = ir_kb_reg(b, "acc", k->type, true, 2, dims, ir_kb_const(b, k->type, start));
   const ir_kexpr *channel = integer(k, 0);
-  if (k->p.channels > 1) {
-    channel = serial(k, "c", integer(k, 0), integer(k, k->p.channels));
+  if (k->p.g.channels > 1) {
+    channel = serial(k, "c", integer(k, 0), integer(k, k->p.g.channels));
     opened++;
   }
   const ir_kexpr *from = plus(k, open_taps(k, channel, tap, &opened), n);
@@ -439,38 +405,54 @@ static void bind_item(window_kernel *k) {
   emitter *e = &k->e;
   ir_kbuilder *b = &e->b;
   const window_plan *p = &k->p;
-  const ir_kexpr *chunks = integer(k, whole_parts(p->positions, p->chunk)), *groups = integer(k, p->groups);
-  const ir_kexpr *parts = integer(k, whole_parts(p->outputs, p->output_chunk));
+  const ir_kexpr *chunks = integer(k, whole_parts(p->positions, p->chunk)), *groups = integer(k, p->g.groups);
+  const ir_kexpr *parts = integer(k, whole_parts(p->g.outputs, p->output_chunk));
   const ir_kexpr *all =
       ir_kb_mul(b, ir_kb_mul(b, cg_emit_images(e, k->root, k->lead), groups), ir_kb_mul(b, parts, chunks));
   const ir_kexpr *n = ir_kb_set_grid(b, all, "n"), *rest = ir_kb_let(b, "rest", ir_kb_div(b, n, parts));
   k->output_lo = ir_kb_let(b, "output_lo", times(k, ir_kb_mod(b, n, parts), p->output_chunk));
   k->output_hi =
-      ir_kb_let(b, "output_hi", least(k, plus(k, k->output_lo, integer(k, p->output_chunk)), integer(k, p->outputs)));
+      ir_kb_let(b, "output_hi", least(k, plus(k, k->output_lo, integer(k, p->output_chunk)), integer(k, p->g.outputs)));
   k->lo = ir_kb_let(b, "lo", times(k, ir_kb_mod(b, rest, chunks), p->chunk));
   rest = ir_kb_let(b, "rest", ir_kb_div(b, rest, chunks));
   k->group = ir_kb_let(b, "group", ir_kb_mod(b, rest, groups));
   cg_emit_set_image(e, k->root, k->lead, ir_kb_div(b, rest, groups), k->idx);
 }
 
+// Whether the weight of the convolution lies as the kernels with channels in lanes read it.
+static bool in_taps(const function_lowering *fl, const ir_node *node) {
+  cg_layout layout;
+  const cg_weight_format *format = cg_conv_takes_taps(node, &layout) ? cg_format_of(fl, node->operands[1]) : NULL;
+  return format && cg_is_taps(*format);
+}
+
 weir_status cg_lower_window(function_lowering *fl, ir_value *root, const ir_node *node) {
-  window_kernel k = {.fl = fl, .root = root, .node = node, .x = node->operands[0], .pool = is_pool(node)};
+  bool f32 = cg_compute_type(node->results[0]->type.dtype) == IR_KT_f32;
+  if (cg_window_is_pool(node) && f32 && cg_is_image(fl, node->operands[0])) return cg_lower_image_pool(fl, root, node);
+  if (!cg_window_is_pool(node) && in_taps(fl, node)) {
+    if (cg_format_of(fl, node->operands[1])->layout == CG_LAYOUT_WINOGRAD)
+      return cg_lower_conv_winograd(fl, root, node);
+    bool depthwise = ir_node_attr(node, IR_ATTR_groups)->i > 1;
+    return depthwise ? cg_lower_conv_depthwise(fl, root, node) : cg_lower_conv_direct(fl, root, node);
+  }
+  window_kernel k = {.fl = fl, .root = root, .node = node, .x = node->operands[0], .pool = cg_window_is_pool(node)};
   weir_arena *arena = fl->low->arena;
   if (!make_plan(node, &k.p))
     return cg_unsupported(fl->function, node->loc, "'%s' of this form has no kernel", ir_op_get_info(node->op)->name);
   const window_plan *p = &k.p;
   k.type = cg_compute_type(node->results[0]->type.dtype);
   k.outside = node->op == IR_OP_max_pool ? -INFINITY : 0;
-  k.lead = root->type.rank - p->spatial - !k.pool;
+  k.lead = root->type.rank - p->g.spatial - !k.pool;
   if (!k.pool) k.w = node->operands[1];
   const char *banner =
       weir_arena_printf(arena, "%s of %s%s%s", ir_op_get_info(node->op)->name, ir_type_print(arena, &k.x->type),
                         k.pool ? "" : " with ", k.pool ? "" : ir_type_print(arena, &k.w->type));
-  cg_emit_begin(&k.e, fl, root, weir_arena_printf(arena, "%s%dd", ir_op_get_info(node->op)->name, p->spatial), banner);
+  cg_emit_begin(&k.e, fl, root, weir_arena_printf(arena, "%s%dd", ir_op_get_info(node->op)->name, p->g.spatial),
+                banner);
   ir_kbuilder *b = &k.e.b;
   int width = ir_ktype_bytes(k.type);
   bind_item(&k);
-  k.slab = ir_kb_add_buffer(b, IR_KB_LOCAL, "input", integer(&k, p->channels * p->plane_count * p->span * width), -1);
+  k.slab = ir_kb_add_buffer(b, IR_KB_LOCAL, "input", integer(&k, p->g.channels * p->plane_count * p->span * width), -1);
   k.sums = ir_kb_add_buffer(b, IR_KB_LOCAL, "sums", integer(&k, 6 * BLOCK * width), -1);
   stage(&k);
   int64_t last = p->positions % p->chunk, whole = p->chunk / BLOCK * BLOCK;

@@ -17,6 +17,7 @@ struct cg_package_writer {
   rt_package_record *records;
   int record_count, record_capacity;
   bool open;  // a section is being written
+  const cg_signing_key *key;
   weir_hasher hasher;
   struct index_line {
     const char *key;  // for messages about duplicates, which the reader finds
@@ -189,8 +190,15 @@ static weir_status finish(cg_package_writer *w, weir_hash *out_hash) {
   weir_hasher_finish(&w->hasher, out_hash);
   memcpy(header.table_hash, out_hash->bytes, sizeof header.table_hash);
   if (table_bytes) WEIR_TRY(weir_atomic_file_write(&w->file, w->records, table_bytes));
+  if (w->key) {
+    rt_package_signature signature;
+    WEIR_TRY(cg_sign(w->key, out_hash, &signature));
+    WEIR_TRY(weir_atomic_file_write(&w->file, &signature, sizeof signature));
+  }
   return weir_atomic_file_write_at(&w->file, 0, &header, sizeof header);
 }
+
+void cg_package_sign(cg_package_writer *w, const cg_signing_key *key) { w->key = key; }
 
 weir_status cg_package_commit(cg_package_writer *w, uint64_t *out_bytes, weir_hash *out_hash) {
   weir_hash hash;

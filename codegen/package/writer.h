@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "codegen/package/sign.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/status.h"
 
@@ -31,7 +32,11 @@ weir_status cg_package_weight(cg_package_writer *writer, const char *key, const 
                               const char *dims, const void *data, size_t bytes) WEIR_MUST_USE;
 weir_status cg_package_weights_end(cg_package_writer *writer) WEIR_MUST_USE;
 
-// Writes table and header, syncs, renames. Always ends the writer. |out_hash| (may be null) is the package's identity.
+// Commit will sign with |key|, which must live until then. Signed or not, the identity is the same.
+void cg_package_sign(cg_package_writer *writer, const cg_signing_key *key);
+
+// Writes table, header and signature, syncs, renames. Always ends the writer. |out_hash| (may be null) is the package's
+// identity.
 weir_status cg_package_commit(cg_package_writer *writer, uint64_t *out_bytes, weir_hash *out_hash) WEIR_MUST_USE;
 // Removes every trace. Null is allowed.
 void cg_package_discard(cg_package_writer *writer);

@@ -1,0 +1,102 @@
+// Shared by the files of attention alone: attend.c says what an item is and how items are cut, attend_tile.c is the
+// arithmetic of a tile of rows over one piece of the keys.
+#ifndef WEIR_CODEGEN_LOWER_ATTEND_INTERNAL_H
+#define WEIR_CODEGEN_LOWER_ATTEND_INTERNAL_H
+
+#include "codegen/lower/internal.h"
+
+// Keys are cut at multiples of ATTEND_PIECE positions. Each piece is a softmax of its own, and pieces are merged in
+// order: the same arithmetic whether one item runs over all pieces or many items over one each.
+enum { ATTEND_PIECE = 256, ATTEND_ROWS = 6, ATTEND_VECTORS = 4 };
+
+typedef struct {
+  emitter e;
+  function_lowering *fl;
+  ir_value *root, *q, *k, *v, *bias;       // bias: null if there is none
+  ir_ktype type;                           // of the arithmetic
+  int lead;                                // dims in front of rows, heads and size
+  const ir_kexpr *lead_idx[IR_MAX_RANK];   // where the item stands in them
+  int64_t group, key_heads, depth, width;  // query heads per key head; last dims of q and v
+  int64_t tile;                            // rows of q per item
+  bool causal;
+  ir_value *panels;  // the keys as they lie in the panels of a state; null elsewhere
+  bool split;        // there is a schedule for few rows, too
+  int64_t window;
+  double scale;
+  int heights[4], height_count;
+  const ir_kexpr *head;          // key head
+  const ir_kexpr *first_row;     // the tile's first q row
+  const ir_kexpr *origin;        // position of the first key in the whole sequence
+  const ir_kexpr *position;      // position of the tile's first row among the keys
+  const ir_kexpr *rows;          // rows of the tile times |group|
+  const ir_kexpr *key_end;       // end of all keys that some row of the tile sees
+  const ir_kexpr *piece, *keys;  // first position of the piece, positions in it
+  const ir_kexpr *key_lo;        // the first of those that there is a key for
+  int lq, lk, ls, lw;            // LOCAL: queries, keys in panels, scores, weights of the merge
+  int lo, lm;                    // LOCAL: outputs; maxima and sums
+} attend_kernel;
+
+// Rows of the tile that are computed together.
+typedef struct {
+  const ir_kexpr *first, *size;
+  const ir_kexpr *lo, *hi;          // the keys of the piece that some of them see
+  const ir_kexpr *all_lo, *all_hi;  // that all of them see
+} attend_rows;
+
+// Scores, softmax and values of all rows of the tile for the piece. |parts|: a buffer that takes each row's outputs,
+// maximum and sum from |place| on, ATTEND_PART elements a row; -1: they are merged into the tile's own.
+void cg_attend_piece(attend_kernel *a, int parts, const ir_kexpr *place);
+// Elements of a row's part, and where its maximum is; the sum stands behind it.
+int64_t cg_attend_part(const attend_kernel *a);
+int64_t cg_attend_part_largest(const attend_kernel *a);
+// Merges a part with the largest score |m| and |sum| into the row's maximum and sum. |out|: what outputs so far and
+// those of the part are multiplied with.
+void cg_attend_merge_row(attend_kernel *a, const ir_kexpr *row, const ir_kexpr *m, const ir_kexpr *sum,
+                         const ir_kexpr **out_old, const ir_kexpr **out_new);
+// Keys of the piece that row |i| of the tile sees: from, to.
+void cg_attend_visible(attend_kernel *a, const ir_kexpr *i, const ir_kexpr **from, const ir_kexpr **to);
+// Fills |idx| with the item's place and (row, head, at).
+const ir_kexpr *const *cg_attend_place(attend_kernel *a, const ir_kexpr *row, const ir_kexpr *head, const ir_kexpr *at,
+                                       const ir_kexpr **idx);
+// Row and head of q of the tile's row |i| (query heads of the group run fastest).
+const ir_kexpr *cg_attend_query_row(attend_kernel *a, const ir_kexpr *i);
+const ir_kexpr *cg_attend_query_head(attend_kernel *a, const ir_kexpr *i);
+
+// Short forms.
+static inline const ir_kexpr *at_int(attend_kernel *a, int64_t value) { return ir_kb_int(&a->e.b, value); }
+static inline const ir_kexpr *at_add(attend_kernel *a, const ir_kexpr *x, const ir_kexpr *y) {
+  return ir_kb_add(&a->e.b, x, y);
+}
+static inline const ir_kexpr *at_sub(attend_kernel *a, const ir_kexpr *x, const ir_kexpr *y) {
+  return ir_kb_sub(&a->e.b, x, y);
+}
+static inline const ir_kexpr *at_max(attend_kernel *a, const ir_kexpr *x, const ir_kexpr *y) {
+  return ir_kb_op(&a->e.b, IR_K_max, x->type, x, y, NULL);
+}
+static inline const ir_kexpr *at_op(attend_kernel *a, ir_kop op, const ir_kexpr *x, const ir_kexpr *y) {
+  return ir_kb_op(&a->e.b, op, a->type, x, y, NULL);
+}
+static inline const ir_kexpr *at_const(attend_kernel *a, double value) { return ir_kb_const(&a->e.b, a->type, value); }
+// Element |at| of row |row| of |stride| elements each.
+static inline const ir_kexpr *at_local(attend_kernel *a, const ir_kexpr *row, int64_t stride, const ir_kexpr *at) {
+  return at_add(a, ir_kb_mul(&a->e.b, row, at_int(a, stride)), at);
+}
+static inline const ir_kexpr *at_load(attend_kernel *a, int buffer, const ir_kexpr *at) {
+  return ir_kb_load(&a->e.b, a->type, buffer, at);
+}
+static inline void at_store(attend_kernel *a, int buffer, const ir_kexpr *at, const ir_kexpr *x) {
+  ir_kb_store(&a->e.b, a->type, buffer, at, x);
+}
+static inline const ir_kexpr *at_lanes(attend_kernel *a, const char *name, const ir_kexpr *lo, const ir_kexpr *hi) {
+  return ir_kb_for(&a->e.b, IR_KR_LANES, name, lo, hi, 1);
+}
+static inline const ir_kexpr *at_serial(attend_kernel *a, const char *name, const ir_kexpr *lo, const ir_kexpr *hi,
+                                        int64_t step) {
+  return ir_kb_for(&a->e.b, IR_KR_SERIAL, name, lo, hi, step);
+}
+static inline const ir_kexpr *at_unroll(attend_kernel *a, const char *name, const ir_kexpr *hi) {
+  return ir_kb_for(&a->e.b, IR_KR_UNROLL, name, at_int(a, 0), hi, 1);
+}
+static inline void at_end(attend_kernel *a) { ir_kb_end(&a->e.b); }
+
+#endif

@@ -1,0 +1,72 @@
+// Shared by the schedules of products with packed matrices: linear.c multiplies in float32, linear_dot.c with dot
+// products of bytes or of pairs of bfloat16. What they have in common is the item (a block of columns for a chunk of
+// rows), where its operands are, and what happens to a finished sum.
+#ifndef WEIR_CODEGEN_LOWER_LINEAR_INTERNAL_H
+#define WEIR_CODEGEN_LOWER_LINEAR_INTERNAL_H
+
+#include "codegen/lower/internal.h"
+
+enum {
+  CG_CHUNK_ROWS = 96,  // rows of a work item
+  CG_TILE_ROWS = 12,   // even chunks are multiples of it
+  CG_MAX_PANELS = 4,   // of a work item, of all matrices together
+};
+
+typedef struct {
+  emitter e;
+  function_lowering *fl;
+  ir_value *root;
+  ir_node **linears;
+  int matrices, panels;  // per item and matrix
+  weir_storage storage;
+  int64_t cols, outs;       // inputs, outputs of a matrix
+  const ir_kexpr *leading;  // rows of x per row of the domain
+  const ir_kexpr *rows;     // leading * rows of the domain
+  const ir_kexpr *column;   // first output of the item
+  const ir_kexpr *lo, *hi;  // rows of the item
+  const ir_kexpr *lane;
+  int most_rows;  // of an item: even chunks of at most so many; 0: chunks of CG_CHUNK_ROWS
+  bool spread;    // the panels of an item stand as far apart as they can, else side by side
+  // inside a tile
+  const ir_kexpr *first, *tile;
+  ir_kvar *acc[2];
+  int slab;  // LOCAL buffers
+  int sums;
+  const ir_kexpr *slab_start;
+} linear_kernel;
+
+// The item: opens the kernel |name| and its grid. Everything down to |matrices|, storage, cols, outs and panels is set.
+void cg_linear_begin(linear_kernel *k, const char *name, const char *banner);
+// Closes it; runs where |guard_lo| <= rows < |guard_hi|, always where |guard_hi| is 0.
+weir_status cg_linear_finish(linear_kernel *k, int64_t guard_lo, int64_t guard_hi);
+// Panels of a matrix for an item: at most |wanted|, a divisor of all.
+int cg_linear_panels(int64_t outs, int wanted);
+
+// Indices along all axes but the last for row |m| of the flattened rows; makes it the current row.
+void cg_linear_row(linear_kernel *k, const ir_kexpr *m, const ir_kexpr **idx);
+// The matrices' buffers and panels, panel by panel; returns how many.
+int cg_linear_operands(linear_kernel *k, cg_panel_operand *out);
+
+// Panels between one panel of an item and the next; the first output of panel |panel| of the item.
+int64_t cg_linear_panel_step(const linear_kernel *k);
+const ir_kexpr *cg_linear_column(linear_kernel *k, const ir_kexpr *panel);
+
+// Tiles of rows, the lanes range and the registers of a tile: |acc|[matrix] has [heights[0], panels].
+int cg_linear_heights(int vectors, int limit, int *out);
+void cg_linear_open_tile(linear_kernel *k, const int *heights, int count);
+void cg_linear_close_tile(linear_kernel *k);
+
+// Stores the epilogue of row |m|, column |n|, with the products' values as given.
+void cg_linear_store_row(linear_kernel *k, const ir_kexpr *m, const ir_kexpr *n, const ir_kexpr *const *sums);
+// The same of all of the tile's registers.
+void cg_linear_store_registers(linear_kernel *k);
+// Sums in local memory: [row of the chunk][matrix][panel][lane]; |vector| counts matrices and panels. Registers from
+// there or to there, and the epilogue of the whole chunk; the last panel may have fewer columns than lanes.
+void cg_linear_add_sums(linear_kernel *k);
+const ir_kexpr *cg_linear_sum_index(linear_kernel *k, const ir_kexpr *row, const ir_kexpr *vector,
+                                    const ir_kexpr *lane);
+void cg_linear_clear_sums(linear_kernel *k);
+void cg_linear_spill(linear_kernel *k, bool load);
+void cg_linear_store_sums(linear_kernel *k);
+
+#endif

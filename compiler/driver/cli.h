@@ -14,6 +14,11 @@
 #include "compiler/lang/diag.h"
 #include "runtime/base/arena.h"
 
+// What the program is called in its help. Programs of `weir build --standalone` have another name.
+#ifndef CLI_PROGRAM
+#define CLI_PROGRAM "weir"
+#endif
+
 enum { CLI_DONE = 0, CLI_INPUT = 1, CLI_USAGE = 2, CLI_WORLD = 3, CLI_BUG = 70, CLI_CANCELLED = 130 };
 
 typedef struct {
@@ -29,10 +34,12 @@ struct cli {
   int given_count, given_capacity;
   cli_given *given;
   bool json, quiet, verbose;
+  bool exact;         // models are built with products in float32, whatever the plan says
   bool colour;        // of standard error
   bool terminal;      // standard error is one: progress may be shown
   const int *cancel;  // becomes non-zero on SIGINT
   bool progress_shown;
+  char last_detail[96];  // of progress, with --verbose and no terminal
 };
 
 // ---- arguments (args.c)
@@ -90,6 +97,7 @@ double cli_now(void);  // seconds of a clock that only goes forward
 void cli_help(const cli *c, const cli_command *command);
 void cli_help_all(void);
 void cli_help_markdown(void);
+void cli_help_man(void);  // man.c
 bool cli_help_completions(const char *shell);
 
 // ---- SIGINT (cancel.c)

@@ -3,13 +3,16 @@
 // Language models: prefill takes in --prompt tokens at once, decode then makes --gen tokens one by one, both in --batch
 // sessions side by side. Other models: calls of an entry, with --prompt as every size; where there are steps alone, of
 // the last one, behind those that it needs. Inputs are a fixed pattern, never zeros.
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compiler/driver/cost.h"
+#include "compiler/driver/energy.h"
 #include "compiler/driver/lm.h"
+#include "compiler/driver/perplexity.h"
+#include "compiler/driver/trial.h"
 #include "compiler/plan/example.h"
-#include "compiler/plan/steps.h"
 #include "runtime/exec/model.h"
 
 enum { MOST_RUNS = 100, MOST_BATCH = 1024 };
@@ -28,13 +31,15 @@ typedef struct {
   bool language;
   const weir_entry *entry;
   int64_t prompt, gen, batch, repeat;
-  int32_t *tokens;  // batch * prompt
-  float *logits;    // batch * vocab
+  int64_t *lengths;  // of each request, instead of |prompt|; null: all are alike
+  int32_t *tokens;   // batch * prompt
+  float *logits;     // batch * vocab
   samples prefill, decode, first, calls;
   cli_roof roof;
-  weir_memory memory;                // of the largest call
-  int64_t peak_bytes;                // of the process, before the roof was measured
-  double prefill_roof, decode_roof;  // percent
+  cli_energy energy;
+  double prefill_joules, decode_joules;  // of all runs that count
+  weir_memory memory;                    // of the largest call
+  int64_t peak_bytes;                    // of the process, before the roof was measured
   json_t *document;
 } bench;
 
@@ -62,7 +67,7 @@ static json_t *samples_json(samples *s) {
 // count as the model's memory.
 static int measure_roof(bench *b) {
   b->peak_bytes = cli_peak_memory_bytes();
-  int code = b->is_text && b->language ? cli_front_open(b->c, b->c->arguments[0], &b->front) : CLI_DONE;
+  int code = b->is_text ? cli_front_open(b->c, b->c->arguments[0], &b->front) : CLI_DONE;
   return code ? code : cli_fail(b->c, cli_roof_measure(weir_executor_threads(b->model.executor), &b->roof));
 }
 
@@ -71,6 +76,50 @@ static void note_memory(bench *b) {
   weir_memory memory;
   weir_memory_measured(b->model.executor, &memory);
   if (memory.total_bytes > b->memory.total_bytes) b->memory = memory;
+}
+
+// A rate beside the machine's limits.
+typedef struct {
+  cli_work work;  // of a step
+  cli_shares shares;
+  bool whole;  // arithmetic is known too
+} placing;
+
+// Packages do not keep the kernels that the work is counted from: of them only the weights count, which must be read
+// once for each call.
+static weir_status place_rate(bench *b, const weir_entry *entry, const int64_t *values, int64_t past, double seconds,
+                              placing *out) {
+  const rt_program *program = rt_entry_program(entry);
+  *out = (placing){.whole = b->front.unit.code != NULL};
+  if (out->whole) {
+    cli_program_cost cost;
+    cli_call call = {.values = values, .past = past, .requests = (int)b->batch};
+    WEIR_TRY(cli_cost_of(&b->c->arena, b->front.unit.code, program, &call, &cost));
+    out->work = cost.work;
+  } else {
+    for (int i = 0; i < program->weight_count; i++) out->work.bytes += (double)program->weights[i].bytes;
+  }
+  out->shares = cli_cost_shares(&out->work, &b->roof, seconds);
+  return WEIR_OK;
+}
+
+static json_t *placing_json(const placing *p) {
+  json_t *out = json_pack("{s:s,s:f,s:f}", "binds", cli_shares_binds(&p->shares), "memory_percent",
+                          p->shares.memory_percent, "bytes", p->work.bytes);
+  if (!p->whole) return out;
+  json_object_set_new(out, "compute_percent", json_real(p->shares.compute_percent));
+  json_object_set_new(out, "flops", json_real(p->work.flops));
+  json_object_set_new(out, "bf16_ops", json_real(p->work.bf16_ops));
+  json_object_set_new(out, "int8_ops", json_real(p->work.int8_ops));
+  json_object_set_new(out, "decode_flops", json_real(p->work.decode_flops));
+  return out;
+}
+
+static void print_shares(const placing *p) {
+  printf(" %.0f %% of the memory roof", p->shares.memory_percent);
+  if (p->whole)
+    printf(", %.0f %% of the compute roof: %s binds", p->shares.compute_percent, cli_shares_binds(&p->shares));
+  printf("\n");
 }
 
 // ---- language models
@@ -100,9 +149,9 @@ static int32_t largest(const float *logits, int32_t count) {
 static weir_status run_once(bench *b, weir_session **sessions, bool counts) {
   int32_t *next = WEIR_NEW_ARRAY(&b->c->arena, int32_t, b->batch);
   for (int64_t i = 0; i < b->batch; i++) WEIR_TRY(weir_session_truncate(sessions[i], NULL, 0));
-  double start = cli_now();
+  double before = cli_energy_joules(&b->energy), start = cli_now();
   WEIR_TRY(step(b, sessions, b->tokens, b->prompt));
-  double prefill = cli_now() - start;
+  double prefill = cli_now() - start, joules = cli_energy_joules(&b->energy);
   for (int64_t i = 0; i < b->batch; i++) next[i] = largest(b->logits + i * b->lm.vocab, b->lm.vocab);
   double first = cli_now() - start;
   start = cli_now();
@@ -115,6 +164,8 @@ static weir_status run_once(bench *b, weir_session **sessions, bool counts) {
   add_sample(&b->prefill, (double)(b->prompt * b->batch) / prefill);
   if (b->gen) add_sample(&b->decode, (double)(b->gen * b->batch) / decode);
   add_sample(&b->first, first);
+  b->prefill_joules += joules - before;
+  b->decode_joules += cli_energy_joules(&b->energy) - joules;
   return WEIR_OK;
 }
 
@@ -140,30 +191,28 @@ static weir_status run_language(bench *b) {
   return status;
 }
 
-// Percent of the roof: the least time for the step's work by the time it took. Packages do not keep the kernels that
-// the work is counted from: of them only the weights that must be read count, once for each call.
-static weir_status percent_of_roof(bench *b, int64_t rows, int64_t past, double seconds, double *out) {
-  double flops = 0, bytes = 0;
-  const rt_program *program = rt_entry_program(b->lm.step);
-  if (b->front.unit.code) {
-    cli_program_cost cost;
-    cli_call call = {.values = &rows, .past = past, .requests = (int)b->batch};
-    WEIR_TRY(cli_cost_of(&b->c->arena, b->front.unit.code, program, &call, &cost));
-    flops = cost.flops;
-    bytes = cost.bytes;
-  } else {
-    for (int i = 0; i < program->weight_count; i++) bytes += (double)program->weights[i].bytes;
-  }
-  *out = seconds > 0 ? 100 * cli_cost_predict(flops, bytes, &b->roof) / seconds : 0;
-  return WEIR_OK;
+static void print_rate(const char *what, samples *s, const placing *p, int64_t tokens, int64_t batch) {
+  double middle = median(s);
+  printf("%-8s %8.1f tokens/s  (%.1f .. %.1f), %lld tokens x %lld;", what, middle, s->values[0],
+         s->values[s->count - 1], (long long)tokens, (long long)batch);
+  print_shares(p);
 }
 
-// |roof|: percent; 0 where it is not known.
-static void print_rate(const char *what, samples *s, double roof, int64_t tokens, int64_t batch) {
-  double middle = median(s);
-  printf("%-8s %8.1f tokens/s  (%.1f .. %.1f)", what, middle, s->values[0], s->values[s->count - 1]);
-  if (roof > 0) printf("  %.0f %% of the roof", roof);
-  printf(", %lld tokens x %lld\n", (long long)tokens, (long long)batch);
+// Joules of a token, or why they are not known.
+static void add_energy(bench *b) {
+  cli *c = b->c;
+  double runs = (double)b->prefill.count * (double)b->batch, prefill = b->prefill_joules / (runs * (double)b->prompt),
+         decode = b->gen ? b->decode_joules / (runs * (double)b->gen) : 0;
+  if (!b->energy.source) {
+    json_object_set_new(b->document, "energy", json_pack("{s:n,s:s}", "source", "why", b->energy.why));
+    if (!c->json) printf("energy   not readable: %s\n", b->energy.why);
+    return;
+  }
+  json_object_set_new(b->document, "energy",
+                      json_pack("{s:s,s:f,s:f}", "source", b->energy.source, "prefill_joules_per_token", prefill,
+                                "decode_joules_per_token", decode));
+  if (!c->json)
+    printf("energy   %.4f J a token taken in, %.4f J a token made, of the whole machine\n", prefill, decode);
 }
 
 static int bench_language(bench *b) {
@@ -173,53 +222,36 @@ static int bench_language(bench *b) {
   int code = cli_fail(c, run_language(b));
   if (!code) code = measure_roof(b);
   if (code) return code;
-  weir_status status =
-      percent_of_roof(b, b->prompt, 0, (double)(b->prompt * b->batch) / median(&b->prefill), &b->prefill_roof);
-  if (!status && b->gen)
-    status = percent_of_roof(b, 1, b->prompt + b->gen / 2, (double)b->batch / median(&b->decode), &b->decode_roof);
+  placing prefill = {0}, decode = {0};
+  int64_t one = 1, middle = b->prompt + b->gen / 2;
+  double prefill_s = (double)(b->prompt * b->batch) / median(&b->prefill),
+         decode_s = (double)b->batch / median(&b->decode);
+  weir_status status = place_rate(b, b->lm.step, &b->prompt, 0, prefill_s, &prefill);
+  if (!status && b->gen) status = place_rate(b, b->lm.step, &one, middle, decode_s, &decode);
   if (status) return cli_fail(c, status);
   json_object_set_new(b->document, "prefill_tokens_per_s", samples_json(&b->prefill));
   json_object_set_new(b->document, "decode_tokens_per_s", samples_json(&b->decode));
   json_object_set_new(b->document, "first_token_s", json_real(median(&b->first)));
-  if (b->front.unit.code) json_object_set_new(b->document, "prefill_roof_percent", json_real(b->prefill_roof));
-  json_object_set_new(b->document, "decode_roof_percent", json_real(b->decode_roof));
-  if (c->json) return CLI_DONE;
-  print_rate("prefill", &b->prefill, b->front.unit.code ? b->prefill_roof : 0, b->prompt, b->batch);
-  if (b->gen) print_rate("decode", &b->decode, b->decode_roof, b->gen, b->batch);
-  printf("first token after %.3f s\n", median(&b->first));
+  if (prefill.whole) json_object_set_new(b->document, "prefill_roof", placing_json(&prefill));
+  if (b->gen) json_object_set_new(b->document, "decode_roof", placing_json(&decode));
+  if (!c->json) {
+    print_rate("prefill", &b->prefill, &prefill, b->prompt, b->batch);
+    if (b->gen) print_rate("decode", &b->decode, &decode, b->gen, b->batch);
+    printf("first token after %.3f s\n", median(&b->first));
+  }
+  add_energy(b);
   return CLI_DONE;
 }
 
 // ---- other models
 
-// Sessions as a step needs them: empty, and behind the steps that come before it.
-static weir_status begin_sessions(bench *b, weir_request *requests, const plan_steps *steps) {
-  for (int64_t i = 0; i < b->batch && steps->count; i++) {
-    if (!requests[i].session) WEIR_TRY(plan_steps_open(b->model.model, steps, b->prompt, &requests[i].session));
-    WEIR_TRY(weir_session_truncate(requests[i].session, NULL, 0));
-    WEIR_TRY(plan_steps_before(b->model.executor, steps, b->prompt, requests[i].session));
-  }
-  return WEIR_OK;
-}
-
-static weir_status call_entry(bench *b, weir_request *requests, weir_view *inputs, weir_view *outputs,
-                              const int64_t *values) {
-  weir_entry_info info = weir_entry_describe(b->entry);
-  plan_steps steps = {.count = 0};
-  if (info.step) WEIR_TRY(plan_steps_order(b->model.model, b->entry, &steps));
-  for (int64_t i = 0; i < b->batch; i++) {
-    requests[i] = (weir_request){.inputs = inputs + i * info.input_count, .outputs = outputs + i * info.output_count};
-    WEIR_TRY(plan_example_inputs(b->entry, values, inputs + i * info.input_count));
-  }
-  WEIR_TRY(begin_sessions(b, requests, &steps));
-  WEIR_TRY(weir_output_shapes(b->entry, requests, (int)b->batch));
-  for (int64_t i = 0; i < b->batch * info.output_count; i++) WEIR_TRY(plan_example_room(&outputs[i]));
+static weir_status call_entry(bench *b, cli_trial *trial) {
   for (int64_t run = 0; run <= b->repeat; run++) {
     cli_progress(b->c, "measuring", (double)run / (double)(b->repeat + 1));
     weir_run_options options = {.cancel = b->c->cancel};
-    WEIR_TRY(begin_sessions(b, requests, &steps));
+    WEIR_TRY(cli_trial_begin(trial));
     double start = cli_now();
-    WEIR_TRY(weir_run(b->model.executor, b->entry, requests, (int)b->batch, &options));
+    WEIR_TRY(cli_trial_run(trial, &options));
     double seconds = cli_now() - start;
     note_memory(b);
     if (run) add_sample(&b->calls, (double)b->batch / seconds);
@@ -230,26 +262,33 @@ static weir_status call_entry(bench *b, weir_request *requests, weir_view *input
 static int bench_entry(bench *b) {
   cli *c = b->c;
   weir_entry_info info = weir_entry_describe(b->entry);
-  int64_t *values = WEIR_NEW_ARRAY(&c->arena, int64_t, info.symbol_count + 1);
-  for (int i = 0; i < info.symbol_count; i++) values[i] = plan_example_size(b->entry, i, b->prompt);
-  weir_request *requests = WEIR_NEW_ARRAY(&c->arena, weir_request, b->batch);
-  weir_view *inputs = WEIR_NEW_ARRAY(&c->arena, weir_view, b->batch * info.input_count);
-  weir_view *outputs = WEIR_NEW_ARRAY(&c->arena, weir_view, b->batch * info.output_count);
-  weir_status status = call_entry(b, requests, inputs, outputs, values);
-  for (int64_t i = 0; i < b->batch; i++) weir_session_close(requests[i].session);
-  for (int64_t i = 0; i < b->batch * info.input_count; i++) free(inputs[i].data);
-  for (int64_t i = 0; i < b->batch * info.output_count; i++) free(outputs[i].data);
+  int symbols = info.symbol_count, rows = b->lengths ? (int)b->batch : 1;
+  int64_t *values = WEIR_NEW_ARRAY(&c->arena, int64_t, rows * symbols + 1);
+  for (int i = 0; i < rows * symbols; i++)
+    values[i] = plan_example_size(b->entry, i % symbols, b->lengths ? b->lengths[i / symbols] : b->prompt);
+  cli_trial trial;
+  weir_status status =
+      cli_trial_open(&c->arena, &b->model, b->entry, values, b->lengths ? symbols : 0, (int)b->batch, 0, 0, &trial);
+  if (!status) status = call_entry(b, &trial);
+  cli_trial_close(&trial);
   int code = cli_fail(c, status);
   if (!code) code = measure_roof(b);
   if (code) return code;
+  placing place = {0};
+  if (!b->lengths) code = cli_fail(c, place_rate(b, b->entry, values, 0, (double)b->batch / median(&b->calls), &place));
+  if (code) return code;
   json_object_set_new(b->document, "entry", json_string(info.name));
   json_object_set_new(b->document, "requests_per_s", samples_json(&b->calls));
+  if (!b->lengths) json_object_set_new(b->document, "roof_share", placing_json(&place));
   if (c->json) return CLI_DONE;
   printf("%s  %8.2f requests/s  (%.2f .. %.2f), %lld at a time", info.name, median(&b->calls), b->calls.values[0],
          b->calls.values[b->calls.count - 1], (long long)b->batch);
-  for (int i = 0; i < info.symbol_count; i++)
+  if (b->lengths) printf(", each of its own length\n");
+  for (int i = 0; i < symbols && !b->lengths; i++)
     printf(", %s = %lld", weir_entry_symbol(b->entry, i).name, (long long)values[i]);
-  printf("\n");
+  if (b->lengths) return CLI_DONE;
+  printf(";");
+  print_shares(&place);
   return CLI_DONE;
 }
 
@@ -283,6 +322,47 @@ static int compare(bench *b, const char *path) {
   return CLI_DONE;
 }
 
+// ---- what a plan of lower precision costs
+
+// Whether some product is not computed in float32.
+static bool trades_exactness(const bench *b) {
+  const cg_module *code = b->front.unit.code;
+  for (int i = 0; code && i < code->weight_count; i++)
+    if (code->weights[i].format.compute != CG_COMPUTE_F32) return true;
+  return false;
+}
+
+// The perplexity with the plan beside that of the same plan with all products in float32.
+static int compare_exact(bench *b) {
+  cli *c = b->c;
+  if (!trades_exactness(b) || !b->model.tokenizer || !cli_has_scores(b->model.model)) return CLI_DONE;
+  const char *path = cli_text(c, "text"), *text;
+  size_t size;
+  if (!path) path = weir_arena_printf(&c->arena, "%s/README.md", b->front.source.request.models_folder);
+  cli_perplexity with = {0}, without = {0};
+  cli_model exact = {0};
+  int64_t window = b->lm.bound < 512 ? b->lm.bound : 512;
+  int code = cli_read_file(c, path, &text, &size);
+  if (!code) code = cli_perplexity_measure(c, &b->model, text, size, window, &with);
+  c->exact = true;
+  if (!code) code = cli_model_open(c, c->arguments[0], true, &exact);
+  c->exact = false;
+  if (!code) code = cli_perplexity_measure(c, &exact, text, size, window, &without);
+  if (!code) {
+    double plan = exp(with.mean), f32 = exp(without.mean), change = 100 * (plan / f32 - 1);
+    json_object_set_new(b->document, "perplexity",
+                        json_pack("{s:f,s:f,s:f,s:I}", "plan", plan, "exact", f32, "change_percent", change, "scored",
+                                  (json_int_t)with.scored));
+    if (!c->json)
+      printf("perplexity %.3f, %.3f with exact products: %+.2f %%, of %lld tokens of %s\n", plan, f32, change,
+             (long long)with.scored, path);
+  }
+  cli_perplexity_release(&with);
+  cli_perplexity_release(&without);
+  cli_model_close(&exact);
+  return code;
+}
+
 // ---- all of it
 
 // An entry if there is one, else the last step, behind those that it needs.
@@ -304,8 +384,10 @@ static int measure(bench *b) {
   if (code) return code;
   cli_peak_memory_reset();  // building does not count
   b->language = cli_is_lm(b->model.model);
+  if (b->language && b->lengths) return cli_usage(c, "--lengths is for models without steps");
   code = b->language ? cli_lm_open(c, &b->model, &b->lm) : first_entry(b);
   if (!code) code = b->language ? bench_language(b) : bench_entry(b);
+  if (!code && b->language) code = compare_exact(b);
   cli_progress_end(c);
   return code;
 }
@@ -329,10 +411,33 @@ static int finish(bench *b) {
   json_object_set_new(machine, "isa", json_string(weir_model_isa(b->model.model)));
   json_object_set_new(b->document, "machine", machine);
   if (c->json) return CLI_DONE;
-  printf("memory   %s at the peak of the process; roof: %.1f GB/s read, %.1f Gflop/s on %d threads; %s, %s\n",
-         cli_bytes(&c->arena, (double)b->peak_bytes), 1e-9 * b->roof.read_bytes_per_s, 1e-9 * b->roof.flops_per_s,
-         b->roof.threads, weir_model_isa(b->model.model), cli_cpu_name(&c->arena));
+  printf("memory   %s at the peak of the process\nroof     %s; %s, %s\n", cli_bytes(&c->arena, (double)b->peak_bytes),
+         cli_roof_text(&c->arena, &b->roof), weir_model_isa(b->model.model), cli_cpu_name(&c->arena));
   return CLI_DONE;
+}
+
+// Whole numbers with anything between them.
+static int read_lengths(bench *b, const char *path) {
+  cli *c = b->c;
+  const char *text;
+  size_t size;
+  int code = cli_read_file(c, path, &text, &size);
+  if (code) return code;
+  b->lengths = WEIR_NEW_ARRAY(&c->arena, int64_t, MOST_BATCH);
+  b->batch = 0;
+  for (const char *at = text; at < text + size;) {
+    if (*at < '0' || *at > '9') {
+      at++;
+      continue;
+    }
+    char *end;
+    long long length = strtoll(at, &end, 10);
+    if (length < 1 || length > INT32_MAX || b->batch == MOST_BATCH)
+      return cli_error(c, "%s: lengths are 1 to %d, %d of them at most", path, INT32_MAX, MOST_BATCH);
+    b->lengths[b->batch++] = length;
+    at = end;
+  }
+  return b->batch ? CLI_DONE : cli_error(c, "%s: no lengths", path);
 }
 
 int cmd_bench(cli *c) {
@@ -342,10 +447,15 @@ int cmd_bench(cli *c) {
       !cli_int(c, "batch", 1, MOST_BATCH, &b.batch) || !cli_int(c, "repeat", 1, MOST_RUNS, &b.repeat)) {
     return CLI_USAGE;
   }
+  const char *lengths = cli_text(c, "lengths");
+  int code = lengths ? read_lengths(&b, lengths) : CLI_DONE;
+  if (code) return code;
   b.document = json_pack("{s:s,s:I,s:I,s:I,s:I}", "model", c->arguments[0], "prompt", (json_int_t)b.prompt, "gen",
                          (json_int_t)b.gen, "batch", (json_int_t)b.batch, "repeat", (json_int_t)b.repeat);
-  int code = measure(&b);
+  cli_energy_open(&c->arena, &b.energy);
+  code = measure(&b);
   if (!code) code = finish(&b);
+  cli_energy_close(&b.energy);
   free(b.tokens);
   free(b.logits);
   cli_lm_close(&b.lm);

@@ -5,7 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "codegen/package/copy.h"
 #include "compiler/driver/model.h"
+#include "compiler/driver/package_facts.h"
+#include "compiler/driver/standalone.h"
 #include "compiler/plan/home.h"
 
 // The targets of all --target options, split at commas.
@@ -45,16 +48,32 @@ static weir_status copy_package(cli *c, const char *from, const char *to) {
   return status;
 }
 
+// The package of the cache in the shape that the options ask for.
+static weir_status shape_package(cli *c, const char *from, const char *to, cg_copy_result *out) {
+  const char *sign = cli_text(c, "sign");
+  cg_signing_key key;
+  rt_package *package = NULL;
+  cg_copy_options options = {.cancel = c->cancel, .key = sign ? &key : NULL};
+  if (cli_has(c, "beside")) options.weights = CG_WEIGHTS_BESIDE;
+  if (sign) WEIR_TRY(cg_signing_key_read(sign, &key));
+  weir_status status = rt_package_open(from, NULL, &package);
+  if (!status) status = cg_package_copy(&c->arena, package, to, &options, out);
+  if (sign) cg_signing_key_clear(&key);
+  rt_package_close(package);
+  return status;
+}
+
+static weir_status put_package(cli *c, const char *from, const char *to, cg_copy_result *out) {
+  return cli_has(c, "beside") || cli_has(c, "sign") ? shape_package(c, from, to, out) : copy_package(c, from, to);
+}
+
 // What the package says of itself.
-static weir_status read_manifest(cli *c, const char *path, json_t **out) {
-  (void)c;
+static weir_status read_manifest(const char *path, json_t **out) {
   rt_package *package = NULL;
   WEIR_TRY(rt_package_open(path, NULL, &package));
-  const rt_section *section = rt_package_find(package, RT_SECTION_MANIFEST);
-  json_error_t error;
-  *out = section ? json_loadb((const char *)section->data, section->bytes, 0, &error) : NULL;
+  *out = cli_package_manifest(package);
   rt_package_close(package);
-  return *out ? WEIR_OK : weir_status_make(WEIR_CODE_INVALID_DATA, "the manifest of '%s' cannot be read", path);
+  return WEIR_OK;
 }
 
 static json_t *targets_json(const json_t *manifest) {
@@ -67,12 +86,15 @@ static json_t *targets_json(const json_t *manifest) {
   return targets;
 }
 
-static int report(cli *c, const char *path, const plan_result *result, double seconds, const json_t *manifest) {
+static int report(cli *c, const char *path, const plan_result *result, const cg_copy_result *shaped, double seconds,
+                  const json_t *manifest) {
   json_t *targets = targets_json(manifest);
   if (!c->json) {
     char *names = json_dumps(targets, JSON_COMPACT);
     printf("%s  %s  %s  %.2f s%s\n", path, cli_bytes(&c->arena, (double)result->bytes), names ? names : "", seconds,
            result->cached ? "  (from the cache)" : "");
+    if (shaped->weights_path)
+      printf("%s  %s\n", shaped->weights_path, cli_bytes(&c->arena, (double)shaped->weights_bytes));
     free(names);
     json_decref(targets);
     return CLI_DONE;
@@ -81,7 +103,9 @@ static int report(cli *c, const char *path, const plan_result *result, double se
   weir_hash_hex(&result->key, hex);
   json_t *document = json_pack("{s:s,s:I,s:f,s:o,s:b,s:s}", "path", path, "bytes", (json_int_t)result->bytes, "seconds",
                                seconds, "targets", targets, "cached", result->cached, "key", hex);
-  static const char *const echoed[] = {"model", "plan", "float", "bind", "settings", "toolchain", "stored_otherwise"};
+  if (shaped->weights_path) json_object_set_new(document, "weights_path", json_string(shaped->weights_path));
+  static const char *const echoed[] = {"model",   "plan", "float", "bind", "settings", "toolchain", "stored_otherwise",
+                                       "products"};
   for (size_t i = 0; i < sizeof echoed / sizeof echoed[0]; i++) {
     json_t *value = json_object_get(manifest, echoed[i]);
     if (value) json_object_set(document, echoed[i], value);
@@ -93,6 +117,8 @@ int cmd_build(cli *c) {
   if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
   const char *output = cli_text(c, "output"), **targets = NULL;
   if (!output) return cli_usage(c, "it needs the package's path: -o FILE");
+  if (cli_has(c, "standalone") && (cli_has(c, "beside") || cli_has(c, "sign")))
+    return cli_usage(c, "--standalone makes a program, with everything inside; --beside and --sign are for packages");
   double start = cli_now();
   cli_source source;
   int code = cli_check_output(c, output);
@@ -108,10 +134,17 @@ int cmd_build(cli *c) {
   if (status) return cli_build_failed(c, &diags, status);
   if (!c->json) cli_diagnostics(c, &diags);
   json_t *manifest = NULL;
-  status = copy_package(c, result.path, output);
-  if (!status) status = read_manifest(c, output, &manifest);
-  if (status) return cli_fail(c, status);
-  code = report(c, output, &result, cli_now() - start, manifest);
+  cg_copy_result shaped = {0};
+  status = read_manifest(result.path, &manifest);
+  if (!status && cli_has(c, "standalone"))
+    status = cli_standalone(c, &source.request, result.path, output, &shaped.bytes);
+  else if (!status) status = put_package(c, result.path, output, &shaped);
+  if (status) {
+    json_decref(manifest);
+    return cli_fail(c, status);
+  }
+  if (shaped.bytes) result.bytes = (int64_t)shaped.bytes;
+  code = report(c, output, &result, &shaped, cli_now() - start, manifest);
   json_decref(manifest);
   return code;
 }

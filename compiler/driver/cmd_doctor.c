@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,9 +11,11 @@
 
 #include "codegen/cpu/isa.h"
 #include "compiler/driver/roof.h"
+#include "compiler/driver/standalone.h"
 #include "compiler/driver/zoo.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/version.h"
+#include "runtime/device/cpu/features.h"
 
 typedef struct {
   cli *c;
@@ -29,8 +32,8 @@ static void add(examination *e, finding state, const char *what, const char *tex
   json_array_append_new(
       e->checks, json_pack("{s:s,s:s,s:s,s:s}", "what", what, "state", states[state], "text", text, "advice", advice));
   if (e->c->json) return;
-  printf("%-3s %-14s %s\n", marks[state], what, text);
-  if (*advice) printf("%-18s %s\n", "", advice);
+  printf("%-3s %-20s %s\n", marks[state], what, text);
+  if (*advice) printf("%-24s %s\n", "", advice);
 }
 
 // Where a program lies on PATH, or null.
@@ -67,6 +70,22 @@ static void examine_compiler(examination *e) {
         "building packages needs one: install gcc or clang, or set CC; packages run without");
 }
 
+// Whether this machine runs code of a level, and what it lacks.
+static void examine_level(examination *e, const char *name) {
+  weir_arena *arena = &e->c->arena;
+  const char *target = weir_arena_printf(arena, "cpu:%s", name);
+  cg_cpu_isa isa;
+  weir_status status = cg_cpu_isa_find(arena, target, &isa);
+  char why[512] = "";
+  if (status) snprintf(why, sizeof why, "%s", weir_status_message(status));
+  else if (strcmp(isa.arch, cg_cpu_arch_here()))
+    snprintf(why, sizeof why, "code for %s, this is %s", isa.arch, cg_cpu_arch_here());
+  else rt_cpu_why_not(isa.features, why, sizeof why);
+  weir_status_release(status);
+  if (*why) add(e, ABSENT, target, weir_arena_printf(arena, "no: %s", why), "");
+  else add(e, FINE, target, "yes", "");
+}
+
 static void examine_cpu(examination *e) {
   weir_arena *arena = &e->c->arena;
   json_t *machine = cli_machine_json();
@@ -78,10 +97,7 @@ static void examine_cpu(examination *e) {
       "");
   add(e, FINE, "memory", cli_bytes(arena, (double)memory), "");
   json_decref(machine);
-  const char *levels = "";
-  for (const char *const *name = cg_cpu_isa_names(); *name; name++)
-    levels = weir_arena_printf(arena, "%s%s%s", levels, *levels ? ", " : "", *name);
-  add(e, FINE, "targets", levels, "");
+  for (const char *const *name = cg_cpu_isa_names(); *name; name++) examine_level(e, *name);
 }
 
 static void examine_library(examination *e, const char *what, const char *const *names, int count, const char *advice) {
@@ -100,6 +116,16 @@ static void examine_devices(examination *e) {
                                                                                     "libmpi.so"};
   examine_library(e, "NVIDIA driver", cuda, 2, "everything runs on the processor");
   examine_library(e, "MPI", mpi, 3, "one machine is used");
+}
+
+// What goes with packages beside building them.
+static void examine_packages(examination *e) {
+  const char *library = cli_standalone_library(e->c);
+  add(e, FINE, "signatures", weir_arena_printf(&e->c->arena, "ed25519, libsodium %s", sodium_version_string()), "");
+  if (library) add(e, FINE, "standalone", library, "");
+  else
+    add(e, ABSENT, "standalone", "no libweir_standalone.a",
+        "weir build --standalone needs it; it is built where static jansson, pcre2, utf8proc and sodium are");
 }
 
 static void examine_python(examination *e) {
@@ -166,6 +192,7 @@ int cmd_doctor(cli *c) {
   add(&e, FINE, "weir", WEIR_VERSION, "");
   examine_cpu(&e);
   examine_compiler(&e);
+  examine_packages(&e);
   examine_devices(&e);
   examine_python(&e);
   examine_cache(&e);

@@ -1,4 +1,5 @@
-// weir explain: the compiler's decisions about fusion, the memory plan, and what each kernel costs.
+// weir explain: the compiler's decisions about fusion, the memory plan, what each kernel costs, and where its time
+// goes.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,16 +8,16 @@
 #include "compiler/driver/explain_rules.h"
 #include "compiler/driver/explain_states.h"
 #include "compiler/driver/model.h"
-#include "compiler/plan/example.h"
-#include "compiler/plan/steps.h"
+#include "compiler/driver/perf.h"
 
-enum { MOST_SYMBOLS = 16, MEASURED_RUNS = 3 };
+enum { MOST_SYMBOLS = 16 };
 
 typedef struct {
   cli *c;
   cli_front front;
   cli_roof roof;
-  int64_t requests;
+  int64_t requests, past;
+  bool perf;  // of time alone
   json_t *document;
 } explanation;
 
@@ -81,50 +82,6 @@ static void explain_fusion(explanation *x) {
   json_object_set_new(x->document, "fusion", list);
 }
 
-// ---- sizes
-
-static int read_sizes(explanation *x, const rt_program *program, int64_t *values) {
-  cli *c = x->c;
-  for (int i = 0; i < program->symbol_count; i++) {
-    const rt_symbol *symbol = &program->symbols[i];
-    values[i] = symbol->hi < 128 ? symbol->hi : symbol->lo > 128 ? symbol->lo : 128;
-    if (symbol->divisor > 1) values[i] -= values[i] % symbol->divisor;
-  }
-  for (int k = 0; k < cli_count(c, "size"); k++) {
-    const char *text = cli_text_at(c, "size", k), *equals = strchr(text, '=');
-    char *end = NULL;
-    long long value = equals ? strtoll(equals + 1, &end, 10) : 0;
-    if (!equals || !equals[1] || *end) return cli_usage(c, "--size wants NAME=N, not '%s'", text);
-    for (int i = 0; i < program->symbol_count; i++) {
-      const rt_symbol *symbol = &program->symbols[i];
-      if (strlen(symbol->name) != (size_t)(equals - text) || memcmp(symbol->name, text, (size_t)(equals - text)))
-        continue;
-      if (value < symbol->lo || value > symbol->hi) {
-        return cli_usage(c, "%s is between %lld and %lld", symbol->name, (long long)symbol->lo, (long long)symbol->hi);
-      }
-      values[i] = value;
-    }
-  }
-  return CLI_DONE;
-}
-
-// Every --size names a symbol of some entry.
-static int check_size_names(explanation *x) {
-  const cg_module *code = x->front.unit.code;
-  for (int k = 0; k < cli_count(x->c, "size"); k++) {
-    const char *text = cli_text_at(x->c, "size", k);
-    bool known = false;
-    for (int p = 0; p < code->program_count; p++) {
-      for (int i = 0; i < code->programs[p]->symbol_count; i++) {
-        size_t length = strlen(code->programs[p]->symbols[i].name);
-        known = known || (!strncmp(text, code->programs[p]->symbols[i].name, length) && text[length] == '=');
-      }
-    }
-    if (!known) return cli_usage(x->c, "no entry has the size of --size %s", text);
-  }
-  return CLI_DONE;
-}
-
 // ---- memory
 
 // The last of |buffers|, unless an equal one was printed: equal layers use the same places.
@@ -162,138 +119,104 @@ static void explain_memory(explanation *x, const cli_program_cost *cost, json_t 
 
 // ---- measuring
 
-static void free_views(weir_view *views, int count) {
-  for (int i = 0; i < count; i++) free(views[i].data);
-}
-
-typedef struct {
-  cli_model model;
-  const weir_entry *entry;
-  weir_entry_info info;
-  int requests;
-  weir_view *inputs, *outputs;
-  weir_request *calls;
-  weir_launch_time *times;
-  plan_steps steps;
-  int64_t largest;  // of the sizes
-} measurement;
-
-// Empty sessions, in which those steps have run that the measured one waits for.
-static weir_status begin_sessions(measurement *m) {
-  for (int r = 0; m->info.step && r < m->requests; r++) {
-    WEIR_TRY(weir_session_truncate(m->calls[r].session, NULL, 0));
-    WEIR_TRY(plan_steps_before(m->model.executor, &m->steps, m->largest, m->calls[r].session));
-  }
-  return WEIR_OK;
-}
-
-static weir_status open_sessions(measurement *m, const int64_t *values) {
-  if (!m->info.step) return WEIR_OK;
-  WEIR_TRY(plan_steps_order(m->model.model, m->entry, &m->steps));
-  for (int i = 0; i < m->info.symbol_count; i++) m->largest = values[i] > m->largest ? values[i] : m->largest;
-  for (int r = 0; r < m->requests; r++)
-    WEIR_TRY(plan_steps_open(m->model.model, &m->steps, m->largest, &m->calls[r].session));
-  return begin_sessions(m);
-}
-
-static weir_status prepare(measurement *m, const int64_t *values) {
-  for (int r = 0; r < m->requests; r++) {
-    m->calls[r].inputs = m->inputs + r * m->info.input_count;
-    m->calls[r].outputs = m->outputs + r * m->info.output_count;
-    WEIR_TRY(plan_example_inputs(m->entry, values, m->inputs + r * m->info.input_count));
-  }
-  WEIR_TRY(open_sessions(m, values));
-  WEIR_TRY(weir_output_shapes(m->entry, m->calls, m->requests));
-  for (int i = 0; i < m->requests * m->info.output_count; i++) WEIR_TRY(plan_example_room(&m->outputs[i]));
-  return WEIR_OK;
-}
-
-// The least of a few runs, kernel by kernel.
-static weir_status measure_runs(explanation *x, measurement *m, cli_program_cost *cost) {
-  int launches = weir_entry_launch_count(m->entry);
-  double *sums = WEIR_NEW_ARRAY(&x->c->arena, double, cost->program->kernel_count + 1);
-  for (int run = 0; run <= MEASURED_RUNS; run++) {  // the first one warms up
-    weir_run_options options = {.cancel = x->c->cancel, .times = m->times, .time_capacity = launches};
-    WEIR_TRY(begin_sessions(m));
-    WEIR_TRY(weir_run(m->model.executor, m->entry, m->calls, m->requests, &options));
-    memset(sums, 0, (size_t)cost->program->kernel_count * sizeof *sums);
-    for (int i = 0; i < options.time_count; i++) {
-      for (int k = 0; k < cost->program->kernel_count; k++) {
-        if (!strcmp(cost->kernels[k].kernel, m->times[i].kernel)) sums[k] += 1e-9 * (double)m->times[i].ns;
-      }
-    }
-    for (int k = 0; run && k < cost->program->kernel_count; k++) {
-      if (run == 1 || sums[k] < cost->kernels[k].measured_s) cost->kernels[k].measured_s = sums[k];
-    }
-  }
-  return WEIR_OK;
-}
-
-static int measure(explanation *x, cli_program_cost *cost, const int64_t *values) {
+static int measure(explanation *x, const rt_program *program, const int64_t *values, cli_kernel_time *times) {
   cli *c = x->c;
-  measurement m = {.requests = (int)x->requests};
-  int code = cli_model_open(c, c->arguments[0], false, &m.model);
-  if (!code) code = cli_entry_find(c, &m.model, cost->program->name, NULL, &m.entry);
+  cli_model model;
+  cli_trial trial = {0};
+  const weir_entry *entry;
+  int code = cli_model_open(c, c->arguments[0], false, &model);
+  if (!code) code = cli_entry_find(c, &model, program->name, NULL, &entry);
   if (!code) {
-    m.info = weir_entry_describe(m.entry);
-    m.inputs = WEIR_NEW_ARRAY(&c->arena, weir_view, m.requests * m.info.input_count);
-    m.outputs = WEIR_NEW_ARRAY(&c->arena, weir_view, m.requests * m.info.output_count);
-    m.calls = WEIR_NEW_ARRAY(&c->arena, weir_request, m.requests);
-    m.times = WEIR_NEW_ARRAY(&c->arena, weir_launch_time, weir_entry_launch_count(m.entry));
-    weir_status status = prepare(&m, values);
-    if (!status) status = measure_runs(x, &m, cost);
+    weir_status status =
+        cli_trial_open(&c->arena, &model, entry, values, 0, (int)x->requests, program->step ? x->past : 0, 0, &trial);
+    if (!status) status = cli_perf_measure(c, &trial, times);
     code = cli_fail(c, status);
-    for (int r = 0; r < m.requests; r++) weir_session_close(m.calls[r].session);
-    free_views(m.inputs, m.requests * m.info.input_count);
-    free_views(m.outputs, m.requests * m.info.output_count);
+    cli_trial_close(&trial);
   }
-  cli_model_close(&m.model);
+  cli_model_close(&model);
   return code;
 }
 
 // ---- kernels
 
-static int by_prediction(const void *a, const void *b) {
-  const cli_kernel_cost *x = a, *y = b;
-  double p = x->measured_s > 0 ? x->measured_s : x->bytes + x->flops,
-         q = y->measured_s > 0 ? y->measured_s : y->bytes + y->flops;
+// A kernel with what is known of it.
+typedef struct {
+  const cli_kernel_cost *cost;
+  const cli_kernel_time *time;  // |wall_s| 0: not measured
+  double predicted_s;
+} row;
+
+static int by_time(const void *a, const void *b) {
+  const row *x = a, *y = b;
+  bool measured = x->time->wall_s > 0 || y->time->wall_s > 0;
+  double p = measured ? x->time->wall_s : x->predicted_s, q = measured ? y->time->wall_s : y->predicted_s;
   return p < q ? 1 : p > q ? -1 : 0;
 }
 
-static void explain_kernels(explanation *x, cli_program_cost *cost, json_t *entry) {
+static json_t *row_json(explanation *x, const row *r) {
+  const cli_kernel_cost *k = r->cost;
+  const cli_kernel_time *t = r->time;
+  json_t *item = json_pack("{s:s,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "kernel", k->kernel, "launches",
+                           (json_int_t)llround(k->launches), "items", k->items, "flops", k->work.flops, "decode_flops",
+                           k->work.decode_flops, "bf16_ops", k->work.bf16_ops, "int8_ops", k->work.int8_ops, "bytes",
+                           k->work.bytes, "predicted_s", r->predicted_s);
+  if (t->wall_s <= 0) return item;
+  cli_shares shares = cli_cost_shares(&k->work, &x->roof, t->wall_s);
+  json_object_set_new(item, "measured_s", json_real(t->wall_s));
+  json_object_set_new(item, "roof_percent", json_real(cli_shares_percent(&shares)));
+  json_object_set_new(item, "binds", json_string(cli_shares_binds(&shares)));
+  json_object_set_new(item, "memory_percent", json_real(shares.memory_percent));
+  json_object_set_new(item, "compute_percent", json_real(shares.compute_percent));
+  json_object_set_new(item, "why", json_string(cli_perf_why(&x->c->arena, k, t, &x->roof)));
+  if (!t->complete) return item;
+  json_object_set_new(item, "overhead_s", json_real(t->wall_s - t->longest_s));
+  json_object_set_new(item, "imbalance_s", json_real(t->longest_s - t->mean_s));
+  return item;
+}
+
+static void print_row(explanation *x, const row *r) {
+  const cli_kernel_cost *k = r->cost;
+  printf("  %-52s %8.0f %10.3g %10s %7.3f ms", k->kernel, k->launches,
+         k->work.flops + k->work.bf16_ops + k->work.int8_ops, cli_bytes(&x->c->arena, k->work.bytes),
+         1e3 * r->predicted_s);
+  if (r->time->wall_s > 0) {
+    cli_shares shares = cli_cost_shares(&k->work, &x->roof, r->time->wall_s);
+    printf(" %7.3f ms %5.0f%% %-7s", 1e3 * r->time->wall_s, cli_shares_percent(&shares), cli_shares_binds(&shares));
+    if (x->perf) printf("  %s", cli_perf_why(&x->c->arena, k, r->time, &x->roof));
+  }
+  printf("\n");
+}
+
+static void print_total(explanation *x, const cli_work *work, double predicted, double measured) {
+  printf("  %-52s %8s %10.3g %10s %7.3f ms", "total", "", work->flops + work->bf16_ops + work->int8_ops,
+         cli_bytes(&x->c->arena, work->bytes), 1e3 * predicted);
+  if (measured > 0) {
+    cli_shares shares = cli_cost_shares(work, &x->roof, measured);
+    printf(" %7.3f ms %5.0f%% %s", 1e3 * measured, cli_shares_percent(&shares), cli_shares_binds(&shares));
+  }
+  printf("\n");
+}
+
+static void explain_kernels(explanation *x, const cli_program_cost *cost, const cli_kernel_time *times, json_t *entry) {
   cli *c = x->c;
   json_t *list = json_array();
   int count = cost->program->kernel_count;
   double predicted = 0, measured = 0;
-  qsort(cost->kernels, (size_t)count, sizeof *cost->kernels, by_prediction);
-  if (!c->json)
-    printf("  %-52s %8s %10s %10s %10s %10s %6s\n", "kernel", "launches", "flops", "bytes", "predicted", "measured",
-           "roof");
+  row *rows = WEIR_NEW_ARRAY(&c->arena, row, count + 1);
   for (int i = 0; i < count; i++) {
-    const cli_kernel_cost *k = &cost->kernels[i];
-    double least = cli_cost_predict(k->flops, k->bytes, &x->roof),
-           share = k->measured_s > 0 ? 100 * least / k->measured_s : 0;
-    predicted += least;
-    measured += k->measured_s;
-    json_t *item =
-        json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "kernel", k->kernel, "launches", (json_int_t)llround(k->launches),
-                  "items", k->items, "flops", k->flops, "bytes", k->bytes, "predicted_s", least);
-    if (k->measured_s > 0) {
-      json_object_set_new(item, "measured_s", json_real(k->measured_s));
-      json_object_set_new(item, "roof_percent", json_real(share));
-    }
-    json_array_append_new(list, item);
-    if (c->json || k->launches <= 0) continue;
-    printf("  %-52s %8.0f %10.3g %10s %7.3f ms", k->kernel, k->launches, k->flops, cli_bytes(&c->arena, k->bytes),
-           1e3 * least);
-    if (k->measured_s > 0) printf(" %7.3f ms %5.0f%%", 1e3 * k->measured_s, share);
-    printf("\n");
+    rows[i] = (row){&cost->kernels[i], &times[i], cli_cost_predict(&cost->kernels[i].work, &x->roof)};
+    predicted += rows[i].predicted_s;
+    measured += times[i].wall_s;
   }
-  if (!c->json) {
-    printf("  %-52s %8s %10s %10s %7.3f ms", "total", "", "", "", 1e3 * predicted);
-    if (measured > 0) printf(" %7.3f ms %5.0f%%", 1e3 * measured, 100 * predicted / measured);
-    printf("\n");
+  qsort(rows, (size_t)count, sizeof *rows, by_time);
+  if (!c->json)
+    printf("  %-52s %8s %10s %10s %10s%s%s\n", "kernel", "launches", "operations", "bytes", "predicted",
+           measured > 0 ? "   measured   roof" : "", measured > 0 && x->perf ? "          why" : "");
+  for (int i = 0; i < count; i++) {
+    json_array_append_new(list, row_json(x, &rows[i]));
+    if (!c->json && rows[i].cost->launches > 0) print_row(x, &rows[i]);
   }
+  if (!c->json) print_total(x, &cost->work, predicted, measured);
   json_object_set_new(entry, "kernels", list);
   json_object_set_new(entry, "predicted_s", json_real(predicted));
   if (measured > 0) json_object_set_new(entry, "measured_s", json_real(measured));
@@ -310,11 +233,12 @@ static int explain_entry(explanation *x, const rt_program *program, json_t *entr
   cli *c = x->c;
   int64_t values[MOST_SYMBOLS];
   cli_program_cost cost;
-  cli_call call = {.values = values, .requests = (int)x->requests};
+  cli_call call = {.values = values, .past = program->step ? x->past : 0, .requests = (int)x->requests};
   if (program->symbol_count > MOST_SYMBOLS) return cli_error(c, "entry %s has too many sizes", program->name);
-  int code = read_sizes(x, program, values);
+  cli_kernel_time *times = WEIR_NEW_ARRAY(&c->arena, cli_kernel_time, program->kernel_count + 1);
+  int code = cli_sizes_read(c, program, values);
   if (!code) code = cli_fail(c, cli_cost_of(&c->arena, x->front.unit.code, program, &call, &cost));
-  if (!code && cli_has(c, "measure")) code = measure(x, &cost, values);
+  if (!code && (x->perf || cli_has(c, "measure"))) code = measure(x, program, values, times);
   if (code) return code;
   json_t *entry = json_pack("{s:s,s:b,s:o,s:I}", "entry", program->name, "step", program->step, "sizes",
                             sizes_json(program, values), "requests", (json_int_t)x->requests);
@@ -325,8 +249,8 @@ static int explain_entry(explanation *x, const rt_program *program, json_t *entr
       printf(", %s = %lld", program->symbols[i].name, (long long)values[i]);
     printf("\n");
   }
-  explain_memory(x, &cost, entry);
-  explain_kernels(x, &cost, entry);
+  if (!x->perf) explain_memory(x, &cost, entry);
+  explain_kernels(x, &cost, times, entry);
   json_array_append_new(entries, entry);
   return CLI_DONE;
 }
@@ -342,15 +266,17 @@ static int explain(explanation *x) {
     cli_explain_rules(c, &x->front.unit, x->document);
     return CLI_DONE;
   }
-  int result = check_size_names(x);
-  if (!result) result = cli_fail(c, cli_roof_measure(0, &x->roof));
+  int64_t threads = 0;
+  if (!cli_int(c, "threads", 1, 1024, &threads)) return CLI_USAGE;
+  int result = cli_sizes_check(c, (const rt_program *const *)code->programs, code->program_count);
+  if (!result) result = cli_fail(c, cli_roof_measure((int)threads, &x->roof));
   if (result) return result;
-  explain_fusion(x);
-  cli_explain_rules(c, &x->front.unit, x->document);
-  if (!c->json) {
-    printf("\nPASSES\n%s\nROOF  %.1f GB/s read, %.1f Gflop/s on %d threads\n", x->front.unit.passes,
-           1e-9 * x->roof.read_bytes_per_s, 1e-9 * x->roof.flops_per_s, x->roof.threads);
+  if (!x->perf) {
+    explain_fusion(x);
+    cli_explain_rules(c, &x->front.unit, x->document);
+    if (!c->json) printf("\nPASSES\n%s\n", x->front.unit.passes);
   }
+  if (!c->json) printf("ROOF  %s\n", cli_roof_text(&c->arena, &x->roof));
   json_object_set_new(x->document, "roof", cli_roof_json(&x->roof));
   json_t *entries = json_array();
   json_object_set_new(x->document, "entries", entries);
@@ -363,8 +289,8 @@ static int explain(explanation *x) {
 int cmd_explain(cli *c) {
   if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
   if (cli_is_code(c->arguments[0])) return cli_explain_code(c, c->arguments[0]);
-  explanation x = {.c = c, .requests = 1, .document = json_object()};
-  if (!cli_int(c, "requests", 1, 4096, &x.requests)) return CLI_USAGE;
+  explanation x = {.c = c, .requests = 1, .perf = cli_has(c, "perf"), .document = json_object()};
+  if (!cli_int(c, "requests", 1, 4096, &x.requests) || !cli_int(c, "past", 0, INT32_MAX, &x.past)) return CLI_USAGE;
   int code = cli_front_open(c, c->arguments[0], &x.front);
   if (!code) code = explain(&x);
   plan_close(&x.front.unit);

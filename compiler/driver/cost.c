@@ -93,9 +93,28 @@ static int64_t extent(void *user, int arg) {
       int64_t rows = state->rows ? past + rows_of(v, state->symbol) : 1;
       return state->row_bytes * rows * v->call->requests;
     }
+    case RT_ARG_STARTS:
+    case RT_ARG_PAST:
+      return (int64_t)sizeof(int32_t) * (v->call->requests + 1);
+    case RT_ARG_REQUESTS:
+    case RT_ARG_POSITIONS:
+      return (int64_t)sizeof(int32_t) * rows_of(v, a.index) * v->call->requests;
     default:
       return -1;
   }
+}
+
+static bool is_weight(void *user, int arg) {
+  const launch_view *v = user;
+  return v->launch->args[arg].kind == RT_ARG_WEIGHT;
+}
+
+static void work_add(cli_work *sum, const cli_work *work, double times) {
+  sum->flops += times * work->flops;
+  sum->decode_flops += times * work->decode_flops;
+  sum->bf16_ops += times * work->bf16_ops;
+  sum->int8_ops += times * work->int8_ops;
+  sum->bytes += times * work->bytes;
 }
 
 static const ir_kernel *find_kernel(const cg_module *code, const char *name) {
@@ -118,16 +137,15 @@ static weir_status add_turn(const cg_module *code, launch_view *v, double times,
     if (!rt_expr_eval(launch->dims[i], v->sizes, &sizes[i])) return overflow(v->program);
   }
   cli_kernel_cost *cost = &out->kernels[launch->kernel];
-  cli_kernel_launch counted = {.sizes = sizes, .items = items, .element = element, .extent = extent, .user = v};
+  cli_kernel_launch counted = {
+      .sizes = sizes, .items = items, .element = element, .extent = extent, .is_weight = is_weight, .user = v};
   const ir_kernel *kernel = find_kernel(code, cost->kernel);
-  double flops = 0, bytes = 0;
-  if (kernel) cli_kernel_count(kernel, &counted, &flops, &bytes);
+  cli_work work = {0};
+  if (kernel) cli_kernel_count(kernel, &counted, &work);
   cost->launches += times;
   cost->items += times * (double)items;
-  cost->flops += times * flops;
-  cost->bytes += times * bytes;
-  out->flops += times * flops;
-  out->bytes += times * bytes;
+  work_add(&cost->work, &work, times);
+  work_add(&out->work, &work, times);
   return WEIR_OK;
 }
 
@@ -167,7 +185,29 @@ weir_status cli_cost_of(weir_arena *arena, const cg_module *code, const rt_progr
   return WEIR_OK;
 }
 
-double cli_cost_predict(double flops, double bytes, const cli_roof *roof) {
-  double compute = flops / roof->flops_per_s, memory = bytes / roof->read_bytes_per_s;
+// Seconds of the model's arithmetic at the machine's rates; what has no instruction of its own is done in float32.
+static double compute_seconds(const cli_work *work, const cli_roof *roof) {
+  double bf16 = roof->bf16_ops_per_s > 0 ? roof->bf16_ops_per_s : roof->flops_per_s,
+         int8 = roof->int8_ops_per_s > 0 ? roof->int8_ops_per_s : roof->flops_per_s;
+  return work->flops / roof->flops_per_s + work->bf16_ops / bf16 + work->int8_ops / int8;
+}
+
+double cli_cost_predict(const cli_work *work, const cli_roof *roof) {
+  double compute = compute_seconds(work, roof) + work->decode_flops / roof->flops_per_s,
+         memory = work->bytes / roof->read_bytes_per_s;
   return compute > memory ? compute : memory;
+}
+
+cli_shares cli_cost_shares(const cli_work *work, const cli_roof *roof, double seconds) {
+  if (seconds <= 0) return (cli_shares){0};
+  return (cli_shares){.memory_percent = 100 * work->bytes / roof->read_bytes_per_s / seconds,
+                      .compute_percent = 100 * compute_seconds(work, roof) / seconds};
+}
+
+const char *cli_shares_binds(const cli_shares *shares) {
+  return shares->memory_percent >= shares->compute_percent ? "memory" : "compute";
+}
+
+double cli_shares_percent(const cli_shares *shares) {
+  return shares->memory_percent >= shares->compute_percent ? shares->memory_percent : shares->compute_percent;
 }

@@ -35,7 +35,7 @@ static int option_form(const cli_option *option, char *out, size_t size) {
 
 void cli_help(const cli *c, const cli_command *command) {
   (void)c;
-  printf("weir %s%s%s [options]\n\n", command->name, *command->arguments ? " " : "", command->arguments);
+  printf(CLI_PROGRAM " %s%s%s [options]\n\n", command->name, *command->arguments ? " " : "", command->arguments);
   printf("%c%s.\n", command->summary[0] - 'a' + 'A', command->summary + 1);
   if (command->about) {
     putchar('\n');

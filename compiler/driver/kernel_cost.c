@@ -5,12 +5,17 @@
 
 enum { SAMPLES = 8 };
 
+// What a float comes from.
+enum { FROM_WEIGHTS = 1, FROM_DATA = 2 };
+
 typedef struct {
   const ir_kernel *kernel;
   const cli_kernel_launch *launch;
-  int64_t *values;  // of integer variables, by id
-  double *touched;  // bytes loaded and stored, by buffer
-  double flops;
+  int64_t *values;    // of integer variables, by id
+  unsigned *origins;  // of variables, by id: FROM_ bits
+  unsigned *stored;   // likewise of what is in a buffer
+  double *touched;    // bytes loaded and stored, by buffer
+  cli_work work;
   double times;  // how often the statement at hand runs
 } counter;
 
@@ -127,10 +132,24 @@ static int flops_of(ir_kop op) {
   }
 }
 
-static void count_expr(counter *c, const ir_kexpr *e) {
-  for (int i = 0; i < e->arg_count; i++) count_expr(c, e->args[i]);
-  if (ir_ktype_is_float(e->type)) c->flops += c->times * flops_of(e->op);
-  if (e->op == IR_K_load) c->touched[e->index] += c->times * ir_ktype_bytes(e->type);
+static void count_op(counter *c, const ir_kexpr *e, unsigned origin) {
+  if (e->op == IR_K_dot4 || e->op == IR_K_dot4_7) c->work.int8_ops += 8 * c->times;
+  if (e->op == IR_K_dot2) c->work.bf16_ops += 4 * c->times;
+  if (!ir_ktype_is_float(e->type)) return;
+  *(origin == FROM_WEIGHTS ? &c->work.decode_flops : &c->work.flops) += c->times * flops_of(e->op);
+}
+
+// Gives what |e| comes from.
+static unsigned count_expr(counter *c, const ir_kexpr *e) {
+  unsigned origin = 0;
+  for (int i = 0; i < e->arg_count; i++) origin |= count_expr(c, e->args[i]);
+  if (e->op == IR_K_var) origin |= c->origins[e->var->id];
+  if (e->op == IR_K_load) {
+    c->touched[e->index] += c->times * ir_ktype_bytes(e->type);
+    origin = c->stored[e->index];  // not of the index
+  }
+  count_op(c, e, origin);
+  return origin;
 }
 
 static void count_list(counter *c, const ir_kstmt *s);
@@ -171,40 +190,60 @@ static void count_list(counter *c, const ir_kstmt *s) {
       case IR_KS_REG:
       case IR_KS_SET:
         if (!ir_ktype_is_float(s->var->type) && !s->var->rank) c->values[s->var->id] = value_of(c, s->expr);
-        count_expr(c, s->expr);
+        c->origins[s->var->id] |= count_expr(c, s->expr);
         break;
       case IR_KS_REDUCE:
-        if (ir_ktype_is_float(s->var->type)) c->flops += c->times * flops_of(s->combine);
-        count_expr(c, s->expr);
+        c->origins[s->var->id] |= count_expr(c, s->expr);
+        if (ir_ktype_is_float(s->var->type)) c->work.flops += c->times * flops_of(s->combine);
         break;
       case IR_KS_STORE:
         c->touched[s->buffer] += c->times * ir_ktype_bytes(s->type);
-        count_expr(c, s->expr);
+        c->stored[s->buffer] |= count_expr(c, s->expr);
         break;
+      case IR_KS_PREFETCH:
       case IR_KS_COMMENT:
         break;
     }
   }
 }
 
-void cli_kernel_count(const ir_kernel *kernel, const cli_kernel_launch *launch, double *flops, double *bytes) {
-  counter c = {.kernel = kernel, .launch = launch};
+// Weights are weights; every other argument has data in it. Scratch has what is stored there.
+static void mark_buffers(counter *c) {
+  for (int i = 0; i < c->kernel->buffer_count; i++) {
+    int arg = c->kernel->buffers[i].arg;
+    if (arg >= 0) c->stored[i] = c->launch->is_weight(c->launch->user, arg) ? FROM_WEIGHTS : FROM_DATA;
+  }
+}
+
+static double bytes_of(const counter *c, int arg) {
+  double touched = 0;
+  for (int i = 0; i < c->kernel->buffer_count; i++) touched += c->kernel->buffers[i].arg == arg ? c->touched[i] : 0;
+  int64_t extent = touched > 0 ? c->launch->extent(c->launch->user, arg) : 0;
+  return extent >= 0 && touched > (double)extent ? (double)extent : touched;
+}
+
+static void count_items(counter *c) {
+  int64_t items = c->launch->items, samples = items < SAMPLES ? items : SAMPLES;
+  mark_buffers(c);
+  for (int64_t i = 0; i < samples; i++) {
+    int64_t item = samples > 1 ? (items - 1) * i / (samples - 1) : 0;
+    if (c->kernel->grid_var) c->values[c->kernel->grid_var->id] = item;
+    c->times = (double)items / (double)samples;
+    count_list(c, c->kernel->body);
+  }
+  for (int arg = 0; arg < c->kernel->arg_count; arg++) c->work.bytes += bytes_of(c, arg);  // scratch stays in a cache
+}
+
+void cli_kernel_count(const ir_kernel *kernel, const cli_kernel_launch *launch, cli_work *work) {
+  counter c = {.kernel = kernel, .launch = launch, .work = *work};
   c.values = calloc((size_t)kernel->var_count + 1, sizeof *c.values);
+  c.origins = calloc((size_t)kernel->var_count + 1, sizeof *c.origins);
+  c.stored = calloc((size_t)kernel->buffer_count + 1, sizeof *c.stored);
   c.touched = calloc((size_t)kernel->buffer_count + 1, sizeof *c.touched);
-  int64_t samples = launch->items < SAMPLES ? launch->items : SAMPLES;
-  for (int64_t i = 0; c.values && c.touched && i < samples; i++) {
-    int64_t item = samples > 1 ? (launch->items - 1) * i / (samples - 1) : 0;
-    if (kernel->grid_var) c.values[kernel->grid_var->id] = item;
-    c.times = (double)launch->items / (double)samples;
-    count_list(&c, kernel->body);
-  }
-  *flops += c.flops;
-  for (int arg = 0; c.touched && arg < kernel->arg_count; arg++) {  // scratch and literals stay in the first cache
-    double touched = 0;
-    for (int i = 0; i < kernel->buffer_count; i++) touched += kernel->buffers[i].arg == arg ? c.touched[i] : 0;
-    int64_t extent = touched > 0 ? launch->extent(launch->user, arg) : 0;
-    *bytes += extent >= 0 && touched > (double)extent ? (double)extent : touched;
-  }
+  if (c.values && c.origins && c.stored && c.touched) count_items(&c);
+  *work = c.work;
   free(c.values);
+  free(c.origins);
+  free(c.stored);
   free(c.touched);
 }

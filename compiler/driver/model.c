@@ -8,6 +8,7 @@
 
 #include "compiler/driver/zoo.h"
 #include "compiler/plan/home.h"
+#include "runtime/package/signature.h"
 
 static bool ends_with(const char *text, const char *end) {
   size_t a = strlen(text), b = strlen(end);
@@ -31,6 +32,9 @@ static int read_options(cli *c, plan_request *request) {
   request->weights = cli_text(c, "weights");
   request->model = cli_text(c, "model");
   request->plan = cli_text(c, "plan");
+  request->exact = c->exact;
+  const char *lines = getenv("WEIR_LINES");
+  request->lines = (lines && *lines) || cli_has(c, "debug");
   if (request->random && request->weights) return cli_usage(c, "--weights and --random exclude each other");
   request->override_count = cli_count(c, "set");
   const char **overrides = WEIR_NEW_ARRAY(&c->arena, const char *, request->override_count);
@@ -44,7 +48,10 @@ static int read_options(cli *c, plan_request *request) {
 
 static void show_progress(void *user, const char *what, double fraction) {
   cli *c = user;
-  if (c->verbose && fraction < 0 && !c->terminal) cli_detail(c, "%s", what);
+  if (c->verbose && !c->terminal && strncmp(what, c->last_detail, sizeof c->last_detail - 1)) {
+    cli_detail(c, "%s", what);
+    snprintf(c->last_detail, sizeof c->last_detail, "%s", what);
+  }
   cli_progress(c, what, fraction);
 }
 
@@ -92,6 +99,7 @@ int cli_locate(cli *c, const char *name, bool fetch, cli_source *out) {
   if (weir_is_dir(name)) return cli_error(c, "%s is a folder, not a model", name);
   bool file = weir_file_exists(name);
   if (file && (ends_with(name, ".wpk") || begins_with(name, RT_PACKAGE_MAGIC, 8))) return locate_package(c, name, out);
+  if (cli_has(c, "require_key")) return cli_usage(c, "--require-key is for packages; %s is none", name);
   zoo z;
   int code = read_options(c, &out->request);
   if (!code) code = cli_fail(c, zoo_read(c, &z));
@@ -175,8 +183,22 @@ static int build_source(cli *c, const cli_source *source, plan_result *result) {
   return code;
 }
 
+// The key of --require-key as digits; null if none is required.
+static weir_status read_required_key(cli *c, const char **out_digits) {
+  const char *text = cli_text(c, "require_key");
+  rt_public_key key;
+  *out_digits = NULL;
+  if (!text) return WEIR_OK;
+  WEIR_TRY(rt_public_key_read(text, &key));
+  char *digits = weir_arena_alloc(&c->arena, 2 * sizeof key.bytes + 1);
+  for (size_t i = 0; i < sizeof key.bytes; i++) snprintf(digits + 2 * i, 3, "%02x", key.bytes[i]);
+  *out_digits = digits;
+  return WEIR_OK;
+}
+
 static weir_status load(cli *c, cli_model *m) {
   weir_load_options options = {.device = cli_text(c, "device"), .isa = cli_text(c, "isa")};
+  WEIR_TRY(read_required_key(c, &options.require_key));
   WEIR_TRY(weir_model_load(m->path, &options, &m->model));
   WEIR_TRY(rt_package_open(m->path, NULL, &m->package));
   const rt_section *section = rt_package_find(m->package, RT_SECTION_TOKENIZER);
@@ -223,44 +245,5 @@ int cli_model_open(cli *c, const char *name, bool wants_tokenizer, cli_model *ou
   out->load_seconds = cli_now() - start;
   if (wants_tokenizer && !out->tokenizer)
     return cli_error(c, "%s has no tokenizer: its weights came without one", name);
-  return CLI_DONE;
-}
-
-void cli_model_close(cli_model *m) {
-  weir_executor_destroy(m->executor);
-  weir_model_release(m->model);
-  text_tokenizer_release(m->tokenizer);
-  rt_package_close(m->package);
-  *m = (cli_model){0};
-}
-
-static const char *entry_names(cli *c, const cli_model *m) {
-  const char *text = "";
-  for (int i = 0; i < weir_model_entry_count(m->model); i++) {
-    text = weir_arena_printf(&c->arena, "%s%s%s", text, i ? ", " : "",
-                             weir_entry_describe(weir_model_entry(m->model, i)).name);
-  }
-  return text;
-}
-
-int cli_entry_find(cli *c, const cli_model *m, const char *name, const char *fallback, const weir_entry **out) {
-  *out = NULL;
-  if (name) {
-    *out = weir_model_find_entry(m->model, name);
-    if (!*out) return cli_error(c, "the model has no entry '%s'; it has %s", name, entry_names(c, m));
-    return CLI_DONE;
-  }
-  if (fallback) *out = weir_model_find_entry(m->model, fallback);
-  if (!*out && weir_model_entry_count(m->model) == 1) *out = weir_model_entry(m->model, 0);
-  if (!*out) return cli_usage(c, "which entry? The model has %s; say it with -e", entry_names(c, m));
-  return CLI_DONE;
-}
-
-int cli_read_file(cli *c, const char *path, const char **out_text, size_t *out_size) {
-  char *text = NULL;
-  weir_status status = weir_file_read(strcmp(path, "-") ? path : "/dev/stdin", (size_t)1 << 30, &text, out_size);
-  if (status) return cli_fail(c, status);
-  *out_text = weir_arena_strndup(&c->arena, text, *out_size);
-  free(text);
   return CLI_DONE;
 }

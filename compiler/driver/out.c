@@ -45,7 +45,7 @@ int cli_error(const cli *c, const char *fmt, ...) {
 int cli_usage(const cli *c, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);
-  fprintf(stderr, "weir%s%s: ", c->command.name ? " " : "", c->command.name ? c->command.name : "");
+  fprintf(stderr, CLI_PROGRAM "%s%s: ", c->command.name ? " " : "", c->command.name ? c->command.name : "");
   vfprintf(stderr, fmt, args);
   fprintf(stderr, "\ntry: weir%s%s --help\n", c->command.name ? " " : "", c->command.name ? c->command.name : "");
   va_end(args);

@@ -1,5 +1,5 @@
-// Measuring the roof. Both loops run on a team of threads, a few times each; the best time counts, for a limit is what
-// can be reached.
+// Measuring the roof. Each loop runs on a team of threads, a few times; the best time counts, for a limit is what can
+// be reached.
 #include "compiler/driver/roof.h"
 
 #ifdef __GLIBC__
@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #include "runtime/base/team.h"
 #include "runtime/device/cpu/features.h"
@@ -18,7 +21,7 @@ typedef unsigned long words8 __attribute__((vector_size(64)));
 
 // ---- memory
 
-enum { READ_BYTES = 256 << 20, READ_ROUNDS = 6, FMA_STEPS = 1 << 21, FMA_CHAINS = 12, FMA_ROUNDS = 6 };
+enum { READ_BYTES = 256 << 20, READ_ROUNDS = 6, FMA_STEPS = 1 << 20, FMA_CHAINS = 12, FMA_ROUNDS = 6 };
 
 typedef struct {
   const uint8_t *data;
@@ -125,16 +128,110 @@ static void fma_share(void *context, int thread, int thread_count) {
   job->results[thread] = fma_base(FMA_STEPS);
 }
 
+// ---- products of narrow numbers: one instruction that multiplies pairs or fours and adds them to 32 bits
+
+#ifdef __x86_64__
+#define DOT_LOOP(name, features, vector, zero, value, dot)                                          \
+  __attribute__((target(features))) static float name(int steps) {                                  \
+    vector acc[FMA_CHAINS], a = value, b = value;                                                   \
+    for (int k = 0; k < FMA_CHAINS; k++) {                                                          \
+      acc[k] = zero;                                                                                \
+      acc[k][0] += k; /* equal chains would be one */                                               \
+    }                                                                                               \
+    for (int s = 0; s < steps; s++) {                                                               \
+      _Pragma("GCC unroll 12") for (int k = 0; k < FMA_CHAINS; k++) acc[k] = dot(acc[k], (a), (b)); \
+    }                                                                                               \
+    float sum = 0;                                                                                  \
+    for (int k = 0; k < FMA_CHAINS; k++) sum += (float)acc[k][k % 4];                               \
+    return sum;                                                                                     \
+  }
+#define BF16_DOT(acc, a, b) _mm512_dpbf16_ps(acc, (__m512bh)(a), (__m512bh)(b))
+DOT_LOOP(bf16_512, "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16", __m512, _mm512_setzero_ps(), _mm512_set1_ps(0.5f),
+         BF16_DOT)
+DOT_LOOP(int8_512, "avx512f,avx512vl,avx512bw,avx512dq,avx512vnni", __m512i, _mm512_setzero_si512(),
+         _mm512_set1_epi8(3), _mm512_dpbusd_epi32)
+DOT_LOOP(int8_256, "avx2,avxvnni", __m256i, _mm256_setzero_si256(), _mm256_set1_epi8(3), _mm256_dpbusd_avx_epi32)
+
+// How tiles are cut, as the processor reads it: eight of 16 rows of 64 bytes.
+typedef struct {
+  uint8_t palette, start, reserved[14];
+  uint16_t row_bytes[16];
+  uint8_t rows[16];
+} tile_cut;
+static const tile_cut eight_tiles = {
+    .palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+
+// Four sums at a time: what two rows by two columns of tiles give. Tiles are zero where they are loaded with their cut.
+#define TILE_LOOP(name, features, dot)                             \
+  __attribute__((target(features))) static float name(int steps) { \
+    _tile_loadconfig(&eight_tiles);                                \
+    for (int s = 0; s < steps / TILE_STEPS; s++) {                 \
+      dot(0, 4, 6);                                                \
+      dot(1, 4, 7);                                                \
+      dot(2, 5, 6);                                                \
+      dot(3, 5, 7);                                                \
+    }                                                              \
+    _tile_release();                                               \
+    return 0;                                                      \
+  }
+enum { TILE_STEPS = 8, TILE_CHAINS = 4 };  // fewer steps, for each takes long
+TILE_LOOP(bf16_tiles, "amx-tile,amx-bf16", _tile_dpbf16ps)
+TILE_LOOP(int8_tiles, "amx-tile,amx-int8", _tile_dpbssd)
+
+typedef struct {
+  const char *features;
+  float (*loop)(int steps);
+  double products;  // of one step of the loop
+} dot_loop;
+static const dot_loop bf16_loops[] = {
+    {"amx-tile,amx-bf16", bf16_tiles, 16.0 * 16 * 32 * TILE_CHAINS / TILE_STEPS},
+    {"avx512bw,avx512bf16", bf16_512, 32 * FMA_CHAINS},
+};
+static const dot_loop int8_loops[] = {
+    {"amx-tile,amx-int8", int8_tiles, 16.0 * 16 * 64 * TILE_CHAINS / TILE_STEPS},
+    {"avx512bw,avx512vnni", int8_512, 64 * FMA_CHAINS},
+    {"avx2,avxvnni", int8_256, 32 * FMA_CHAINS},
+};
+
+typedef struct {
+  float (*loop)(int steps);
+  float results[RT_TEAM_MAX_THREADS];
+} dot_job;
+
+static void dot_share(void *context, int thread, int thread_count) {
+  dot_job *job = context;
+  (void)thread_count;
+  job->results[thread] = job->loop(FMA_STEPS);
+}
+#endif
+
 static double best_time(rt_team *team, rt_team_fn fn, void *job, int rounds) {
   double best = 1e9;
   for (int i = 0; i < rounds; i++) {
     double start = cli_now();
-    rt_team_run(team, fn, job);
+    rt_team_split(team, fn, job);
     double took = cli_now() - start;
     if (took < best) best = took;
   }
   return best;
 }
+
+#ifdef __x86_64__
+// Operations a second of the first loop that this machine can run; 0 if there is none.
+static double dot_rate(rt_team *team, const dot_loop *loops, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (!rt_cpu_has_features(loops[i].features)) continue;
+    dot_job *job = calloc(1, sizeof *job);
+    if (!job) return 0;
+    job->loop = loops[i].loop;
+    double ops = 2.0 * loops[i].products * FMA_STEPS * rt_team_thread_count(team);
+    double rate = ops / best_time(team, dot_share, job, FMA_ROUNDS);
+    free(job);
+    return rate;
+  }
+  return 0;
+}
+#endif
 
 weir_status cli_roof_measure(int threads, cli_roof *out) {
   rt_team *team = NULL;
@@ -152,6 +249,10 @@ weir_status cli_roof_measure(int threads, cli_roof *out) {
     out->read_bytes_per_s = READ_BYTES / best_time(team, read_share, read, READ_ROUNDS);
     double flops = 2.0 * 16 * FMA_CHAINS * FMA_STEPS * out->threads;
     out->flops_per_s = flops / best_time(team, fma_share, fma, FMA_ROUNDS);
+#ifdef __x86_64__
+    out->bf16_ops_per_s = dot_rate(team, bf16_loops, sizeof bf16_loops / sizeof *bf16_loops);
+    out->int8_ops_per_s = dot_rate(team, int8_loops, sizeof int8_loops / sizeof *int8_loops);
+#endif
   }
   free(memory);
   free(fma);
@@ -161,8 +262,19 @@ weir_status cli_roof_measure(int threads, cli_roof *out) {
 }
 
 json_t *cli_roof_json(const cli_roof *roof) {
-  return json_pack("{s:f,s:f,s:i}", "read_bytes_per_s", roof->read_bytes_per_s, "flops_per_s", roof->flops_per_s,
+  return json_pack("{s:f,s:f,s:f,s:f,s:i}", "read_bytes_per_s", roof->read_bytes_per_s, "flops_per_s",
+                   roof->flops_per_s, "bf16_ops_per_s", roof->bf16_ops_per_s, "int8_ops_per_s", roof->int8_ops_per_s,
                    "threads", roof->threads);
+}
+
+const char *cli_roof_text(weir_arena *arena, const cli_roof *roof) {
+  const char *narrow = "";
+  if (roof->bf16_ops_per_s > 0) narrow = weir_arena_printf(arena, ", %.0f Gop/s bf16", 1e-9 * roof->bf16_ops_per_s);
+  if (roof->int8_ops_per_s > 0)
+    narrow = weir_arena_printf(arena, "%s, %.0f Gop/s int8", narrow, 1e-9 * roof->int8_ops_per_s);
+  return weir_arena_printf(arena, "%.1f GB/s read, %.1f Gflop/s float32%s on %d thread%s",
+                           1e-9 * roof->read_bytes_per_s, 1e-9 * roof->flops_per_s, narrow, roof->threads,
+                           roof->threads == 1 ? "" : "s");
 }
 
 // ---- the machine

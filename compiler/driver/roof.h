@@ -1,5 +1,5 @@
-// The machine and its limits: what it is, how fast memory can be read and how many multiply-adds it does, measured here
-// and now.
+// The machine and its limits: what it is, how fast memory can be read and how many multiply-adds and products of narrow
+// numbers it does, measured here and now, on the threads and the memory that any program gets.
 #ifndef WEIR_COMPILER_DRIVER_ROOF_H
 #define WEIR_COMPILER_DRIVER_ROOF_H
 
@@ -7,13 +7,17 @@
 
 typedef struct {
   double read_bytes_per_s;  // all threads together, from memory
-  double flops_per_s;       // float32 multiply-adds count as two
+  double flops_per_s;       // float32; multiply-adds count as two
+  double bf16_ops_per_s;    // dot products of bf16 pairs, likewise; 0: no instruction for it
+  double int8_ops_per_s;    // of bytes
   int threads;
 } cli_roof;
 
-// Takes about a third of a second.
+// Takes about half a second.
 weir_status cli_roof_measure(int threads, cli_roof *out) WEIR_MUST_USE;
 json_t *cli_roof_json(const cli_roof *roof);
+// "28.1 GB/s read, 228.1 Gflop/s float32, ... on 2 threads"; arena text.
+const char *cli_roof_text(weir_arena *arena, const cli_roof *roof);
 
 // {cpu, cores, threads, features, memory_bytes, system}
 json_t *cli_machine_json(void);

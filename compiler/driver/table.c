@@ -21,7 +21,7 @@ static const table_row rows[] = {
   {.kind = ROW_OPTION, .name = #key, .option = {#key, short_name, long_name, value, help}},
 #define ABOUT(t) {.kind = ROW_ABOUT, .text = t},
 #define EXAMPLE(line, what) {.kind = ROW_EXAMPLE, .name = line, .text = what},
-#include "compiler/driver/commands.def"
+#include CLI_COMMANDS
 };
 enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
 

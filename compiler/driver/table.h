@@ -7,6 +7,11 @@
 
 typedef struct cli cli;
 
+// The table; programs of `weir build --standalone` have a smaller one.
+#ifndef CLI_COMMANDS
+#define CLI_COMMANDS "compiler/driver/commands.def"
+#endif
+
 // cmd_check(c) and so on: each returns the exit code.
 #define GROUP(name)
 #define COMMAND(name, arguments, summary) int cmd_##name(cli *c);
@@ -14,7 +19,7 @@ typedef struct cli cli;
 #define OPTION(key, short_name, long_name, value, help)
 #define ABOUT(text)
 #define EXAMPLE(line, what)
-#include "compiler/driver/commands.def"
+#include CLI_COMMANDS
 #undef GROUP
 #undef COMMAND
 #undef USES

@@ -184,6 +184,20 @@ weir_status import_checkpoint_from_memory(weir_arena *arena, const void *data, s
   return finish(&builder, gguf ? IMPORT_FORMAT_GGUF : IMPORT_FORMAT_SAFETENSORS, file.path, out_checkpoint);
 }
 
+weir_status import_checkpoint_of_tensors(weir_arena *arena, const char *path, const import_tensor *tensors,
+                                         size_t count, import_checkpoint **out_checkpoint) {
+  import_builder builder = {.arena = arena};
+  uint64_t offset = 0;
+  for (size_t i = 0; i < count; i++) {
+    import_tensor tensor = tensors[i];
+    tensor.file = 0;
+    tensor.offset = offset;
+    offset += (uint64_t)tensor.bytes;
+    WEIR_PUSH(arena, builder.tensors, builder.tensor_count, builder.tensor_capacity, tensor);
+  }
+  return finish(&builder, IMPORT_FORMAT_SAFETENSORS, weir_arena_strdup(arena, path), out_checkpoint);
+}
+
 void import_checkpoint_close(import_checkpoint *checkpoint) {
   if (!checkpoint || !checkpoint->index->mapped) return;
   for (size_t i = 0; i < checkpoint->file_count; i++) {

@@ -94,6 +94,10 @@ typedef struct import_checkpoint {
 // file's name.
 weir_status import_checkpoint_open(weir_arena *arena, const char *path,
                                    import_checkpoint **out_checkpoint) WEIR_MUST_USE;
+// A checkpoint of tensors that the caller has in memory, without metadata; names and data must stay valid while it is
+// used. |path| is what messages call it. INVALID_DATA for a name given twice.
+weir_status import_checkpoint_of_tensors(weir_arena *arena, const char *path, const import_tensor *tensors,
+                                         size_t count, import_checkpoint **out_checkpoint) WEIR_MUST_USE;
 // Unmaps the files. Null is allowed.
 void import_checkpoint_close(import_checkpoint *checkpoint);
 

@@ -124,6 +124,9 @@ const lang_plan_line *lang_plan_later(const lang_plan *plan);
 const lang_plan_line *lang_plan_get(const lang_plan *plan, const char *name);
 // The line `name patterns: values;` that holds for |path|, last one wins; null if none does.
 const lang_plan_line *lang_plan_select(const lang_plan *plan, const char *name, const char *path);
+// The line `activations patterns: int8;` or `compute patterns: bf16;` that holds for products with the weight |path|,
+// by its path or that of something it is part of; the last one of either wins, null if none does.
+const lang_plan_line *lang_plan_compute(const lang_plan *plan, const char *path);
 // Whether a dotted path (numbers are segments) is one that the pattern stands for.
 bool lang_pattern_match(const lang_pattern *pattern, const char *path);
 

@@ -610,6 +610,8 @@ typedef struct {
 } lang_captures;
 // Whether the pattern stands for the parameter: by its path or by another one that a tie gives it.
 bool lang_pattern_weight(const lang_pattern *pattern, const lang_slot *slot, const char **out_path);
+// Whether the pattern stands for |path| or something that it is part of.
+bool lang_pattern_below(const lang_pattern *pattern, const char *path);
 bool lang_pattern_capture(weir_arena *arena, const lang_pattern *pattern, const char *path, lang_captures *out);
 const char *lang_pattern_text(weir_arena *arena, const lang_pattern *pattern);
 // The same for patterns in strings, over the names of a checkpoint: * ** {a,b}.

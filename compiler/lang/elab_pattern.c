@@ -5,7 +5,7 @@
 
 #include "compiler/lang/elab_impl.h"
 
-enum { MATCH_STEPS = 100 * 1000 };
+enum { MATCH_STEPS = 100 * 1000, LANG_MAX_PATH = 1024 };
 
 typedef struct {
   weir_arena *arena;  // null: captures are not wanted
@@ -152,6 +152,20 @@ bool lang_pattern_capture(weir_arena *arena, const lang_pattern *pattern, const 
 bool lang_pattern_match(const lang_pattern *pattern, const char *path) {
   matcher m = {NULL, NULL, MATCH_STEPS};
   return match_segments(&m, pattern, 0, path);
+}
+
+bool lang_pattern_below(const lang_pattern *pattern, const char *path) {
+  char part[LANG_MAX_PATH];
+  size_t length = strlen(path);
+  if (lang_pattern_match(pattern, path)) return true;
+  if (length >= sizeof part) return false;
+  memcpy(part, path, length + 1);
+  for (size_t i = length; i-- > 0;) {
+    if (part[i] != '.') continue;
+    part[i] = 0;
+    if (lang_pattern_match(pattern, part)) return true;
+  }
+  return false;
 }
 
 bool lang_pattern_weight(const lang_pattern *pattern, const lang_slot *slot, const char **out_path) {

@@ -10,10 +10,10 @@ static const struct {
   form form;
   bool later;
 } settings[] = {
-    {"target", FORM_SET, false},        {"float", FORM_SET, false},      {"store", FORM_SELECT, false},
-    {"rules", FORM_SET, false},         {"quantize", FORM_SELECT, true}, {"prune", FORM_SELECT, true},
-    {"activations", FORM_SELECT, true}, {"cache", FORM_SELECT, true},    {"factor", FORM_SELECT, true},
-    {"parallel", FORM_SET, true},       {"freeze", FORM_SELECT, true},
+    {"target", FORM_SET, false},         {"float", FORM_SET, false},      {"store", FORM_SELECT, false},
+    {"rules", FORM_SET, false},          {"quantize", FORM_SELECT, true}, {"prune", FORM_SELECT, true},
+    {"activations", FORM_SELECT, false}, {"compute", FORM_SELECT, false}, {"cache", FORM_SELECT, true},
+    {"factor", FORM_SELECT, true},       {"parallel", FORM_SET, true},    {"freeze", FORM_SELECT, true},
 };
 enum { SETTING_COUNT = sizeof settings / sizeof *settings };
 
@@ -26,6 +26,8 @@ static const char *const cluster_settings[] = {"node", "nodes", "link", "switch"
 static const char *const stores[] = {"f32",  "f16",  "bf16", "q8_0", "q4_0", "q4_1",
                                      "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
 static const char *const floats[] = {"f32", "f16", "bf16", "f64"};
+static const char *const activations[] = {"int8", "f32"};
+static const char *const computes[] = {"bf16", "f32"};
 static const char *const rules[] = {"all", "exact", "none"};
 static const char *const targets[] = {"cpu", "cuda"};
 
@@ -185,17 +187,27 @@ static bool value_of(lang_frame *frame, const lang_expr *expr, lang_setting_valu
   return false;
 }
 
+#define VALUES(list) list, sizeof list / sizeof *list
+static const struct {
+  const char *setting;
+  const char *const *names;
+  int count;
+} known_values[] = {{"store", VALUES(stores)},     {"float", VALUES(floats)}, {"activations", VALUES(activations)},
+                    {"compute", VALUES(computes)}, {"rules", VALUES(rules)},  {"target", VALUES(targets)}};
+
 static bool known_value(lang_elab *elab, const char *setting, const lang_setting_value *value) {
   bool word = value->kind == LANG_SETTING_NAME || value->kind == LANG_SETTING_CALL;
-  const char *const *names = !strcmp(setting, "store")   ? stores
-                             : !strcmp(setting, "float") ? floats
-                             : !strcmp(setting, "rules") ? rules
-                                                         : targets;
-  int count = names == stores   ? (int)(sizeof stores / sizeof *stores)
-              : names == floats ? (int)(sizeof floats / sizeof *floats)
-              : names == rules  ? (int)(sizeof rules / sizeof *rules)
-                                : (int)(sizeof targets / sizeof *targets);
-  if (word && listed(names, count, value->text)) return true;
+  size_t at = 0;
+  while (strcmp(known_values[at].setting, setting) != 0 && at + 1 < sizeof known_values / sizeof *known_values) at++;
+  const char *const *names = known_values[at].names;
+  int count = known_values[at].count;
+  if (word && listed(names, count, value->text)) {
+    bool products = names == activations || names == computes;
+    if (!products || value->kind == LANG_SETTING_NAME || !value->item_count) return true;
+    lang_error(elab, LANG_W_SETTING_VALUE, value->span,
+               weir_arena_printf(elab->arena, "%s() without arguments: groups have 32 inputs", value->text));
+    return false;
+  }
   lang_buffer all = {.arena = elab->arena};
   for (int i = 0; i < count; i++) lang_buffer_add(&all, "%s%s", i ? " " : "one of ", names[i]);
   lang_diag *diag = lang_error(elab, LANG_W_SETTING_VALUE, value->span, all.data);
@@ -205,13 +217,19 @@ static bool known_value(lang_elab *elab, const char *setting, const lang_setting
 
 // ---- evaluation
 
+// Whether the line speaks of products: then a path stands for all weights below it, too.
+static bool is_of_products(const char *name) { return !strcmp(name, "activations") || !strcmp(name, "compute"); }
+
 static void check_patterns(lang_elab *elab, const lang_plan_line *line) {
+  bool below = is_of_products(line->name);
   for (int i = 0; i < line->patterns.count; i++) {
     bool found = false;
     for (int k = 0; k < elab->slots.count && !found; k++) {
       const char *path;
       if (!lang_spend(elab, 4, line->span)) return;
-      found = lang_pattern_weight(&line->patterns.data[i], elab->slots.data[k], &path);
+      const lang_slot *slot = elab->slots.data[k];
+      found = lang_pattern_weight(&line->patterns.data[i], slot, &path) ||
+              (below && slot->kind == LANG_SLOT_WEIGHT && lang_pattern_below(&line->patterns.data[i], slot->path));
     }
     if (found) continue;
     lang_error(elab, LANG_W_PATTERN_NO_MATCH, line->patterns.data[i].span,
@@ -232,7 +250,8 @@ static void evaluate_plan(lang_elab *elab, const lang_symbol *symbol) {
       lang_setting_value *value = &line.values[line.value_count++];
       if (!value_of(&frame, setting->values.data[k], value)) return;
     }
-    if (setting->kind == LANG_SETTING_SELECT && !strcmp(line.name, "store")) check_patterns(elab, &line);
+    if (setting->kind == LANG_SETTING_SELECT && (!strcmp(line.name, "store") || is_of_products(line.name)))
+      check_patterns(elab, &line);
     WEIR_PUSH(elab->arena, plan.lines, plan.line_count, plan.line_capacity, line);
   }
   WEIR_PUSH(elab->arena, elab->graph->plans, elab->graph->plan_count, elab->graph->plan_capacity, plan);
@@ -282,6 +301,17 @@ const lang_plan_line *lang_plan_select(const lang_plan *plan, const char *name, 
     if (strcmp(line->name, name) != 0) continue;
     for (int k = 0; k < line->patterns.count; k++) {
       if (lang_pattern_match(&line->patterns.data[k], path)) return line;
+    }
+  }
+  return NULL;
+}
+
+const lang_plan_line *lang_plan_compute(const lang_plan *plan, const char *path) {
+  for (int i = plan->line_count - 1; i >= 0; i--) {
+    const lang_plan_line *line = &plan->lines[i];
+    if (!is_of_products(line->name)) continue;
+    for (int k = 0; k < line->patterns.count; k++) {
+      if (lang_pattern_below(&line->patterns.data[k], path)) return line;
     }
   }
   return NULL;

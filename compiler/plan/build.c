@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "codegen/cpu/isa.h"
+#include "codegen/cpu/process.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/internal.h"
 #include "compiler/plan/version.h"
@@ -57,22 +58,19 @@ static bool add_file_identity(weir_hasher *hasher, const char *path) {
   return found;
 }
 
-// The C compiler that would be used, by its file: asking it for its version costs more than all the rest of the key.
-static void add_compiler(weir_arena *arena, weir_hasher *hasher) {
-  const char *chosen = getenv("CC"), *path = getenv("PATH");
-  const char *names[] = {chosen && *chosen ? weir_arena_strndup(arena, chosen, strcspn(chosen, " ")) : "cc", "gcc",
-                         "clang"};
-  weir_hasher_add_text(hasher, chosen ? chosen : "");
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-    if (strchr(names[i], '/')) {
-      if (add_file_identity(hasher, names[i])) return;
-      continue;
-    }
-    for (const char *at = path; at && *at;) {
-      size_t length = strcspn(at, ":");
-      if (add_file_identity(hasher, weir_arena_printf(arena, "%.*s/%s", (int)length, at, names[i]))) return;
-      at += length + (at[length] == ':');
-    }
+// The C compilers that would be used, by their files: asking them for their versions costs more than all the rest of
+// the key. One that is missing is found out later.
+static void add_compilers(weir_arena *arena, weir_hasher *hasher, const char *const *targets, int target_count) {
+  for (int i = 0; i < target_count; i++) {
+    cg_cpu_isa isa;
+    const char **words = NULL;
+    int count = 0;
+    weir_status status = cg_cpu_isa_find(arena, targets[i], &isa);
+    if (!status) status = cg_compiler_find(arena, isa.arch, &words, &count);
+    weir_hasher_add_u64(hasher, status != NULL);
+    if (!status) add_file_identity(hasher, words[0]);
+    for (int k = 1; !status && k < count; k++) weir_hasher_add_text(hasher, words[k]);
+    weir_status_release(status);
   }
 }
 
@@ -88,7 +86,7 @@ static weir_hash key_of(const plan_unit *unit, const char *const *targets, int t
   weir_hash key;
   weir_hasher_init(&hasher);
   add_program(&hasher);
-  add_compiler(unit->arena, &hasher);
+  add_compilers(unit->arena, &hasher, targets, target_count);
   rt_cpu_features(features, sizeof features);
   weir_hasher_add_text(&hasher, features);
   for (int i = 0; i < unit->program->file_count; i++) {
@@ -100,6 +98,8 @@ static weir_hash key_of(const plan_unit *unit, const char *const *targets, int t
     weir_hasher_add_text(&hasher, unit->library->files[i]->source->text);
   add_optional(&hasher, unit->model_name);
   add_optional(&hasher, request->plan);
+  weir_hasher_add_u64(&hasher, request->exact);
+  weir_hasher_add_u64(&hasher, request->lines);
   for (int i = 0; i < request->override_count; i++) weir_hasher_add_text(&hasher, request->overrides[i]);
   weir_hasher_add_u64(&hasher, (uint64_t)request->override_count);
   weir_hasher_add_u64(&hasher, unit->checkpoint ? 2 : request->random);
@@ -214,6 +214,15 @@ static weir_status build_locked(building *b, plan_result *result) {
   return WEIR_OK;
 }
 
+#ifdef __x86_64__
+// Whether the plan has products in lower precision.
+static bool wants_dots(const plan_unit *unit) {
+  for (int i = 0; unit->code && i < unit->code->weight_count; i++)
+    if (unit->code->weights[i].format.compute != CG_COMPUTE_F32) return true;
+  return false;
+}
+#endif
+
 static weir_status prepare(building *b, const char *const *targets, int target_count, const char *const *defaults,
                            plan_result *result) {
   weir_arena *arena = b->unit.arena;
@@ -225,8 +234,13 @@ static weir_status prepare(building *b, const char *const *targets, int target_c
   if (!b->target_count) {
     while (!target_count && defaults[b->target_count]) b->target_count++;
     if (target_count) b->target_count = target_count;
-    b->targets = WEIR_NEW_ARRAY(arena, const char *, b->target_count);
+    b->targets = WEIR_NEW_ARRAY(arena, const char *, b->target_count + 1);
     for (int i = 0; i < b->target_count; i++) b->targets[i] = target_count ? targets[i] : defaults[i];
+#ifdef __x86_64__
+    // A package for any machine has code with dot products where some are wanted, and does not grow where none are.
+    if (!target_count && defaults == plan_targets_anywhere() && wants_dots(&b->unit))
+      b->targets[b->target_count++] = "cpu:x86-64-v4-bf16";
+#endif
   }
   for (int i = 0; i < b->target_count; i++) {
     cg_cpu_isa isa;

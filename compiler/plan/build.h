@@ -25,10 +25,13 @@ typedef struct {
   bool random;          // weights from |seed| instead
   uint64_t seed;
   const char *plan;              // name of a plan of the text, or path of a file with one; null: none
+  bool lines;                    // the code has line numbers, of C files that are kept in the cache
+  bool exact;                    // products in float32, whatever the plan says
   const char *const *overrides;  // "layers=2"
   int override_count;
-  const char *models_folder;                                        // where `use std.nn;` is looked for
-  const int *cancel;                                                // may be null
+  const struct rt_package *package;  // not null: texts, weights and tokenizer are those of this package, of any format
+  const char *models_folder;         // where `use std.nn;` is looked for
+  const int *cancel;                 // may be null
   void (*progress)(void *user, const char *what, double fraction);  // fraction below 0: unknown. May be null
   void *user;
 } plan_request;
@@ -44,6 +47,8 @@ typedef struct {
   lang_diags *diags;
   // read
   lang_program *program;
+  size_t plan_file_length;        // the first text is a plan's file, so long before a line was added; 0: it is not
+  const char *plan_uses;          // that line with the model's name instead of its path
   const char *model_name;         // to elaborate; null: lang_elaborate chooses
   import_checkpoint *checkpoint;  // null without weights
   weir_hash weights_hash;         // of the checkpoint's content; zeros without
@@ -67,6 +72,8 @@ weir_status plan_read(weir_arena *arena, const plan_request *request, lang_diags
 // Elaborates, binds, runs the passes, lowers.
 weir_status plan_front(plan_unit *unit) WEIR_MUST_USE;
 void plan_close(plan_unit *unit);
+// In what the plan wants products with the weight |path| computed.
+cg_compute plan_compute_of(const plan_unit *unit, const char *path);
 // The storage format that the weight |path| is kept in. After plan_front.
 weir_storage plan_storage_of(const plan_unit *unit, const char *path);
 

@@ -4,6 +4,7 @@
 
 #include "compiler/lang/files.h"
 #include "compiler/passes/pass.h"
+#include "compiler/plan/from_package.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/internal.h"
 
@@ -48,7 +49,9 @@ static const char *last_model(const lang_program *program, const char *path) {
   return name;
 }
 
-static bool is_plan_file(const plan_request *request) { return request->plan && weir_file_exists(request->plan); }
+static bool is_plan_file(const plan_request *request) {
+  return request->plan && !request->package && weir_file_exists(request->plan);
+}
 
 // A plan in a file of its own speaks of the model: it is the root, with a last line that uses the model's text.
 static weir_status load_plan_file(plan_unit *unit, const lang_search *search) {
@@ -64,6 +67,9 @@ static weir_status load_plan_file(plan_unit *unit, const lang_search *search) {
   memcpy(text, plan, size);
   memcpy(text + size, use, extra);
   free(plan);
+  unit->plan_file_length = size;
+  const char *slash = strrchr(model, '/');
+  unit->plan_uses = weir_arena_printf(arena, "\nuse \"%s\";\n", quoted(arena, slash ? slash + 1 : model));
   WEIR_TRY(lang_load_text(arena, path, text, size + extra, search, unit->diags, &unit->program));
   if (!unit->model_name) unit->model_name = last_model(unit->program, model);
   return WEIR_OK;
@@ -71,6 +77,7 @@ static weir_status load_plan_file(plan_unit *unit, const lang_search *search) {
 
 static weir_status open_weights(plan_unit *unit) {
   const plan_request *request = unit->request;
+  if (request->package) return plan_package_weights(unit, request->package);
   if (!request->weights || request->random) return WEIR_OK;
   WEIR_TRY(import_checkpoint_open(unit->arena, request->weights, &unit->checkpoint));
   return plan_checkpoint_hash(unit->checkpoint, &unit->weights_hash);
@@ -79,8 +86,9 @@ static weir_status open_weights(plan_unit *unit) {
 weir_status plan_read(weir_arena *arena, const plan_request *request, lang_diags *diags, plan_unit *out_unit) {
   *out_unit = (plan_unit){.arena = arena, .request = request, .diags = diags, .model_name = request->model};
   lang_search search = {.folders = &request->models_folder, .count = request->models_folder ? 1 : 0};
-  WEIR_TRY(is_plan_file(request) ? load_plan_file(out_unit, &search)
-                                 : lang_load(arena, request->text, &search, diags, &out_unit->program));
+  WEIR_TRY(request->package        ? plan_package_texts(out_unit, request->package, &search)
+           : is_plan_file(request) ? load_plan_file(out_unit, &search)
+                                   : lang_load(arena, request->text, &search, diags, &out_unit->program));
   if (diags->error_count) return text_errors(out_unit);
   WEIR_TRY(plan_read_rules(out_unit));
   return open_weights(out_unit);
@@ -172,6 +180,7 @@ weir_status plan_check_initial_values(const plan_unit *unit) {
 
 static weir_status bind(plan_unit *unit) {
   if (!unit->checkpoint) return WEIR_OK;
+  if (unit->request->package) return plan_package_bind(unit);
   size_t count = unit->checkpoint->tensor_count;
   lang_tensor *tensors = WEIR_NEW_ARRAY(unit->arena, lang_tensor, count);
   for (size_t i = 0; i < count; i++) {
@@ -270,6 +279,12 @@ weir_storage plan_storage_of(const plan_unit *unit, const char *path) {
   return WEIR_STORAGE_F32;
 }
 
+cg_compute plan_compute_of(const plan_unit *unit, const char *path) {
+  const lang_plan_line *line = unit->plan && !unit->request->exact ? lang_plan_compute(unit->plan, path) : NULL;
+  const char *name = line && line->value_count && line->values[0].text ? line->values[0].text : "";
+  return !strcmp(name, "int8") ? CG_COMPUTE_INT8 : !strcmp(name, "bf16") ? CG_COMPUTE_BF16 : CG_COMPUTE_F32;
+}
+
 // Plans may store weights in formats that can be made and read.
 static weir_status check_storages(const plan_unit *unit) {
   for (int i = 0; unit->plan && i < unit->plan->line_count; i++) {
@@ -288,6 +303,8 @@ static weir_status check_storages(const plan_unit *unit) {
   return WEIR_OK;
 }
 
+static cg_compute compute_of(void *user, const char *path) { return plan_compute_of(user, path); }
+
 static weir_storage storage_of(void *user, const char *path) { return plan_storage_of(user, path); }
 
 // ---- all of it
@@ -298,7 +315,8 @@ weir_status plan_front(plan_unit *unit) {
   WEIR_TRY(elaborate(unit, IR_f32));
   WEIR_TRY(choose_plan(unit));
   WEIR_TRY(bind(unit));
-  if (!plan_float(unit->plan, &wanted)) WEIR_TRY(checkpoint_float(unit, &wanted));
+  bool said = unit->request->package && plan_package_float(unit->request->package, &wanted);
+  if (!said && !plan_float(unit->plan, &wanted)) WEIR_TRY(checkpoint_float(unit, &wanted));
   if (wanted != unit->float_dtype) {
     WEIR_TRY(elaborate(unit, wanted));
     WEIR_TRY(choose_plan(unit));
@@ -314,8 +332,9 @@ weir_status plan_front(plan_unit *unit) {
   unit->passes = pass_print_records(unit->arena, &context);
   WEIR_TRY(plan_check_rules(unit));
   WEIR_TRY(plan_check_cancel(unit->request));
-  cg_lower_options lower = {storage_of, unit};
+  cg_lower_options lower = {.storage_of = storage_of, .compute_of = compute_of, .user = unit};
   WEIR_TRY(cg_lower(unit->arena, unit->graph->module, &lower, &unit->code));
   plan_check_stores(unit);
+  plan_check_computes(unit);
   return WEIR_OK;
 }

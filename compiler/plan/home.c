@@ -9,16 +9,14 @@
 #include <unistd.h>
 
 #include "runtime/base/hash.h"
+#include "runtime/base/home.h"
 
 weir_status plan_home(weir_arena *arena, const char **out_path) {
-  const char *home = getenv("WEIR_HOME"), *cache = getenv("XDG_CACHE_HOME"), *user = getenv("HOME");
-  const char *path = NULL;
-  if (home && *home) path = weir_arena_strdup(arena, home);
-  else if (cache && *cache) path = weir_arena_printf(arena, "%s/weir", cache);
-  else if (user && *user) path = weir_arena_printf(arena, "%s/.cache/weir", user);
-  if (!path) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "no folder for the cache: set WEIR_HOME or HOME");
+  char path[4096];
+  if (!weir_home(path, sizeof path))
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "no folder for the cache: set WEIR_HOME or HOME");
   WEIR_TRY(weir_make_dirs(path));
-  *out_path = path;
+  *out_path = weir_arena_strdup(arena, path);
   return WEIR_OK;
 }
 

@@ -4,6 +4,7 @@
 //   objects/           compiled kernels           hashes/     content hashes of checkpoints, by path, size and time
 //   tokenizers/        packed tokenizers          locks/      advisory locks
 //   rules/             rules that passed their tests, by a hash of the texts
+//   weights/           weights beside packages (runtime/package/package.h)
 // Deleting any of it, at any time, is safe. Processes may share it.
 #ifndef WEIR_COMPILER_PLAN_HOME_H
 #define WEIR_COMPILER_PLAN_HOME_H

@@ -22,6 +22,9 @@ weir_status plan_check_rules(plan_unit *unit) WEIR_MUST_USE;
 // ---- stores.c: after lowering: fills |unit->kept| and warns.
 void plan_check_stores(plan_unit *unit);
 
+// ---- computes.c: after lowering: warns of products that are not computed as the plan says.
+void plan_check_computes(plan_unit *unit);
+
 // ---- package.c: writes the whole package to |path|.
 weir_status plan_write_package(plan_unit *unit, const char *path, const char *const *targets, int target_count,
                                plan_result *result) WEIR_MUST_USE;

@@ -1,10 +1,12 @@
 // The back half: kernels become shared objects, and everything becomes one file.
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codegen/cpu/compile.h"
 #include "codegen/cpu/print.h"
+#include "compiler/plan/from_package.h"
 #include "compiler/plan/golden.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/internal.h"
@@ -19,6 +21,13 @@ typedef struct {
   int count;
 } code_objects;
 
+static void tell_compiled(void *user, const char *kernel, int done, int total) {
+  const plan_request *request = user;
+  char text[160];
+  snprintf(text, sizeof text, "compiling %s", kernel);
+  plan_tell(request, text, (double)done / (double)total);
+}
+
 static weir_status compile(plan_unit *unit, const char *const *targets, int target_count, code_objects *out,
                            plan_result *result) {
   weir_arena *arena = unit->arena;
@@ -27,8 +36,10 @@ static weir_status compile(plan_unit *unit, const char *const *targets, int targ
   out->isas = WEIR_NEW_ARRAY(arena, cg_cpu_isa, target_count);
   out->objects = WEIR_NEW_ARRAY(arena, cg_cpu_object, target_count);
   for (int i = 0; i < target_count; i++) WEIR_TRY(cg_cpu_isa_find(arena, targets[i], &out->isas[i]));
-  cg_cpu_options options = {.cancel = unit->request->cancel};
+  cg_cpu_options options = {
+      .cancel = unit->request->cancel, .progress = tell_compiled, .user = (void *)(uintptr_t)unit->request};
   WEIR_TRY(plan_home_folder(arena, "objects", &options.cache_dir));
+  if (unit->request->lines) WEIR_TRY(plan_home_folder(arena, "sources", &options.source_dir));
   plan_tell(unit->request, "compiling kernels", -1);
   weir_status status = cg_cpu_compile(arena, (const ir_kernel *const *)code->kernels, code->kernel_count, out->isas,
                                       target_count, &options, out->objects);
@@ -95,6 +106,20 @@ static json_t *kept_json(const plan_unit *unit) {
   return list;
 }
 
+// How many matrices are multiplied in what.
+static json_t *products_json(const plan_unit *unit) {
+  json_t *counts = json_object();
+  for (cg_compute compute = CG_COMPUTE_F32; compute <= CG_COMPUTE_INT8; compute++) {
+    int count = 0;
+    for (int i = 0; i < unit->code->weight_count; i++) {
+      const cg_weight *weight = &unit->code->weights[i];
+      if (weight->multiplied && weight->format.compute == compute) count += weight->part_count ? weight->part_count : 1;
+    }
+    if (count) json_object_set_new(counts, cg_compute_name(compute), json_integer(count));
+  }
+  return counts;
+}
+
 static json_t *manifest_json(const plan_unit *unit, const code_objects *code, const char *tokenizer_problem) {
   char hex[WEIR_HASH_HEX_BYTES];
   json_t *entries = json_array(), *objects = json_array();
@@ -113,6 +138,7 @@ static json_t *manifest_json(const plan_unit *unit, const code_objects *code, co
   else if (unit->request->random)
     json_object_set_new(manifest, "random", json_integer((json_int_t)unit->request->seed));
   if (unit->plan) json_object_set_new(manifest, "stored_otherwise", kept_json(unit));
+  if (unit->plan) json_object_set_new(manifest, "products", products_json(unit));
   if (tokenizer_problem) json_object_set_new(manifest, "tokenizer_problem", json_string(tokenizer_problem));
   return manifest;
 }
@@ -120,6 +146,13 @@ static json_t *manifest_json(const plan_unit *unit, const code_objects *code, co
 static weir_status add_manifest(const plan_unit *unit, cg_package_writer *writer, const code_objects *code,
                                 const char *problem) {
   json_t *manifest = manifest_json(unit, code, problem);
+  if (manifest && unit->request->package) {
+    weir_status status = plan_package_manifest(unit->request->package, manifest);
+    if (status) {
+      json_decref(manifest);
+      return status;
+    }
+  }
   char *text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
   json_decref(manifest);
   if (!text) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "cannot write the manifest");
@@ -143,10 +176,23 @@ static const char *source_name(weir_arena *arena, int index, const char *path) {
   return weir_arena_printf(arena, RT_SECTION_SOURCE "%d-%s", index, base);
 }
 
+// A plan's file was joined to the model by a line that names the model's place (front.c). The package keeps the name
+// alone: it must not depend on where the model lay.
+static const char *text_of(const plan_unit *unit, int index, size_t *out_length) {
+  const lang_source *source = unit->program->files[index]->source;
+  *out_length = source->length;
+  if (index || !unit->plan_file_length) return source->text;
+  const char *text =
+      weir_arena_printf(unit->arena, "%.*s%s", (int)unit->plan_file_length, source->text, unit->plan_uses);
+  *out_length = strlen(text);
+  return text;
+}
+
 static weir_status add_texts(const plan_unit *unit, cg_package_writer *writer) {
   for (int i = 0; i < unit->program->file_count; i++) {
-    const lang_source *source = unit->program->files[i]->source;
-    WEIR_TRY(cg_package_add(writer, source_name(unit->arena, i, source->path), source->text, source->length));
+    size_t length;
+    const char *text = text_of(unit, i, &length);
+    WEIR_TRY(cg_package_add(writer, source_name(unit->arena, i, unit->program->files[i]->source->path), text, length));
   }
   for (int i = 0; i < unit->code->program_count; i++) {
     const rt_program *program = unit->code->programs[i];
@@ -226,11 +272,20 @@ static weir_status add_golden(plan_unit *unit, cg_package_writer *writer, const 
   return status;
 }
 
+static weir_status tokenizer_of(const plan_unit *unit, text_buffer *out) {
+  const rt_package *package = unit->request->package;
+  if (!package) return unit->checkpoint ? plan_tokenizer(unit->checkpoint, out) : WEIR_OK;
+  const rt_section *section = rt_package_find(package, RT_SECTION_TOKENIZER);
+  if (!section) return WEIR_OK;
+  WEIR_TRY(rt_package_check(package, section));
+  return text_buffer_append(out, (const char *)section->data, section->bytes);
+}
+
 static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, const code_objects *code,
                                   const plan_packed *packed) {
   text_buffer tokenizer = {0};
   const char *problem = NULL;
-  weir_status status = unit->checkpoint ? plan_tokenizer(unit->checkpoint, &tokenizer) : WEIR_OK;
+  weir_status status = tokenizer_of(unit, &tokenizer);
   if (status &&
       (weir_status_code(status) == WEIR_CODE_UNSUPPORTED || weir_status_code(status) == WEIR_CODE_INVALID_DATA)) {
     problem = weir_arena_strdup(unit->arena, weir_status_message(status));  // the model runs all the same, on tensors

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "codegen/lower/taps.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/internal.h"
 #include "runtime/base/checked.h"
@@ -139,8 +140,10 @@ static void pack_panels(void *context, int thread, int thread_count) {
       int64_t row = p * IR_LANES + lane;
       if (row < job->rows) job->failures[thread] = row_bytes_at(job, thread, lane, row, &rows[lane]);
     }
-    if (!job->failures[thread])
-      cg_panel_pack(job->weight->format.storage, rows, job->cols, job->out + p * job->panel_bytes);
+    if (job->failures[thread]) return;
+    uint8_t *out = job->out + p * job->panel_bytes;
+    if (job->weight->format.layout == CG_LAYOUT_PAIRS) cg_panel_pack_pairs(rows, job->cols, out);
+    else cg_panel_pack(job->weight->format.storage, rows, job->cols, out);
   }
 }
 
@@ -156,7 +159,7 @@ static weir_status run_panels(packer *p, panel_job *job) {
   if (!job->failures || (encode && !job->encoded)) {
     status = weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory to pack '%s'", job->weight->path);
   } else {
-    rt_team_run(p->team, pack_panels, job);
+    rt_team_split(p->team, pack_panels, job);
     for (int i = 0; i < threads; i++) {
       if (status) weir_status_release(job->failures[i]);
       else status = job->failures[i];
@@ -164,6 +167,21 @@ static weir_status run_panels(packer *p, panel_job *job) {
   }
   free(job->encoded);
   free(job->failures);
+  return status;
+}
+
+// Rows of a convolution in the order of their kernel, which then become panels.
+static weir_status pack_taps(packer *p, const cg_weight *weight, int64_t elements, const float *values, uint8_t *out) {
+  int64_t cols, bytes, row = weight->dims[0] ? elements / weight->dims[0] : 0;
+  bool fits = cg_taps_cols(weight->format.layout, weight->rank, weight->dims, &cols) &&
+              weir_mul_i64(cols, weight->dims[0], &bytes) && weir_mul_i64(bytes, (int64_t)sizeof *values, &bytes);
+  float *ordered = fits ? malloc((size_t)bytes + 1) : NULL;
+  if (!ordered) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory to pack '%s'", weight->path);
+  for (int64_t i = 0; i < weight->dims[0]; i++)
+    cg_taps_row(weight->format.layout, weight->rank, weight->dims, values + i * row, ordered + i * cols);
+  panel_job job = {.weight = weight, .values = ordered, .rows = weight->dims[0], .cols = cols, .out = out};
+  weir_status status = run_panels(p, &job);
+  free(ordered);
   return status;
 }
 
@@ -196,7 +214,7 @@ static const lang_weight *find_weight(const plan_unit *unit, const char *path, c
 
 // Whether the rows of |source| may be packed as they are.
 static bool keeps_bytes(const plan_source_shape *shape, const cg_weight *weight) {
-  return shape->raw && shape->storage == weight->format.storage;
+  return shape->raw && shape->storage == weight->format.storage && !cg_is_taps(weight->format);
 }
 
 static weir_status pack(packer *p, const cg_weight *weight, uint8_t *out);
@@ -228,7 +246,9 @@ static weir_status pack(packer *p, const cg_weight *weight, uint8_t *out) {
   if (!source) WEIR_TRY(random_values(unit, known, elements, &values));
   else if (!keeps_bytes(&shape, weight)) WEIR_TRY(plan_source_decode(unit->checkpoint, source, &values));
   weir_status status;
-  if (weight->format.layout == CG_LAYOUT_PANEL) {
+  if (cg_is_taps(weight->format)) {
+    status = pack_taps(p, weight, elements, values, out);
+  } else if (cg_is_panel(weight->format)) {
     panel_job job = {.weight = weight,
                      .checkpoint = unit->checkpoint,
                      .source = source,

@@ -1,4 +1,4 @@
-// A program that uses a package through runtime/weir.h, and needs nothing else of Weir.
+// A program that uses a package through weir.h, and needs nothing else of Weir.
 //
 //   weir_example_run PACKAGE                        lists the entries, their inputs and outputs
 //   weir_example_run PACKAGE ENTRY NUMBER...        runs an entry whose only input is a list of i32 ("tokens: i32[T]"),
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "runtime/weir.h"
+#include <weir.h>
 
 enum { SHOWN = 8 };
 

@@ -1,95 +1,307 @@
-"""SmolLM2 side by side with llama.cpp, as llama-cpp-python installs it: same file, same threads, interleaved rounds, medians with spread.
+"""SmolLM2 side by side with llama.cpp, as llama-cpp-python builds it for this machine: same file, same threads, same work.
 
-    tests/bench/peers/install.sh                                  once
-    $(tests/bench/peers/install.sh) tests/bench/compare_llama.py [--rounds 5] [--prompt 512] [--gen 64] [--threads 2] [--weir ./weir]
+    $(tests/bench/peers/install.sh) tests/bench/compare_llama.py [--quick] [--only Q4_0] [--threads 2] [--json]
 
-The peer runs through its C interface (llama_decode), so no Python work is timed on either side.
+Formats: Q4_1 (the zoo's file), and the same weights requantised by llama.cpp itself to Q4_0, which it repacks at load, Q8_0, Q4_K_M and BF16. Weir
+runs with the default plan, which computes exactly on the blocks, and with the plans that round activations (int8) or products (bf16), the change of
+perplexity beside. llama.cpp runs as a C program over the wheel's library (peers/llama_side.c), with those settings that were fastest when
+tried here just before: flash attention on or off, tokens of a pass, weights repacked or not. Its 4-bit rival is the faster of Q4_1 and Q4_0.
+
+First token: from the start of the process, weights in the file cache, 512 tokens in; llama.cpp until it has printed the token, Weir until its
+process has ended. Memory: the largest resident size of the process that made the tokens.
 """
-import argparse
-import ctypes
+import functools
+import importlib.metadata
+import importlib.util
 import json
 import os
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
 
-import llama_cpp
+import common
+
+MODEL = "smollm2"
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+FORMATS = {"Q4_1": 3, "Q4_0": 2, "Q8_0": 7, "Q4_K_M": 15, "BF16": 32}  # llama_ftype
+GROUPS = (("Q4_1", "Q4_0"), ("Q8_0",), ("Q4_K_M",), ("BF16",))  # measured in one loop
+PLANS = ("exact", "int8", "bf16")
+GEN = 32
+# What Weir is to reach against the same format, and against the faster of the 4-bit ones: {plan: (decode, prefill)}.
+SAME, FASTEST = {"int8": (2, 4), "exact": (1.5, 2.5)}, {"int8": (1.5, 1.7), "exact": (None, 1.2)}
+LONG_PREFILL = 3  # prompts of 4096, same format
 
 
-def peer_open(path, threads, context):
-    llama_cpp.llama_log_set(ctypes.cast(None, llama_cpp.llama_log_callback), ctypes.c_void_p(0))
-    llama_cpp.llama_backend_init()
-    model = llama_cpp.llama_model_load_from_file(path.encode(), llama_cpp.llama_model_default_params())
-    params = llama_cpp.llama_context_default_params()
-    params.n_ctx, params.n_batch, params.n_ubatch = context, context, 512
-    params.n_threads = params.n_threads_batch = threads
-    return model, llama_cpp.llama_init_from_model(model, params)
+def folder():
+    path = os.path.join(common.home(), "bench")
+    os.makedirs(path, exist_ok=True)
+    return path
 
 
-def peer_tokens(model, text):
-    vocab = llama_cpp.llama_model_get_vocab(model)
-    data = text.encode()
-    out = (llama_cpp.llama_token * (len(data) + 8))()
-    count = llama_cpp.llama_tokenize(vocab, data, len(data), out, len(out), False, False)
-    return list(out[:count])
+@functools.lru_cache(None)
+def peer_packages():
+    """Where llama_cpp is installed: {build: folder}. With AMX there is a second one, built without."""
+    spec = importlib.util.find_spec("llama_cpp")
+    if not spec:
+        raise common.Unavailable("llama-cpp-python is not installed (tests/bench/peers/install.sh)")
+    found = {"": os.path.dirname(spec.origin)}
+    without = os.path.join(sys.prefix, "without-amx", "llama_cpp")
+    return found | ({"without AMX": without} if os.path.isdir(without) else {})
 
 
-def peer_round(context, tokens, gen):
-    llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
-    batch = (llama_cpp.llama_token * len(tokens))(*tokens)
+@functools.lru_cache(None)
+def peer_program(build=""):
+    """llama_side, compiled against the library of a build."""
+    package = peer_packages()[build]
+    library, headers = os.path.join(package, "lib"), os.path.join(os.path.dirname(package), "include")
+    out = os.path.join(folder(), "llama_side" + build.replace(" ", "-"))
+    common.command(["cc", "-std=gnu11", "-O2", f"-I{headers}", os.path.join(common.HERE, "peers", "llama_side.c"), "-o", out, f"-L{library}",
+                    f"-Wl,-rpath,{library}", "-lllama", "-lggml", "-lggml-base", "-lm"])
+    return out
+
+
+@functools.lru_cache(None)
+def weights(name):
+    """The file of a format, requantised once from the zoo's."""
+    source = os.path.join(common.home(), "models", MODEL, FILE)
+    if not os.path.exists(source):
+        raise common.Unavailable(f"no {source}: weir pull {MODEL}")
+    if name == "Q4_1":
+        return source
+    out = os.path.join(folder(), f"{MODEL}.{name}.gguf")
+    if not os.path.exists(out):
+        common.command([peer_program(), "quantize", source, out + ".tmp", str(FORMATS[name])])
+        os.replace(out + ".tmp", out)
+    return out
+
+
+def peer_json(*words, build=""):
+    return json.loads(common.command([peer_program(build), *map(str, words)]))
+
+
+# ---- settings
+
+def peer_rates(name, threads, prompt, gen, setting):
+    build, *rest = setting
+    got = peer_json("speed", weights(name), threads, prompt, gen, 1, *rest, build=build)
+    return {"prefill": got["prefill"][0], "decode": got["decode"][0]}
+
+
+@functools.lru_cache(None)
+def best_settings(name, threads, prompt):
+    """The fastest setting of llama.cpp for a prompt and for single tokens: {"prefill": setting, "decode": setting}."""
+    passes = sorted({min(512, prompt), min(2048, prompt)})
+    # Without extra buffers there is neither AMX nor repacking: worth a try only where tiles may fault.
+    settings = [(build, flash, ubatch, extra) for build in peer_packages() for extra in ((1, 0) if has_tiles() and not build else (1,))
+                for flash in (0, 1) for ubatch in passes]
+    tried = {}
+    for setting in settings:
+        try:
+            tried[setting] = peer_rates(name, threads, prompt, 16, setting)
+        except common.Unavailable as error:  # a path of this machine that faults
+            print(f"llama.cpp, {setting_text(setting)}: {error}", file=sys.stderr)
+    if not tried:
+        raise common.Unavailable("llama.cpp ran with no setting")
+    return {what: max(tried, key=lambda setting: tried[setting][what]) for what in ("prefill", "decode")}
+
+
+def has_tiles():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        return "amx_tile" in file.read()
+
+
+def setting_text(setting):
+    build, flash, ubatch, extra = setting
+    return f"flash {'on' if flash else 'off'}, {ubatch} a pass" + ("" if extra else ", no repacking") + (f", built {build}" if build else "")
+
+
+# ---- Weir
+
+@functools.lru_cache(None)
+def plan_words(name, plan):
+    """The options for a format and a plan. Of a file with several float types the text must say what f is: a plan in a file."""
+    words = ["-w", weights(name)]
+    if name != "BF16":
+        return words + ([] if plan == "exact" else ["--plan", plan])
+    rounding = {"exact": "", "bf16": " compute **: bf16;", "int8": " activations **: int8;"}[plan]
+    path = os.path.join(folder(), f"{plan}.weir")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"plan f32_{plan} for SmolLM2 {{ float = f32;{rounding} }}\n")
+    return words + ["--plan", path]
+
+
+def weir_bench(args, name, plan, threads, prompt, gen, kept):
+    done = common.weir(args, "bench", MODEL, *plan_words(name, plan), "--prompt", prompt, "--gen", gen, "--threads", threads,
+                       "--repeat", 1)
+    kept.append(done)
+    return {"prefill": done["prefill_tokens_per_s"]["median"], "decode": done["decode_tokens_per_s"]["median"]}
+
+
+def plans_that_run(args, report, name):
+    out = []
+    for plan in PLANS:
+        try:
+            weir_bench(args, name, plan, 1, 16, 1, [])
+            out.append(plan)
+        except common.Unavailable as error:
+            report.skip(f"{name}, plan {plan}", error)
+    return out
+
+
+@functools.lru_cache(None)
+def ids_file(weir):
+    text = os.path.join(common.ROOT, "tests", "data", "e2e", "perplexity.txt")
+    done = json.loads(common.command([weir, "tokenize", MODEL, "-f", text, "--bare", "--json", "--quiet"]))
+    path = os.path.join(folder(), "perplexity.ids")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(" ".join(map(str, done["ids"])))
+    return text, path
+
+
+@functools.lru_cache(None)
+def perplexities(weir, name, plans):
+    """{"exact": X, ..., "llama.cpp": X} on one text, in windows of 512 tokens."""
+    text, ids = ids_file(weir)
+    out = {}
+    for plan in plans:
+        done = common.command([weir, "eval", MODEL, "perplexity", "-f", text, *plan_words(name, plan), "--json", "--quiet"])
+        out[plan] = json.loads(done)["perplexity"]
+    out["llama.cpp"] = peer_json("perplexity", weights(name), common.cores(), 512, ids)["perplexity"]
+    return out
+
+
+def quality(weir, name, plan, plans):
+    """What stands beside the rates of a plan. Rates count without it."""
+    try:
+        found = perplexities(weir, name, tuple(plans))
+    except common.Unavailable as error:
+        return f"perplexity unknown: {error}"
+    change = lambda x: f"{100 * (x / found['exact'] - 1):+.2f} %" if "exact" in found else "unknown"
+    mine = f"perplexity {found[plan]:.3f}" + ("" if plan == "exact" else f" ({change(found[plan])})")
+    return f"{mine}, llama.cpp {found['llama.cpp']:.3f} ({change(found['llama.cpp'])})"
+
+
+# ---- rates
+
+def target(plan, metric, prompt, same, name):
+    if name not in ("Q4_1", "Q4_0"):
+        return 1
+    if name == "Q4_0" and same and plan == "exact":
+        return None
+    if prompt >= 4096:
+        return LONG_PREFILL if same and name == "Q4_1" and metric == "prefill" and plan == "int8" else None
+    return (SAME if same and name == "Q4_1" else FASTEST).get(plan, (None, None))[metric == "prefill"]
+
+
+def roof_of(documents, metric):
+    roofs = [d[f"{metric}_roof"] for d in documents if d.get(f"{metric}_roof")]
+    if not roofs:
+        return None
+    kind = roofs[0]["binds"]
+    return {"kind": kind, "percent": statistics.median(r[f"{kind}_percent"] for r in roofs)}
+
+
+def peer_entry(got, settings, name, metric, goal, read):
+    setting = settings[name][metric]
+    samples = got["llama.cpp", name, setting][metric]
+    text = setting_text(setting)
+    if metric == "decode" and read:
+        text += f", {100 * statistics.median(samples) * os.path.getsize(weights(name)) / read:.0f} % of memory"
+    return {"samples": samples, "settings": text, "target": goal}
+
+
+def compare_group(args, report, group, plans, threads, prompt):
+    """All formats of a group, all plans, one loop."""
+    gen, sides, kept = GEN, {}, {}
+    settings = {name: best_settings(name, threads, prompt) for name in group}
+    for name in group:
+        for setting in set(settings[name].values()):
+            sides["llama.cpp", name, setting] = functools.partial(peer_rates, name, threads, prompt, gen, setting)
+        for plan in plans[name]:
+            kept[name, plan] = []
+            sides["weir", name, plan] = functools.partial(weir_bench, args, name, plan, threads, prompt, gen, kept[name, plan])
+    got = common.interleave(sides, args.rounds, 30 if args.quick else 300)
+    for name, plan in kept:
+        documents = kept[name, plan]
+        read = statistics.median(d["roof"]["read_bytes_per_s"] for d in documents)
+        for metric in ("prefill", "decode"):
+            peers = {}
+            for other in group:
+                if other == name or other == "Q4_0":
+                    goal = target(plan, metric, prompt, other == name, name)
+                    peers[f"llama.cpp {other}"] = peer_entry(got, settings, other, metric, goal, read)
+            note = None if args.quick and name != "Q4_1" else quality(args.weir, name, plan, plans[name])
+            report.add(f"{metric}, {name}, {plan}, prompt {prompt}", threads, "tokens/s", got["weir", name, plan][metric], peers,
+                       roof=roof_of(documents, metric), note=note)
+
+
+# ---- start and memory
+
+def time_to(words, ends_at_line):
     start = time.perf_counter()
-    llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(batch, len(tokens)))
-    llama_cpp.llama_synchronize(context)
-    prefill = time.perf_counter() - start
-    one = (llama_cpp.llama_token * 1)()
-    start = time.perf_counter()
-    for i in range(gen):
-        one[0] = tokens[i % len(tokens)]
-        llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(one, 1))
-        llama_cpp.llama_synchronize(context)
-    return len(tokens) / prefill, gen / (time.perf_counter() - start)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline() if ends_at_line else None
+        took = time.perf_counter() - start
+        _, said = process.communicate()
+        if not ends_at_line:
+            took = time.perf_counter() - start
+    if process.returncode or line == "":
+        raise common.Unavailable(f"{os.path.basename(words[0])} {words[1]}: exit {process.returncode}: {said.strip()[-300:]}")
+    return took
 
 
-def weir_round(weir, model, prompt, gen, threads):
-    done = subprocess.run([weir, "bench", model, "--prompt", str(prompt), "--gen", str(gen), "--threads", str(threads), "--json"],
-                          capture_output=True, text=True, check=True)
-    result = json.loads(done.stdout)
-    return result["prefill_tokens_per_s"]["median"], result["decode_tokens_per_s"]["median"], result
+def write_tokens(path, vocabulary, count):
+    import numpy
+    numpy.save(path, numpy.array([(i * 7919 + 101) % vocabulary for i in range(count)], numpy.int32))
 
 
-def line(name, weir, peer):
-    ratio = statistics.median(weir) / statistics.median(peer)
-    spread = lambda x: f"{statistics.median(x):8.1f} ({min(x):.1f}..{max(x):.1f})"
-    print(f"{name:8} weir {spread(weir)}   llama.cpp {spread(peer)}   ratio {ratio:.2f}")
+def compare_start(args, report, name, plan, threads, prompt=512):
+    with tempfile.TemporaryDirectory() as scratch:
+        package, tokens = os.path.join(scratch, "model.wpk"), os.path.join(scratch, "tokens.npy")
+        common.command([args.weir, "build", MODEL, *plan_words(name, plan), "--target", "cpu", "-o", package, "--quiet"])
+        write_tokens(tokens, 49152, prompt)
+        setting = best_settings(name, threads, prompt)["prefill"]
+        ours = [args.weir, "run", package, "-e", "next", "-i", f"tokens={tokens}", "-o", f"output={os.path.join(scratch, 'out.npy')}",
+                "--threads", str(threads), "--quiet"]
+        build, *rest = setting
+        theirs = [peer_program(build), "first", weights(name), str(threads), str(prompt), *map(str, rest)]
+        got = common.interleave({"weir": lambda: time_to(ours, False), "peer": lambda: time_to(theirs, True)}, args.rounds)
+        report.add(f"first token, {name}, {plan}, prompt {prompt}", threads, "s", got["weir"],
+                   {f"llama.cpp {name}": {"samples": got["peer"], "settings": setting_text(setting), "target": 2}}, is_time=True)
+        mine = common.weir(args, "bench", package, "--prompt", prompt, "--gen", GEN, "--threads", threads, "--repeat", 1)
+        peer = peer_json("speed", weights(name), threads, prompt, GEN, 1, *rest, build=build)
+        report.add(f"peak memory, {name}, {plan}, prompt {prompt}", threads, "MB", [mine["peak_memory_bytes"] / 1e6],
+                   {f"llama.cpp {name}": {"samples": [peer["peak_bytes"] / 1e6], "target": 1}}, is_time=True)
+
+
+def attempt(report, case, function, *words):
+    try:
+        function(*words)
+    except common.Unavailable as error:
+        report.skip(case, error)
+
+
+def measure(args, report):
+    peer_program()
+    report.versions["llama-cpp-python"] = importlib.metadata.version("llama-cpp-python")
+    groups = [tuple(n for n in g if report.wants(n)) for g in (GROUPS[:1] if args.quick else GROUPS)]
+    for group in filter(None, groups):
+        plans = {name: plans_that_run(args, report, name) for name in group}
+        for threads in args.threads:
+            for prompt in (512,) if args.quick else (512, 4096):
+                attempt(report, f"{'/'.join(group)}, prompt {prompt}", compare_group, args, report, group, plans, threads, prompt)
+            for name in group:
+                for plan in plans[name][:1] if args.quick else plans[name]:
+                    attempt(report, f"first token, {name}, {plan}", compare_start, args, report, name, plan, threads)
 
 
 def main():
-    home = os.environ.get("WEIR_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "weir")
-    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--prompt", type=int, default=512)
-    parser.add_argument("--gen", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--weir", default=os.path.join(root, "weir"))
-    parser.add_argument("--gguf", default=os.path.join(home, "models", "smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"))
-    args = parser.parse_args()
-    with open(os.path.join(root, "LICENSE"), encoding="utf-8") as f:
-        text = f.read()
-    model, context = peer_open(args.gguf, args.threads, args.prompt + args.gen)
-    tokens = peer_tokens(model, text)[: args.prompt]
-    peer, weir = ([], []), ([], [])
-    peer_round(context, tokens, 8)
-    for _ in range(args.rounds):
-        for kept, rate in zip(peer, peer_round(context, tokens, args.gen)):
-            kept.append(rate)
-        prefill, decode, last = weir_round(args.weir, "smollm2", args.prompt, args.gen, args.threads)
-        weir[0].append(prefill)
-        weir[1].append(decode)
-    print(f"SmolLM2-135M-Instruct Q4_1, {args.threads} threads, prompt {args.prompt}, {args.gen} tokens, {args.rounds} rounds; tokens per second")
-    print(f"llama-cpp-python {llama_cpp.__version__}; machine {json.dumps(last.get('machine'))}; roof {json.dumps(last.get('roof'))}")
-    line("prefill", weir[0], peer[0])
-    line("decode", weir[1], peer[1])
+    args = common.arguments(__doc__)
+    report = common.Report("llama", args)
+    attempt(report, "all of llama.cpp", measure, args, report)
+    report.finish()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codegen/lower/taps.h"
 #include "ir/program_interp.h"
 #include "runtime/base/half.h"
 #include "tests/common/random_module.h"
@@ -116,15 +117,30 @@ static weir_storage storage_f32(void *user, const char *path) {
   return WEIR_STORAGE_F32;
 }
 
+// Rows of a convolution in the order of their kernel.
+static void *order_taps(weir_arena *arena, const cg_weight *weight, const ir_tensor *tensor, const void *plain,
+                        int64_t *out_cols) {
+  if (!cg_taps_cols(weight->format.layout, weight->rank, weight->dims, out_cols)) return NULL;
+  int64_t row = ir_tensor_elements(tensor) / weight->dims[0];
+  float *out = room(arena, *out_cols * weight->dims[0] * (int64_t)sizeof *out);
+  for (int64_t i = 0; i < weight->dims[0]; i++)
+    cg_taps_row(weight->format.layout, weight->rank, weight->dims, (const float *)plain + i * row, out + i * *out_cols);
+  return out;
+}
+
 static void *pack_weight(weir_arena *arena, const cg_weight *weight, const ir_tensor *tensor) {
-  unsigned char *plain = elements_of(arena, tensor);
+  ir_tensor stored = *tensor;
+  if (weight->format.storage == WEIR_STORAGE_F32) stored.dtype = IR_f32;
+  unsigned char *plain = elements_of(arena, &stored);
   if (weight->format.layout == CG_LAYOUT_PLAIN) return plain;
   char *out = room(arena, weight->bytes);
-  int64_t panel_bytes = 64 * weight->dims[1], row_bytes = 4 * weight->dims[1];
+  int64_t cols = weight->dims[1];
+  if (cg_is_taps(weight->format)) plain = order_taps(arena, weight, tensor, plain, &cols);
+  int64_t panel_bytes = 64 * cols, row_bytes = 4 * cols;
   for (int64_t first = 0; first < weight->dims[0]; first += IR_LANES) {
     const void *rows[IR_LANES];
     for (int i = 0; i < IR_LANES; i++) rows[i] = first + i < weight->dims[0] ? plain + (first + i) * row_bytes : NULL;
-    cg_panel_pack(weight->format.storage, rows, weight->dims[1], out + first / IR_LANES * panel_bytes);
+    cg_panel_pack(weight->format.storage, rows, cols, out + first / IR_LANES * panel_bytes);
   }
   return out;
 }
@@ -190,7 +206,7 @@ weir_status lowered_case_make(weir_arena *arena, const ir_function *function, ui
                               lowered_case *out) {
   *out = (lowered_case){.arena = arena, .function = function, .requests = requests};
   const ir_module *module = function->module;
-  cg_lower_options options = {storage_f32, NULL};
+  cg_lower_options options = {.storage_of = storage_f32};
   WEIR_TRY(cg_lower(arena, module, &options, &out->code));
   for (int i = 0; i < out->code->program_count; i++)
     if (strcmp(out->code->programs[i]->name, function->name) == 0) out->program = out->code->programs[i];
@@ -260,17 +276,42 @@ static void **pack_inputs(lowered_case *c, size_t *bytes) {
   return inputs;
 }
 
+enum { STATE_ROWS = 96 };
+
+// Rows of request |r| that stand in front of the first row in the storage of state |p|, in its panel.
+static int64_t panel_lead(const lowered_case *c, int r, int p, const rt_state *state) {
+  if (!state->window) return 0;
+  int64_t past = past_of(c, r, &c->program->symbols[state->symbol]);
+  return (past - c->args[r][p].dims[0]) % RT_PANEL_ROWS;
+}
+
+// The rows in panels at |data|, one behind the other; |store|: the other way.
+static void panel_rows(const rt_state *state, char *data, int64_t lead, char *rows, bool store) {
+  int word = rt_state_word(state->dtype, state->row_bytes);
+  for (int64_t row = 0; row < STATE_ROWS - lead; row++) {
+    int64_t panel = (lead + row) / RT_PANEL_ROWS, place = (lead + row) % RT_PANEL_ROWS;
+    for (int64_t w = 0; w < state->row_bytes / word; w++) {
+      char *at = data + panel * RT_PANEL_ROWS * state->row_bytes + (w * RT_PANEL_ROWS + place) * word;
+      char *plain = rows + row * state->row_bytes + w * word;
+      memcpy(store ? at : plain, store ? plain : at, (size_t)word);
+    }
+  }
+}
+
 // Storage of each state and request, with the rows before and room for those of the call.
 static void ***make_states(lowered_case *c, size_t *bytes) {
   void ***states = WEIR_NEW_ARRAY(c->arena, void **, c->program->state_count);
   for (int p = 0, at = 0; p < c->function->param_count; p++) {
     if (c->function->params[p].kind != IR_PARAM_STATE) continue;
     const rt_state *state = &c->program->states[at];
-    bytes[at] = (size_t)state->row_bytes * (state->rows ? 64 : 1);
+    bytes[at] = (size_t)state->row_bytes * (state->rows ? STATE_ROWS : 1);
     states[at] = WEIR_NEW_ARRAY(c->arena, void *, c->requests);
     for (int r = 0; r < c->requests; r++) {
       states[at][r] = room(c->arena, (int64_t)bytes[at]);
-      memcpy(states[at][r], elements_of(c->arena, &c->args[r][p]), (size_t)tensor_bytes(&c->args[r][p]));
+      char *rows = state->panel ? room(c->arena, (int64_t)bytes[at]) : states[at][r];
+      memset(rows, 0xFF, bytes[at]);
+      memcpy(rows, elements_of(c->arena, &c->args[r][p]), (size_t)tensor_bytes(&c->args[r][p]));
+      if (state->panel) panel_rows(state, states[at][r], panel_lead(c, r, p, state), rows, true);
     }
     at++;
   }
@@ -296,7 +337,13 @@ static const char *check_results(lowered_case *c, void **outputs, void ***states
       state += c->function->params[p].kind == IR_PARAM_STATE;
     const char *from = state < 0 ? outputs[output++] : NULL;
     for (int r = 0; r < c->requests; r++) {
-      const char *wrong = differs(c, r, i, state < 0 ? from : kept_rows(c, r, i, states[state][r]), tolerance);
+      char *rows = state < 0 ? NULL : states[state][r];
+      if (rows && c->program->states[state].panel) {
+        const rt_state *s = &c->program->states[state];
+        rows = room(c->arena, s->row_bytes * STATE_ROWS);
+        panel_rows(s, states[state][r], panel_lead(c, r, result->state, s), rows, false);
+      }
+      const char *wrong = differs(c, r, i, state < 0 ? from : kept_rows(c, r, i, rows), tolerance);
       if (wrong) return wrong;
       if (from) from += tensor_bytes(&c->expected[r][i]);
     }

@@ -14,7 +14,7 @@ class Help(Case):
 
     def test_every_command_has_help_with_examples(self):
         commands = self.commands()
-        for wanted in ("new list pull doctor check fmt show explain run tokenize chat embed eval build inspect verify diff bench").split():
+        for wanted in ("new list pull doctor check fmt show explain run tokenize chat embed eval build inspect verify diff sign upgrade bench trace").split():
             self.assertIn(wanted, commands)
         for command in commands:
             text = self.run_weir(command, "--help")

@@ -68,12 +68,29 @@ static void package_try(const uint8_t *data, size_t size) {
   weir_status_release(status);
 }
 
+// The package with a signature behind it, which is made of the input's first bytes.
+static void signed_try(const uint8_t *image, size_t size, const uint8_t *data) {
+  rt_package_signature signature = {.magic = RT_PACKAGE_SIGNATURE_MAGIC};
+  uint8_t *both = malloc(size + sizeof signature);
+  if (!both) return;
+  size_t taken = size < sizeof signature.key + sizeof signature.signature ? 0 : sizeof signature.key;
+  memcpy(signature.key, data, taken);
+  if (taken) memcpy(signature.signature, data + taken, sizeof signature.signature);
+  memcpy(both, image, size);
+  memcpy(both + size, &signature, sizeof signature);
+  package_try(both, size + sizeof signature);
+  free(both);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   package_try(data, size);
   uint8_t *image = malloc(size ? size : 1);
   if (!image) return 0;
   memcpy(image, data, size);
-  if (image_rehash(image, size)) package_try(image, size);
+  if (image_rehash(image, size)) {
+    package_try(image, size);
+    signed_try(image, size, data);
+  }
   free(image);
   return 0;
 }
@@ -98,10 +115,10 @@ static const char program[] =
     "arena (8*T + 63)/64*64*2\n";
 
 static const seed_section small[] = {
-    {RT_SECTION_MANIFEST, "{\"format\":1,\"model\":\"m\",\"entries\":[],\"objects\":[]}"}};
+    {RT_SECTION_MANIFEST, "{\"format\":2,\"model\":\"m\",\"entries\":[],\"objects\":[]}"}};
 static const seed_section whole[] = {
     {RT_SECTION_MANIFEST,
-     "{\"format\": 1, \"model\": \"m\", \"entries\": [\"run\"], \"objects\": [{\"isa\": \"portable\", \"features\": "
+     "{\"format\": 2, \"model\": \"m\", \"entries\": [\"run\"], \"objects\": [{\"isa\": \"portable\", \"features\": "
      "\"avx2\"}]}"},
     {RT_SECTION_SOURCE "m.weir", "model M {}\n"},
     {RT_SECTION_PROGRAM "run", program},
@@ -112,12 +129,19 @@ static const seed_section whole[] = {
     {RT_SECTION_WEIGHTS_INDEX, "weights 2\na f32 plain 4x4 0 64\nb.c q4_1 panel16 - 64 4\n"},
 };
 
+static const seed_section apart[] = {
+    {RT_SECTION_MANIFEST,
+     "{\"format\": 2, \"model\": \"m\", \"entries\": [], \"objects\": [], \"weights\": {\"hash\": "
+     "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\", \"bytes\": 64}}"},
+    {RT_SECTION_WEIGHTS_INDEX, "weights 1\na f32 plain 4x4 0 64\n"},
+};
+
 size_t fuzz_seed(int index, uint8_t *buffer, size_t capacity) {
-  const seed_section *sections = index ? whole : small;
-  const int count = index ? (int)(sizeof whole / sizeof *whole) : 1;
+  const seed_section *sections = index == 2 ? apart : index ? whole : small;
+  const int count = index == 2 ? (int)(sizeof apart / sizeof *apart) : index ? (int)(sizeof whole / sizeof *whole) : 1;
   rt_package_record records[8];
   size_t end = RT_PACKAGE_ALIGNMENT;
-  if (index > 1 || capacity < 16 * RT_PACKAGE_ALIGNMENT) return 0;
+  if (index > 2 || capacity < 16 * RT_PACKAGE_ALIGNMENT) return 0;
   memset(buffer, 0, capacity);
   memset(records, 0, sizeof records);
   for (int i = 0; i < count; i++) {

@@ -345,7 +345,7 @@ static void go_on(weir_arena *arena, const lang_program *program, const lang_dia
   status = pass_pipeline(&context, graph->module);
   if (status) fail("passes", weir_status_message(status));
   cg_module *code;
-  cg_lower_options lower = {storage_of, NULL};
+  cg_lower_options lower = {.storage_of = storage_of};
   if (!status) {
     status = cg_lower(arena, graph->module, &lower, &code);
     run.lowered += !status;

@@ -1,6 +1,9 @@
 """Writes all-MiniLM-L6-v2 as an ONNX graph from its safetensors file, as an exporter would: padded batches with a mask, mean pooling, unit length.
 
-    minilm_onnx.py FOLDER OUT.onnx     FOLDER holds model.safetensors
+    minilm_onnx.py FOLDER OUT.onnx [--fused]     FOLDER holds model.safetensors
+
+With --fused, in the operators that ONNX Runtime's transformer optimizer puts in place of an exporter's: EmbedLayerNormalization, Attention,
+SkipLayerNormalization, BiasGelu. They are written directly, so that no pattern is missed.
 """
 import json
 import os
@@ -35,28 +38,30 @@ class Graph:
         return name
 
     def op(self, kind, *inputs, **attrs):
+        return self.ops(kind, inputs, 1, **attrs)[0]
+
+    def ops(self, kind, inputs, outputs, **attrs):
         self.count += 1
-        out = f"v{self.count}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [out], **attrs))
+        out = [f"v{self.count}_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(kind, list(inputs), out, **attrs))
         return out
 
 
-def build(folder):
-    w = read_safetensors(os.path.join(folder, "model.safetensors"))
-    layers = 1 + max(int(name.split(".")[2]) for name in w if name.startswith("encoder.layer."))
-    size = w["embeddings.LayerNorm.weight"].shape[0]
-    heads, eps = 12, 1e-12
-    depth = size // heads
-    g = Graph()
+HEADS, EPS = 12, 1e-12
+
+
+def exported(g, w, layers, size):
+    """The encoder in standard operators."""
+    depth = size // HEADS
 
     def linear(x, name):
         return g.op("Add", g.op("MatMul", x, g.const(w[name + ".weight"].T)), g.const(w[name + ".bias"]))
 
     def norm(x, name):
-        return g.op("LayerNormalization", x, g.const(w[name + ".weight"]), g.const(w[name + ".bias"]), axis=-1, epsilon=eps)
+        return g.op("LayerNormalization", x, g.const(w[name + ".weight"]), g.const(w[name + ".bias"]), axis=-1, epsilon=EPS)
 
     def split(x, order):
-        x = g.op("Reshape", x, g.const(np.array([0, 0, heads, depth], np.int64)))
+        x = g.op("Reshape", x, g.const(np.array([0, 0, HEADS, depth], np.int64)))
         return g.op("Transpose", x, perm=order)
 
     words = g.op("Gather", g.const(w["embeddings.word_embeddings.weight"]), "ids")
@@ -82,6 +87,40 @@ def build(folder):
         e = g.op("Erf", g.op("Div", h, g.const(np.float32(np.sqrt(2)))))
         h = g.op("Mul", g.op("Mul", h, g.op("Add", e, g.const(np.float32(1)))), g.const(np.float32(0.5)))
         x = norm(g.op("Add", x, linear(h, p + "output.dense")), p + "output.LayerNorm")
+    return x
+
+
+def fused(g, w, layers, size):
+    """The same in ONNX Runtime's own operators."""
+    own = {"domain": "com.microsoft"}
+    const = lambda name: g.const(w[name])
+    ids, mask = g.op("Cast", "ids", to=TensorProto.INT32), g.op("Cast", "mask", to=TensorProto.INT32)
+    kinds = g.op("Sub", ids, ids)  # all of the first kind
+    e = "embeddings."
+    x, lengths = g.ops("EmbedLayerNormalization", [ids, kinds, const(e + "word_embeddings.weight"), const(e + "position_embeddings.weight"),
+                                                   const(e + "token_type_embeddings.weight"), const(e + "LayerNorm.weight"),
+                                                   const(e + "LayerNorm.bias"), mask], 2, epsilon=EPS, **own)
+    for i in range(layers):
+        p = f"encoder.layer.{i}."
+        parts = [p + f"attention.self.{part}" for part in ("query", "key", "value")]
+        weight = g.const(np.concatenate([w[part + ".weight"].T for part in parts], axis=1))
+        bias = g.const(np.concatenate([w[part + ".bias"] for part in parts]))
+        a = g.op("Attention", x, weight, bias, lengths, num_heads=HEADS, **own)
+        add = lambda y, skip, norm, name: g.op("SkipLayerNormalization", g.op("MatMul", y, g.const(w[name + ".weight"].T)), skip,
+                                               const(norm + ".weight"), const(norm + ".bias"), const(name + ".bias"), epsilon=EPS, **own)
+        x = add(a, x, p + "attention.output.LayerNorm", p + "attention.output.dense")
+        h = g.op("BiasGelu", g.op("MatMul", x, g.const(w[p + "intermediate.dense.weight"].T)), const(p + "intermediate.dense.bias"), **own)
+        x = add(h, x, p + "output.LayerNorm", p + "output.dense")
+    return x
+
+
+def build(folder, encoder):
+    w = read_safetensors(os.path.join(folder, "model.safetensors"))
+    layers = 1 + max(int(name.split(".")[2]) for name in w if name.startswith("encoder.layer."))
+    size = w["embeddings.LayerNorm.weight"].shape[0]
+    g = Graph()
+    x = encoder(g, w, layers, size)
+    mask = g.op("Cast", "mask", to=TensorProto.FLOAT)
     weight = g.op("Unsqueeze", mask, g.const(np.array([2], np.int64)))
     axes = g.const(np.array([1], np.int64))
     m = g.op("Div", g.op("ReduceSum", g.op("Mul", x, weight), axes, keepdims=0), g.op("ReduceSum", weight, axes, keepdims=0))
@@ -91,8 +130,9 @@ def build(folder):
     mask_info = helper.make_tensor_value_info("mask", TensorProto.INT64, ["batch", "length"])
     out = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", size])
     graph = helper.make_graph(g.nodes, "minilm", [ids, mask_info], [out], g.inits)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    domains = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=domains, ir_version=9)
 
 
 if __name__ == "__main__":
-    onnx.save(build(sys.argv[1]), sys.argv[2])
+    onnx.save(build(sys.argv[1], fused if "--fused" in sys.argv[3:] else exported), sys.argv[2])

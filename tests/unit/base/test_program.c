@@ -113,6 +113,8 @@ Test(program, refusals) {
   refuses("i32[T]", "i32[T.max]", "line 6: no symbol 'T.max'");
   refuses("ragged T", "ragged n", "cannot be packed by n");
   refuses("384 rows T", "384 rows n", "rows of no seq");
+  refuses("panel 16", "panel 8", "line 9: 8 is out of range");
+  refuses("bytes 384", "bytes 383", "rows of parts of elements");
   refuses("bytes 384", "bytes -1", "line 9: -1 is out of range");
   refuses("weight 1", "weight 2", "line 12: expected entry 1");
   refuses("blk.0.attn_q", "token_embd", "weight 'token_embd' twice");
@@ -125,7 +127,8 @@ Test(program, refusals) {
   refuses("in0, b0", "in0, x0", "no argument 'x0'");
   refuses("dims T cost", "dims T, T cost", "2 dims, kernel 0 takes 1");
   refuses("(T + 3)/4", "(T + 3/4", "line 17: expected ')'");
-  refuses("cost 100", "cost -100", "-100 is out of range");
+  refuses("cost 100*T", "cost 100*Z", "no size 'Z'");
+  refuses("cost 100*T, 200", "cost 100*T", "expected ','");
   refuses("loop i trips", "loop n trips", "size n is taken");
   refuses("loop i trips", "loop k trips", "no size 'k'");
   refuses("while b1", "while in0", "flags are a buffer");

@@ -44,7 +44,7 @@ static inline char *object_build(size_t *out_bytes) {
 }
 
 #define MANIFEST                                                                              \
-  "{\"format\": 1, \"model\": \"fixture\", \"entries\": [\"next\", \"score\", \"blocks\"],\n" \
+  "{\"format\": 2, \"model\": \"fixture\", \"entries\": [\"next\", \"score\", \"blocks\"],\n" \
   " \"objects\": [{\"isa\": \"portable\", \"features\": \"\"}], \"toolchain\": {\"cc\": \"12\"}}\n"
 
 // Null |object|: a few bytes that are no code. |manifest| null: the right one.

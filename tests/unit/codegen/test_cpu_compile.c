@@ -25,10 +25,11 @@ static void compile(cpu_rig *rig, const ir_kernel *const *kernels, int count, cg
   cpu_must(cg_cpu_compile(&rig->arena, kernels, count, rig->levels, 1, &options, object));
 }
 
-static int files_in(const char *folder) {
+// How many files there are whose names end in |suffix|.
+static int files_in(const char *folder, const char *suffix) {
   char command[256];
   int count = 0;
-  snprintf(command, sizeof command, "ls '%s'", folder);
+  snprintf(command, sizeof command, "ls '%s' | grep '%s$'", folder, suffix);
   FILE *pipe = popen(command, "r");
   for (char line[256]; fgets(line, sizeof line, pipe);) count++;
   pclose(pipe);
@@ -53,46 +54,148 @@ Test(cpu_compile, levels_are_found_and_unknown_ones_listed) {
   cr_assert_eq(weir_status_code(status), WEIR_CODE_INVALID_ARGUMENT);
   cr_assert(strstr(weir_status_message(status), "x86-64-v4"));
   weir_status_release(status);
-  status = cg_cpu_isa_find(&arena, "cpu:aarch64", &isa);
-  cr_assert_eq(weir_status_code(status), WEIR_CODE_UNSUPPORTED);
-  weir_status_release(status);
+  cpu_must(cg_cpu_isa_find(&arena, "cpu:aarch64", &isa));
+  cr_assert_eq(cg_cpu_isa_runs_here(&isa), !strcmp(cg_cpu_arch_here(), "aarch64"));
+  // Tiles are asked of processor and system; neither may be taken for granted.
+  char why[256];
+  rt_cpu_why_not("amx-tile,avx2,no-such-thing", why, sizeof why);
+  cr_assert(strstr(why, "no-such-thing: unknown here"), "%s", why);
+  cpu_must(cg_cpu_isa_find(&arena, "cpu:amx", &isa));
+  rt_cpu_why_not(isa.features, why, sizeof why);
+  cr_assert_eq(cg_cpu_isa_runs_here(&isa), !*why, "%s", why);
   weir_arena_deinit(&arena);
+}
+
+enum { MANY = 24 };
+
+static void many_kernels(cpu_rig *rig, const ir_kernel *k[MANY]) {
+  for (int i = 0; i < MANY; i++) k[i] = scale_kernel(&rig->arena, weir_arena_printf(&rig->arena, "k_scale_%02d", i), i);
+}
+
+static char *content(const char *path, size_t *size) {
+  char *data;
+  cpu_must(weir_file_read(path, 1 << 26, &data, size));
+  return data;
 }
 
 Test(cpu_compile, second_time_comes_from_the_cache_and_damage_is_repaired) {
   cpu_rig rig;
   cpu_rig_init(&rig);
-  const ir_kernel *k[7];
-  for (int i = 0; i < 7; i++) k[i] = scale_kernel(&rig.arena, weir_arena_printf(&rig.arena, "k_scale_%d", i), i);
+  const ir_kernel *k[MANY];
+  many_kernels(&rig, k);
   cg_cpu_object first, again;
-  compile(&rig, k, 7, &first);
-  cr_assert(!first.cached);
-  compile(&rig, k, 7, &again);
-  cr_assert(again.cached);
+  compile(&rig, k, MANY, &first);
+  cr_assert(!first.cached && first.compiled > 1 && first.compiled < MANY, "%d files", first.compiled);
+  compile(&rig, k, MANY, &again);
+  cr_assert(again.cached && !again.compiled);
   cr_assert_str_eq(first.path, again.path);
   cr_assert_eq(first.bytes, again.bytes);
-  cr_assert_eq(files_in(rig.cache), 1, "something is left behind in the cache");
+  cr_assert_eq(files_in(rig.cache, ".so"), 1);
+  cr_assert_eq(files_in(rig.cache, ""), 1 + first.compiled, "something is left behind in the cache");
   // One changed byte, a cut file, an empty one.
   for (int damage = 0; damage < 3; damage++) {
-    char *data;
     size_t size;
-    cpu_must(weir_file_read(first.path, 1 << 26, &data, &size));
+    char *data = content(first.path, &size);
     data[size / 2] ^= 1;
     cpu_must(weir_file_write_atomic(first.path, data, damage == 0 ? size : damage == 1 ? size / 3 : 0));
     free(data);
-    compile(&rig, k, 7, &again);
-    cr_assert(!again.cached, "damage %d was not seen", damage);
-    compile(&rig, k, 7, &again);
+    compile(&rig, k, MANY, &again);
+    cr_assert(!again.cached && !again.compiled, "damage %d was not seen", damage);
+    compile(&rig, k, MANY, &again);
     cr_assert(again.cached);
   }
-  // Another kernel is another entry.
-  k[3] = scale_kernel(&rig.arena, "k_scale_3", 3.5);
-  compile(&rig, k, 7, &again);
-  cr_assert(!again.cached && strcmp(first.path, again.path));
   void *object = dlopen(again.path, RTLD_NOW | RTLD_LOCAL);
   cr_assert(object != NULL, "%s", dlerror());
-  for (int i = 0; i < 7; i++) cr_assert(dlsym(object, k[i]->name) != NULL);
+  for (int i = 0; i < MANY; i++) cr_assert(dlsym(object, k[i]->name) != NULL);
   dlclose(object);
+  cpu_rig_deinit(&rig);
+}
+
+Test(cpu_compile, a_changed_kernel_costs_its_own_file) {
+  cpu_rig rig;
+  cpu_rig_init(&rig);
+  const ir_kernel *k[MANY];
+  cg_cpu_object first, again;
+  many_kernels(&rig, k);
+  compile(&rig, k, MANY, &first);
+  k[3] = scale_kernel(&rig.arena, "k_scale_03", 3.5);
+  compile(&rig, k, MANY, &again);
+  cr_assert(!again.cached && strcmp(first.path, again.path));
+  cr_assert_leq(again.compiled, 2, "%d of %d files", again.compiled, first.compiled);  // its text may end a file anew
+  cpu_rig_deinit(&rig);
+}
+
+// The bytes depend on the kernels alone: not on their order, on what is cached, on how many compilers run.
+Test(cpu_compile, objects_are_the_same_bit_for_bit) {
+  cpu_rig rig, other;
+  cpu_rig_init(&rig);
+  cpu_rig_init(&other);
+  const ir_kernel *k[MANY], *reverse[MANY];
+  many_kernels(&rig, k);
+  for (int i = 0; i < MANY; i++) reverse[i] = k[MANY - 1 - i];
+  cg_cpu_object first, part, whole;
+  compile(&rig, k, MANY, &first);
+  compile(&other, k, MANY / 2, &part);
+  cg_cpu_options options = {.cache_dir = other.cache, .jobs = 1, .want_parts = true};
+  cpu_must(cg_cpu_compile(&other.arena, reverse, MANY, other.levels, 1, &options, &whole));
+  cr_assert_lt(whole.compiled, whole.part_count, "half was there");
+  size_t x, y;
+  char *a = content(first.path, &x), *b = content(whole.path, &y);
+  cr_assert(x == y && !memcmp(a, b, x));
+  free(a), free(b);
+  // The parts come back without being linked anew.
+  cpu_must(weir_file_write_atomic(whole.parts[0], "", 0));
+  cpu_must(cg_cpu_compile(&other.arena, reverse, MANY, other.levels, 1, &options, &whole));
+  cr_assert(whole.cached && whole.compiled == 1);
+  cpu_rig_deinit(&rig);
+  cpu_rig_deinit(&other);
+}
+
+Test(cpu_compile, the_cache_forgets_what_was_used_longest_ago) {
+  cpu_rig rig;
+  cpu_rig_init(&rig);
+  const ir_kernel *k[MANY];
+  many_kernels(&rig, k);
+  cg_cpu_object object;
+  compile(&rig, k, MANY, &object);
+  char command[256];
+  snprintf(command, sizeof command, "touch -d '2 hours ago' '%s'/*.o", rig.cache);
+  cr_assert_eq(system(command), 0);
+  k[0] = scale_kernel(&rig.arena, "k_scale_00", 7.5);
+  cg_cpu_options options = {.cache_dir = rig.cache, .cache_bytes = 1};
+  cpu_must(cg_cpu_compile(&rig.arena, k, MANY, rig.levels, 1, &options, &object));
+  // All that is linked now counts as used now, and what is in use stays.
+  compile(&rig, k, MANY, &object);
+  cr_assert(object.cached);
+  cr_assert_eq(files_in(rig.cache, ".so"), 2);
+  snprintf(command, sizeof command, "touch -d '2 hours ago' '%s'/*", rig.cache);
+  cr_assert_eq(system(command), 0);
+  k[0] = scale_kernel(&rig.arena, "k_scale_00", 8.5);
+  cpu_must(cg_cpu_compile(&rig.arena, k, 1, rig.levels, 1, &options, &object));
+  cr_assert_eq(files_in(rig.cache, ""), 2, "one part and one object");
+  cpu_rig_deinit(&rig);
+}
+
+static void count_files(void *user, const char *kernel, int done, int total) {
+  int *last = user;
+  cr_assert(!strncmp(kernel, "k_scale_", 8) && done == last[0] + 1 && done <= total);
+  last[0] = done, last[1] = total;
+}
+
+Test(cpu_compile, progress_is_told_and_sources_are_kept_on_request) {
+  cpu_rig rig;
+  cpu_rig_init(&rig);
+  const ir_kernel *k[MANY];
+  many_kernels(&rig, k);
+  int told[2] = {0};
+  cg_cpu_object plain, object;
+  compile(&rig, k, MANY, &plain);
+  cg_cpu_options options = {.cache_dir = rig.cache, .progress = count_files, .user = told};
+  options.source_dir = weir_arena_printf(&rig.arena, "%s/sources", rig.cache);
+  cpu_must(cg_cpu_compile(&rig.arena, k, MANY, rig.levels, 1, &options, &object));
+  cr_assert(told[0] == object.compiled && told[1] == object.compiled);
+  cr_assert_eq(files_in(options.source_dir, ".c"), object.compiled);
+  cr_assert(strcmp(plain.path, object.path) && object.bytes > plain.bytes);
   cpu_rig_deinit(&rig);
 }
 
@@ -128,7 +231,7 @@ Test(cpu_compile, two_processes_at_once) {
   cg_cpu_object object;
   compile(&rig, k, 1, &object);
   cr_assert(object.cached);
-  cr_assert_eq(files_in(rig.cache), 1);
+  cr_assert_eq(files_in(rig.cache, ""), 2);
   cpu_rig_deinit(&rig);
 }
 
@@ -149,10 +252,10 @@ Test(cpu_compile, refusals_say_why) {
   cpu_rig_init(&rig);
   expect(&rig, "/nonexistent/cc", WEIR_CODE_UNSUPPORTED, "/nonexistent/cc");
   expect(&rig, "false", WEIR_CODE_UNSUPPORTED, "--version");
-  cr_assert_eq(files_in(rig.cache), 0);
+  cr_assert_eq(files_in(rig.cache, ""), 0);
   // A compiler that takes no kernels: the source is kept for whoever looks into it.
   expect(&rig, "cc -Dvector_size=nonsense", WEIR_CODE_INTERNAL, "refused-");
-  cr_assert_eq(files_in(rig.cache), 1);
+  cr_assert_eq(files_in(rig.cache, ""), 1);
   char *blocked = weir_arena_printf(&rig.arena, "%s/file", rig.cache);
   cpu_must(weir_file_write_atomic(blocked, "x", 1));
   cg_cpu_object object;

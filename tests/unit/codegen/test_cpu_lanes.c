@@ -56,6 +56,7 @@ static void compare(cpu_rig *rig, const ir_kernel *k, size_t element, const int6
         if (!memcmp(got + i * element, expected + i * element, element)) continue;
         float g = 0, e = 0;
         if (element == 4) memcpy(&g, got + i * 4, 4), memcpy(&e, expected + i * 4, 4);
+        if (isnan(g) && isnan(e)) continue;  // which NaN is the machine's affair
         cr_assert_fail("%s at %s, n = %d: element %zu is %a, not %a", k->name, rig->levels[level].name, (int)sizes[s],
                        i, (double)g, (double)e);
       }
@@ -269,8 +270,6 @@ static ir_kernel *kernel_wide(weir_arena *a) {
   return ir_kb_finish(&f.b);
 }
 
-static bool has_fma(const cg_cpu_isa *isa) { return strstr(isa->features, "fma") != NULL; }
-
 Test(cpu_lanes, ranges_registers_and_memory_as_the_interpreter_has_them) {
   cpu_rig rig;
   cpu_rig_init(&rig);
@@ -297,10 +296,11 @@ Test(cpu_lanes, ranges_registers_and_memory_as_the_interpreter_has_them) {
     // Without a fused multiply-add a level has bits of its own.
     cpu_rig fused = rig;
     for (int level = fused.level_count - 1; level >= 0 && i >= FIRST_FUSED; level--) {
-      if (has_fma(&fused.levels[level])) continue;
+      if (cpu_is_fused(&fused.levels[level])) continue;
       for (int next = level; next + 1 < fused.level_count; next++) {
         fused.levels[next] = fused.levels[next + 1];
         fused.objects[next] = fused.objects[next + 1];
+        fused.remotes[next] = fused.remotes[next + 1];
       }
       fused.level_count--;
     }
@@ -349,6 +349,7 @@ Test(cpu_lanes, tables_of_requests) {
   ir_kb_end(&b);
   const ir_kernel *k[] = {ir_kb_finish(&b)};
   cpu_rig_compile(&rig, k, 1);
+  rig.tables = (runner_arg){.count = 3, .bytes = 22 * sizeof(float), .table = 1};
   for (int level = 0; level < rig.level_count; level++) {
     float states[3][22];
     void *table[3], *args[] = {table};

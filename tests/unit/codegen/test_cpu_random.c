@@ -203,7 +203,7 @@ static void check(const cpu_rig *rig, const ir_kernel *k, int64_t n, void *const
   ir_kinterpret_options options = {.round_f32 = true};
   cpu_must(ir_kernel_interpret_options(k, args, bytes, dims, 0, 2, &options));
   for (int level = 0; level < rig->level_count; level++) {
-    if (!strstr(rig->levels[level].features, "fma")) continue;
+    if (!cpu_is_fused(&rig->levels[level])) continue;
     memset(got, 0x5A, sizeof got);
     args[2] = got;
     cpu_run(rig, level, k, args, dims, 0, 2);

@@ -31,7 +31,7 @@ static const char *run(weir_arena *arena, const char *command, const char *input
   if (!kernels && !program && strcmp(command, "fusion") != 0) return NULL;
   ir_module *module;
   cg_module *code;
-  cg_lower_options options = {storage_of, NULL};
+  cg_lower_options options = {.storage_of = storage_of};
   weir_status status = ir_parse_module(arena, input, strlen(input), &module);
   if (!status) status = cg_lower(arena, module, &options, &code);
   if (status) {

@@ -71,7 +71,7 @@ Test(package, pieces_make_a_section) {
   rt_package *package;
   uint64_t bytes;
   weir_hash hash, identity;
-  static const char manifest[] = "{\"format\":1,\"model\":\"m\",\"entries\":[],\"objects\":[]}";
+  static const char manifest[] = "{\"format\":2,\"model\":\"m\",\"entries\":[],\"objects\":[]}";
   OK(cg_package_create(scratch_path("p.wpk"), &w));
   OK(cg_package_begin(w, "manifest"));
   for (size_t i = 0; i < sizeof manifest - 1; i++) OK(cg_package_append(w, manifest + i, 1));

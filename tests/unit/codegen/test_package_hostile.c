@@ -122,26 +122,30 @@ Test(package_hostile, forged_tables_are_refused) {
   header()->section_count = 1, header()->table_offset = UINT64_MAX - 4095;
   FAILS(open_bytes(image, image_bytes), WEIR_CODE_INVALID_DATA, "wrong place");
   memcpy(image, copy, image_bytes);
-  header()->version = 2;
-  FAILS(open_bytes(image, image_bytes), WEIR_CODE_UNSUPPORTED, "package version 2, this runtime reads 1");
+  header()->version = 3;
+  FAILS(open_bytes(image, image_bytes), WEIR_CODE_UNSUPPORTED, "package version 3, this runtime reads 2");
+  header()->version = 1;
+  FAILS(open_bytes(image, image_bytes), WEIR_CODE_UNSUPPORTED, "'weir upgrade' makes a current one of it");
   free(copy);
 }
+
+#define HASH64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 Test(package_hostile, wrong_manifests_are_refused) {
   static const char *const cases[][2] = {
       {" ", "manifest: line 1"},
       {"[]", "'format' is no number"},
       {"{\"format\": 1.5}", "'format' is no number"},
-      {"{\"format\": 1, \"format\": 1}", "duplicate"},
-      {"{\"format\": 1, \"model\": 3}", "'model' is no text"},
-      {"{\"format\": 1, \"model\": \"m\", \"entries\": 3}", "'entries' is no list"},
-      {"{\"format\": 1, \"model\": \"m\", \"entries\": [\"next\"]}", "does not fit the programs"},
-      {"{\"format\": 1, \"model\": \"m\", \"entries\": [\"next\", \"next\", \"score\"]}", "names one twice"},
-      {"{\"format\": 1, \"model\": \"m\", \"entries\": [\"next\", \"blocks\", \"sco\"]}", "without a program"},
-      {"{\"format\": 1, \"model\": \"m\", \"entries\": [\"next\", \"blocks\", 7]}", "without a program"},
-      {"{\"format\": 1, \"model\": \"m\", \"entries\": [\"next\", \"blocks\", \"score\"], \"objects\": [7]}",
+      {"{\"format\": 2, \"format\": 2}", "duplicate"},
+      {"{\"format\": 2, \"model\": 3}", "'model' is no text"},
+      {"{\"format\": 2, \"model\": \"m\", \"entries\": 3}", "'entries' is no list"},
+      {"{\"format\": 2, \"model\": \"m\", \"entries\": [\"next\"]}", "does not fit the programs"},
+      {"{\"format\": 2, \"model\": \"m\", \"entries\": [\"next\", \"next\", \"score\"]}", "names one twice"},
+      {"{\"format\": 2, \"model\": \"m\", \"entries\": [\"next\", \"blocks\", \"sco\"]}", "without a program"},
+      {"{\"format\": 2, \"model\": \"m\", \"entries\": [\"next\", \"blocks\", 7]}", "without a program"},
+      {"{\"format\": 2, \"model\": \"m\", \"entries\": [\"next\", \"blocks\", \"score\"], \"objects\": [7]}",
        "without a name"},
-      {"{\"format\": 1, \"model\": \"m\", \"entries\": [\"next\", \"blocks\", \"score\"], \"objects\": [{\"isa\": "
+      {"{\"format\": 2, \"model\": \"m\", \"entries\": [\"next\", \"blocks\", \"score\"], \"objects\": [{\"isa\": "
        "\"avx\"}]}",
        "names one that is not there"},
   };
@@ -149,8 +153,25 @@ Test(package_hostile, wrong_manifests_are_refused) {
     section_replace("manifest", cases[i][0]);
     FAILS(open_bytes(image, image_bytes), WEIR_CODE_INVALID_DATA, cases[i][1]);
   }
-  section_replace("manifest", "{\"format\": 2}");
-  FAILS(open_bytes(image, image_bytes), WEIR_CODE_UNSUPPORTED, "format 2, this runtime reads 1");
+  section_replace("manifest", "{\"format\": 1}");
+  FAILS(open_bytes(image, image_bytes), WEIR_CODE_UNSUPPORTED, "format 1 in a package of version 2");
+  static const char *const beside[][2] = {
+      {"7", "'weights' has no hash"},
+      {"{\"hash\": \"12\", \"bytes\": 4}", "'weights' has no hash"},
+      {"{\"hash\": \"" HASH64 "\"}", "'weights' has no number"},
+      {"{\"hash\": \"" HASH64 "\", \"bytes\": -1}", "'weights' has no number"},
+      {"{\"hash\": \"" HASH64 "\", \"bytes\": 192}", "do not come together"},  // they are inside too
+  };
+  for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
+    char text[1024];
+    snprintf(
+        text, sizeof text,
+        "{\"format\": 2, \"model\": \"m\", \"entries\": [\"next\", \"blocks\", \"score\"], \"objects\": [{\"isa\": "
+        "\"portable\"}], \"weights\": %s}",
+        beside[i][0]);
+    section_replace("manifest", text);
+    FAILS(open_bytes(image, image_bytes), WEIR_CODE_INVALID_DATA, beside[i][1]);
+  }
   char deep[4000];
   memset(deep, '[', sizeof deep - 1);
   deep[sizeof deep - 1] = 0;

@@ -92,7 +92,8 @@ static ir_kernel *make_kernel(weir_arena *arena, weir_storage storage, bool sing
   s.panel = ir_kb_set_grid(&s.b, ir_kb_int(&s.b, single ? ROWS : PANELS), "n");
   if (single) {
     const ir_kexpr *k = ir_kb_for(&s.b, IR_KR_LANES, "k", ir_kb_int(&s.b, 0), ir_kb_int(&s.b, COLS), 1);
-    const ir_kexpr *x = cg_weight_element(&s.b, (cg_weight_format){storage, CG_LAYOUT_PANEL}, w, COLS, s.panel, k);
+    const ir_kexpr *x =
+        cg_weight_element(&s.b, (cg_weight_format){.storage = storage, .layout = CG_LAYOUT_PANEL}, w, COLS, s.panel, k);
     ir_kb_store(&s.b, IR_KT_f32, s.y, ir_kb_add(&s.b, ir_kb_mul(&s.b, s.panel, ir_kb_int(&s.b, COLS)), k), x);
   } else {
     s.lane = ir_kb_for(&s.b, IR_KR_LANES, "l", ir_kb_int(&s.b, 0), ir_kb_int(&s.b, IR_LANES), 1);

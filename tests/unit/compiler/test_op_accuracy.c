@@ -74,7 +74,7 @@ static void make_case(weir_arena *arena, lowered_case *c, accuracy *a, ir_tensor
                                        "  result %%1 \"y\"\n}\n",
                                        COUNT, a->op, COUNT);
   ir_module *module;
-  cg_lower_options options = {no_storage, NULL};
+  cg_lower_options options = {.storage_of = no_storage};
   *c = (lowered_case){.arena = arena, .requests = 1, .compare = compare, .user = a};
   weir_status status = ir_parse_module(arena, text, strlen(text), &module);
   if (!status) status = cg_lower(arena, module, &options, &c->code);

@@ -135,7 +135,7 @@ static weir_status lower(weir_arena *arena, ir_module *module, cg_module **out) 
   pass_context_init(&context, &options);
   WEIR_TRY(pass_run(&context, module, PASS_route));
   WEIR_TRY(pass_run(&context, module, PASS_expand));
-  cg_lower_options lowering = {plain_f32, NULL};
+  cg_lower_options lowering = {.storage_of = plain_f32};
   return cg_lower(arena, module, &lowering, out);
 }
 

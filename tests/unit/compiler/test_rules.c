@@ -171,7 +171,7 @@ static bool is_lowered(weir_arena *arena, const ir_module *module) {
   ir_module *copy;
   pass_options options = {0};
   pass_context context;
-  cg_lower_options lower = {stored, NULL};
+  cg_lower_options lower = {.storage_of = stored};
   cg_module *code;
   weir_status status = ir_parse_module(arena, source, strlen(source), &copy);
   pass_context_init(&context, &options);

@@ -489,3 +489,33 @@ Test(interp, tiles_are_greedy) {
       for (; n + 3 - at >= tiles[k]; at += tiles[k], e += 2) cr_assert(e[0] == at && e[1] == tiles[k]);
   }
 }
+
+Test(interp, dot_products) {
+  static const char text[] =
+      "kernel k \"\"\nin a: 16 @0\nin b: 16 @1\nout i: 8 @2\nout f: 4 @3\nout u: 4 @4\ngrid: 1\n{\n"
+      "  store i:i32[0] = dot4(a:u32[0], b:i32[0], -5:i32)\n"
+      "  store i:i32[1] = dot4_7(a:u32[1], b:i32[1], 2147483647:i32)\n"
+      "  store f:f32[0] = dot2(a:u32[2], b:u32[2], 0.5)\n"
+      "  store u:u32[0] = pack2(a:f32[3], b:f32[3])\n}\n";
+  uint8_t a[16] = {255, 0, 3, 128, 127, 1, 0, 0}, b[16] = {0x80, 5, 0xff, 0x7f, 2, 3, 9, 9};
+  uint16_t pairs[4] = {weir_f32_to_bf16(3), weir_f32_to_bf16(-2), weir_f32_to_bf16(0.25f), weir_f32_to_bf16(8)};
+  float x = 1.00390625f, y = -NAN, f;  // halfway: to even
+  int32_t i[2];
+  uint32_t u;
+  memcpy(a + 8, pairs, 4), memcpy(b + 8, pairs + 2, 4);
+  memcpy(a + 12, &x, 4), memcpy(b + 12, &y, 4);
+  void *args[] = {a, b, i, &f, &u};
+  size_t bytes[] = {16, 16, 8, 4, 4};
+  ok(ir_kernel_interpret(parse(text), args, bytes, NULL, 0, 1));
+  cr_assert_eq(i[0], 255 * -128 - 3 + 128 * 127 - 5);
+  cr_assert_eq(i[1], INT32_MIN + 127 * 2 + 3 - 1, "wraps");
+  cr_assert_eq(f, 0.5f - 16 + 0.75f);
+  cr_assert_eq(u & 0xffff, weir_f32_to_bf16(1.0f));
+  cr_assert(isnan(weir_bf16_to_f32((uint16_t)(u >> 16))));
+  a[5] = 200;
+  weir_status status = ir_kernel_interpret(parse(text), args, bytes, NULL, 0, 1);
+  cr_assert_eq(weir_status_code(status), WEIR_CODE_INVALID_DATA);
+  cr_assert(strstr(weir_status_message(status), "dot4_7 of 0xc87f, which has a byte above 127"), "%s",
+            weir_status_message(status));
+  weir_status_release(status);
+}

@@ -55,6 +55,10 @@ Test(verify, types) {
   refuses("  let a: f32 = select(g, 1.0, 2.0)\n", "the condition of select is i64");
   refuses("  let a: i64 = select(true, g, 2.0)\n", "operands of select are i64 and f32");
   refuses("  let a: i32 = bitcast:i32(g)\n", "bitcast of i64 to i32");
+  refuses("  let a: i32 = dot4(1:i32, 2:i32, 3:i32)\n", "operand 0 of dot4 is i32, not u32");
+  refuses("  let a: i32 = dot4_7(1:u32, 2:i32, 3.0)\n", "operand 2 of dot4_7 is f32, not i32");
+  refuses("  let a: f32 = dot2(1:u32, 2:i32, 3.0)\n", "operand 1 of dot2 is i32, not u32");
+  refuses("  let a: u32 = pack2(1.0, 2:u32)\n", "operand 1 of pack2 is u32, not f32");
   refuses("  let a: f32 = x:f32[x:i32[0]]\n", "the index is i32, not i64");
   refuses("  store y:f32[0] = g\n", "the value is i64, not f32");
   refuses("  if g {\n  }\n", "the value is i64, not bool");

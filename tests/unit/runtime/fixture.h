@@ -215,7 +215,8 @@ static inline rt_program *sequence_program(fixture *f, const char *name, bool st
   }
   p->launch_count = step ? 5 : 4;
   // Said to be long: their items are handed out piece by piece.
-  l[1].flops_per_item = l[3].flops_per_item = 100000;
+  l[1].flops_per_item = l[3].flops_per_item = num(f, 100000);
+  l[1].bytes_per_item = l[3].bytes_per_item = num(f, 0);
   return p;
 }
 

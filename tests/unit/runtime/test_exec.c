@@ -266,6 +266,38 @@ Test(exec, reserved_calls_allocate_nothing) {
   for (int s = 0; s < 2; s++) weir_session_close(sessions[s]);
 }
 
+// Every item of every launch is in some thread's events, in order of time; what has no room is counted.
+Test(exec, traces_hold_every_item_once) {
+  enum { MOST_THREADS = 64, EVENTS = 256 };
+  static weir_trace_event events[MOST_THREADS][EVENTS];
+  weir_trace_thread threads[MOST_THREADS];
+  int32_t tokens[64] = {0};
+  float out[128];
+  weir_view input = tokens_view(tokens, 24), output = room_view(out, 48);
+  weir_request request = {.inputs = &input, .outputs = &output};
+  int count = weir_executor_threads(executor);
+  cr_assert_leq(count, MOST_THREADS);
+  for (int64_t capacity = EVENTS; capacity >= 0; capacity -= EVENTS) {
+    weir_launch_time times[8];
+    for (int t = 0; t < count; t++) threads[t] = (weir_trace_thread){.events = events[t], .capacity = capacity};
+    weir_run_options options = {.times = times, .time_capacity = 8, .trace = threads};
+    OK(weir_run(executor, score, &request, 1, &options));
+    int64_t wanted = 0, seen = 0, lost = 0;
+    for (int i = 0; i < options.time_count; i++) wanted += times[i].items;
+    for (int t = 0; t < count; t++) {
+      lost += threads[t].lost;
+      for (int64_t i = 0; i < threads[t].count; i++) {
+        const weir_trace_event *event = &events[t][i];
+        seen += event->items;
+        cr_assert(event->kernel && event->note && event->begin_ns <= event->end_ns);
+        if (i) cr_assert(event[-1].end_ns <= event->begin_ns && event[-1].phase <= event->phase);
+      }
+    }
+    cr_assert_eq(seen, capacity ? wanted : 0);
+    cr_assert_eq(lost > 0, !capacity);
+  }
+}
+
 Test(exec, fixed_memory_does_not_grow) {
   weir_executor *fixed;
   int32_t tokens[64] = {0};

@@ -1,8 +1,29 @@
 // Sessions with every kind of state: a window that slides, rows replaced as a whole whose number the session says, a
-// fixed block without an initial value. Programs in text, kernels in C.
+// fixed block without an initial value. Programs in text, kernels in C. All of it with rows one behind the other, and
+// with rows in panels.
 #include "tests/unit/runtime/fixture.h"
 
-enum { WINDOW = 4, MOST = 300 };
+enum { WINDOW = 4, MOST = 300, PANEL = RT_PANEL_ROWS };
+
+static bool panels;  // how rows lie: two words each, the second what the first is not
+
+// The place of word |word| of row |row|; |first|: the position of the first row of the storage that counts.
+static float *row_word(float *data, int first, int row, int word) {
+  if (!panels) return data + 2 * row + word;
+  row += first % PANEL;
+  return data + row / PANEL * 2 * PANEL + word * PANEL + row % PANEL;
+}
+
+static void put_row(float *data, int first, int row, float x) {
+  *row_word(data, first, row, 0) = x;
+  *row_word(data, first, row, 1) = -x;
+}
+
+static float get_row(float *data, int first, int row) {
+  float x = *row_word(data, first, row, 0);
+  cr_assert_eq(*row_word(data, first, row, 1), -x);
+  return x;
+}
 
 static const char encode_text[] =
     "program \"encode\" step\n"
@@ -10,7 +31,7 @@ static const char encode_text[] =
     "symbol A seq 1..64\n"
     "volume S count (A + 1)/2\n"
     "input \"m\" f32[A] ragged A bytes 4*A\n"
-    "state \"memory\" f32 bytes 4 whole S writes\n"
+    "state \"memory\" f32 bytes 8 whole S%s writes\n"
     "state \"gain\" f32 bytes 4 unset writes\n"
     "kernel 0 \"encode\" args 5 dims 0\n"
     "launch 0 grid R args in0, starts(A), starts(S), state0, state1\n"
@@ -23,9 +44,9 @@ static const char next_text[] =
     "symbol S seq 1..32 stored\n"
     "input \"x\" f32[T] ragged T bytes 4*T\n"
     "output \"y\" f32[T] ragged T bytes 4*T\n"
-    "state \"memory\" f32 bytes 4 whole S reads\n"
+    "state \"memory\" f32 bytes 8 whole S%s reads\n"
     "state \"gain\" f32 bytes 4 unset reads\n"
-    "state \"last\" f32 bytes 4 rows T window 4\n"
+    "state \"last\" f32 bytes 8 rows T%s window 4\n"
     "kernel 0 \"append\" args 4 dims 0\n"
     "kernel 1 \"look\" args 7 dims 0\n"
     "launch 0 grid R args in0, starts(T), past(T), state2\n"
@@ -39,7 +60,7 @@ static void run_encode(void *const *args, const int64_t *dims, int64_t begin, in
   (void)dims, (void)scratch;
   for (int64_t r = begin; r < end; r++) {
     float *memory = ((float **)args[3])[r];
-    for (int s = 0; s < to[r + 1] - to[r]; s++) memory[s] = m[from[r] + 2 * s];
+    for (int s = 0; s < to[r + 1] - to[r]; s++) put_row(memory, 0, s, m[from[r] + 2 * s]);
     ((float **)args[4])[r][0] = (float)(from[r + 1] - from[r]);
   }
 }
@@ -51,7 +72,8 @@ static void run_append(void *const *args, const int64_t *dims, int64_t begin, in
   const int32_t *starts = args[1], *past = args[2];
   (void)dims, (void)scratch;
   for (int64_t r = begin; r < end; r++)
-    for (int t = starts[r]; t < starts[r + 1]; t++) ((float **)args[3])[r][kept(past[r]) + t - starts[r]] = x[t];
+    for (int t = starts[r]; t < starts[r + 1]; t++)
+      put_row(((float **)args[3])[r], past[r] - kept(past[r]), kept(past[r]) + t - starts[r], x[t]);
 }
 
 // y[t] = sum of the last WINDOW rows + gain * sum of the memory
@@ -60,13 +82,13 @@ static void run_look(void *const *args, const int64_t *dims, int64_t begin, int6
   float *y = args[6];
   (void)dims, (void)scratch;
   for (int64_t r = begin; r < end; r++) {
-    const float *last = ((float **)args[2])[r], *memory = ((float **)args[4])[r];
+    float *last = ((float **)args[2])[r], *memory = ((float **)args[4])[r];
     float sum = 0;
-    for (int s = 0; s < rows[r + 1] - rows[r]; s++) sum += memory[s];
+    for (int s = 0; s < rows[r + 1] - rows[r]; s++) sum += get_row(memory, 0, s);
     for (int t = starts[r]; t < starts[r + 1]; t++) {
       int at = kept(past[r]) + t - starts[r];
       y[t] = ((float **)args[5])[r][0] * sum;
-      for (int i = at < WINDOW ? 0 : at - WINDOW + 1; i <= at; i++) y[t] += last[i];
+      for (int i = at < WINDOW ? 0 : at - WINDOW + 1; i <= at; i++) y[t] += get_row(last, past[r] - kept(past[r]), i);
     }
   }
 }
@@ -86,11 +108,14 @@ static weir_executor *executor;
 
 static void setup(void) {
   rt_program *programs[2];
+  const char *words = panels ? " panel 16" : "";
   weir_arena_init(&arena);
-  OK(rt_program_parse(&arena, encode_text, strlen(encode_text), &programs[0]));
-  OK(rt_program_parse(&arena, next_text, strlen(next_text), &programs[1]));
-  cr_assert_str_eq(rt_program_print(&arena, programs[0]), encode_text);
-  cr_assert_str_eq(rt_program_print(&arena, programs[1]), next_text);
+  const char *encode = weir_arena_printf(&arena, encode_text, words);
+  const char *next = weir_arena_printf(&arena, next_text, words, words);
+  OK(rt_program_parse(&arena, encode, strlen(encode), &programs[0]));
+  OK(rt_program_parse(&arena, next, strlen(next), &programs[1]));
+  cr_assert_str_eq(rt_program_print(&arena, programs[0]), encode);
+  cr_assert_str_eq(rt_program_print(&arena, programs[1]), next);
   rt_model_parts parts = {.name = "states",
                           .isa = "test",
                           .programs = (const rt_program *const *)programs,
@@ -100,6 +125,11 @@ static void setup(void) {
   OK(weir_executor_create(model, &(weir_executor_options){.threads = 1}, &executor));
 }
 
+static void setup_panels(void) {
+  panels = true;
+  setup();
+}
+
 static void teardown(void) {
   weir_executor_destroy(executor);
   weir_model_release(model);
@@ -107,6 +137,13 @@ static void teardown(void) {
 }
 
 TestSuite(states, .init = setup, .fini = teardown);
+TestSuite(panels, .init = setup_panels, .fini = teardown);
+
+#define BOTH(name)               \
+  static void name(void);        \
+  Test(states, name) { name(); } \
+  Test(panels, name) { name(); } \
+  static void name(void)
 
 static weir_view rows_view(float *rows, int64_t count) {
   return (weir_view){.data = rows, .bytes = (size_t)count * 4, .dtype = WEIR_DTYPE_F32, .rank = 1, .shape = {count}};
@@ -139,7 +176,7 @@ static void check(weir_session *session, int from, int count, int encoded, float
   for (int i = 0; i < count; i++) cr_assert_eq(y[i], expected(from + i, encoded, first), "row %d", from + i);
 }
 
-Test(states, order_is_held) {
+BOTH(order_is_held) {
   weir_session *session;
   float y[4];
   OK(weir_session_open(model, NULL, 0, &session));
@@ -155,7 +192,7 @@ Test(states, order_is_held) {
   weir_session_close(session);
 }
 
-Test(states, windows_slide_through_any_cuts) {
+BOTH(windows_slide_through_any_cuts) {
   for (int seed = 1; seed < 40; seed++) {
     weir_session *session;
     unsigned random = (unsigned)seed;
@@ -179,7 +216,7 @@ Test(states, windows_slide_through_any_cuts) {
   }
 }
 
-Test(states, capacity_bounds_a_call_where_windows_are_all) {
+BOTH(capacity_bounds_a_call_where_windows_are_all) {
   weir_session *session;
   float y[MOST];
   OK(weir_session_open(model, (weir_capacity[]){{"T", 3}}, 1, &session));
@@ -190,7 +227,7 @@ Test(states, capacity_bounds_a_call_where_windows_are_all) {
   weir_session_close(session);
 }
 
-Test(states, truncating_reaches_as_far_as_the_window_has_rows) {
+BOTH(truncating_reaches_as_far_as_the_window_has_rows) {
   weir_session *session;
   OK(weir_session_open(model, NULL, 0, &session));
   OK(encode(session, 5, 2));
@@ -206,7 +243,7 @@ Test(states, truncating_reaches_as_far_as_the_window_has_rows) {
   weir_session_close(session);
 }
 
-Test(states, bytes_come_back) {
+BOTH(bytes_come_back) {
   weir_session *a, *b;
   size_t size, again;
   OK(weir_session_open(model, NULL, 0, &a));
@@ -228,6 +265,7 @@ Test(states, bytes_come_back) {
     bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
   }
   check(b, 110, 20, 7, 3);
+  FAILS(weir_session_truncate(b, "T", 89), WEIR_CODE_OUT_OF_RANGE, "can go back to 90 rows of T, or to 0");
   weir_session_close(b);
   OK(weir_session_open(model, NULL, 0, &b));
   OK(weir_session_export(b, NULL, 0, &again));  // nothing written yet
@@ -239,7 +277,12 @@ Test(states, bytes_come_back) {
   weir_session_close(b);
 }
 
-Test(states, memory_is_predicted) {
+// Bytes of the rows from position |first| on, to whole panels.
+static int64_t rows_bytes(int first, int count) {
+  return 8 * (panels ? (first % PANEL + count + PANEL - 1) / PANEL * PANEL : count);
+}
+
+BOTH(memory_is_predicted) {
   weir_session *session;
   weir_memory predicted, measured;
   OK(weir_session_open(model, NULL, 0, &session));
@@ -249,7 +292,7 @@ Test(states, memory_is_predicted) {
   OK(weir_memory_predict(executor, weir_model_find_entry(model, "encode"),
                          &(weir_extent){.values = values, .past = past}, 1, &predicted));
   cr_assert_eq(predicted.state_bytes, measured.state_bytes);
-  cr_assert_eq(measured.state_bytes, 4 * 5 + 4);
+  cr_assert_eq(measured.state_bytes, rows_bytes(0, 5) + 4);
   for (int at = 0; at < 30; at += 10) {
     check(session, at, 10, 9, 1);
     weir_memory_measured(executor, &measured);
@@ -257,7 +300,7 @@ Test(states, memory_is_predicted) {
     OK(weir_memory_predict(executor, weir_model_find_entry(model, "next"),
                            &(weir_extent){.values = values, .past = past}, 1, &predicted));
     cr_assert_eq(predicted.state_bytes, measured.state_bytes);
-    cr_assert_eq(measured.state_bytes, 4 * 5 + 4 + 4 * (10 + (at ? 3 : 0)));
+    cr_assert_eq(measured.state_bytes, rows_bytes(0, 5) + 4 + rows_bytes(at ? at - 3 : 0, at ? 13 : 10));
   }
   weir_session_close(session);
 }

@@ -1,6 +1,7 @@
 // Threads: the team alone, and executors that share a model. A plain program, because Criterion's do not run under the
 // thread sanitizer (build with -DWEIR_THREAD_SANITIZE=ON); it ends with the first thing that is wrong.
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -18,6 +19,7 @@
   } while (0)
 #include "tests/unit/runtime/fixture.h"
 #include "tests/unit/runtime/loop_cases.h"
+#include "tests/unit/runtime/phase_cases.h"
 
 #define CHECK(condition) FIXTURE_CHECK(condition, "not so: %s", #condition)
 
@@ -28,44 +30,113 @@ static void rest(long ns) {
 
 // ---- the team
 
-enum { MOST = 16, ROUNDS = 100 };
+enum { MOST = 16, PHASES = 200, CELLS = 600 };
 
+// Phases of changing numbers of chunks; each chunk adds what a chunk of the phase before has left in another place.
 typedef struct {
   rt_team *team;
-  int plain[MOST];  // written by one thread, read by all behind a barrier
-  atomic_int calls;
+  int phases;
+  bool delays;
+  int phase;  // from here on: plain memory, ordered by the team alone
+  int chunks;
+  long cells[2][CELLS];
+  int busy[MOST];  // a thread is one at a time
+  atomic_long done;
 } shared;
 
-static void body(void *context, int thread, int thread_count) {
-  shared *s = context;
-  atomic_fetch_add(&s->calls, 1);
-  for (int round = 1; round <= ROUNDS; round++) {
-    s->plain[thread] = round;
-    rt_team_barrier(s->team, thread);
-    for (int i = 0; i < thread_count; i++) CHECK(s->plain[i] == round);
-    rt_team_barrier(s->team, thread);
-  }
+static int chunks_of_phase(const shared *s, int phase) {
+  int limit = rt_team_chunk_limit(s->team), chunks = 1 + phase * 37 % CELLS;
+  return chunks < limit ? chunks : limit;
 }
 
-static void barriers_hold_at_every_size(void) {
-  static const int sizes[] = {1, 2, 3, 8};
-  for (int i = 0; i < 4; i++) {
-    shared s;
+static rt_team_phase shared_next(void *context, int thread) {
+  shared *s = context;
+  if (s->delays && s->phase % 7 == thread % 7) rest(1 + s->phase % 5 * 20000);
+  if (s->phase) {
+    for (int i = 0; i < s->chunks; i++) CHECK(s->cells[s->phase % 2][i] == s->phase);
+  }
+  if (s->phase++ == s->phases) return (rt_team_phase){0, 0};
+  s->chunks = chunks_of_phase(s, s->phase);
+  return (rt_team_phase){s->chunks, s->phase % 3};
+}
+
+static void shared_work(void *context, int thread, int begin, int end) {
+  shared *s = context;
+  CHECK(!s->busy[thread]++ && begin < end && begin >= 0 && end <= s->chunks);
+  for (int i = begin; i < end; i++) {
+    CHECK(s->cells[s->phase % 2][i] < s->phase);
+    s->cells[s->phase % 2][i] = s->phase;
+    if (s->delays && (i * 31 + s->phase * 17) % 97 == 0) rest((i + s->phase) % 4 * 30000);
+  }
+  atomic_fetch_add(&s->done, end - begin);
+  s->busy[thread]--;
+}
+
+static void run_shared(shared *s, int phases, bool delays) {
+  long expected_chunks = 0;
+  memset(s->cells, 0, sizeof s->cells);
+  s->phases = phases;
+  s->delays = delays;
+  s->phase = 0;
+  atomic_store(&s->done, 0);
+  rt_team_run(s->team, &(rt_team_job){shared_next, shared_work, s});
+  for (int p = 1; p <= phases; p++) expected_chunks += chunks_of_phase(s, p);
+  CHECK(atomic_load(&s->done) == expected_chunks);
+}
+
+static void every_chunk_is_done_once_and_in_its_phase(void) {
+  static const int sizes[] = {1, 2, 3, 8, 16};
+  static shared s;
+  for (int i = 0; i < 5; i++) {
     memset(&s, 0, sizeof s);
     OK(rt_team_create(sizes[i], i % 2, weir_allocator_system(), &s.team));
     CHECK(rt_team_thread_count(s.team) == sizes[i]);
     for (int run = 0; run < 4; run++) {
-      rt_team_run(s.team, body, &s);
+      run_shared(&s, PHASES, false);
       if (run % 2) rest(2000000);  // long enough for everybody to fall asleep
     }
-    CHECK(atomic_load(&s.calls) == 4 * sizes[i]);
+    run_shared(&s, 0, false);
+    run_shared(&s, PHASES / 4, true);
     rt_team_destroy(s.team);
   }
 }
 
-static void touch(void *context, int thread, int thread_count) {
+static void *spin_main(void *argument) {
+  while (!atomic_load_explicit((atomic_int *)argument, memory_order_relaxed)) continue;
+  return NULL;
+}
+
+// Threads lose their cores all the time: to two others that never rest.
+static void teams_work_beside_busy_threads(void) {
+  static shared s;
+  atomic_int stop = 0;
+  pthread_t handles[2];
+  cpu_set_t before, after;
+  CHECK(!sched_getaffinity(0, sizeof before, &before));
+  OK(rt_team_create(2, true, weir_allocator_system(), &s.team));
+  for (int i = 0; i < 2; i++) CHECK(!pthread_create(&handles[i], NULL, spin_main, &stop));
+  for (int run = 0; run < 40; run++) {
+    run_shared(&s, PHASES, run % 4 == 3);
+    CHECK(!sched_getaffinity(0, sizeof after, &after) && CPU_EQUAL(&before, &after));
+  }
+  atomic_store(&stop, 1);
+  for (int i = 0; i < 2; i++) pthread_join(handles[i], NULL);
+  rt_team_destroy(s.team);
+}
+
+// Whatever the threads were just doing.
+static void teams_end_at_any_time(void) {
+  static shared s;
+  for (int i = 0; i < 2000; i++) {
+    OK(rt_team_create(2 + i % 3, false, weir_allocator_system(), &s.team));
+    for (int run = 0; run < i % 4; run++) run_shared(&s, 1 + i % 5, false);
+    rt_team_destroy(s.team);
+  }
+}
+
+static void touch(void *context, int part, int parts) {
   int *counts = context;
-  counts[thread] += thread_count;
+  counts[part] += parts;
 }
 
 static void what_threads_wrote_is_seen_after_the_run(void) {
@@ -73,7 +144,7 @@ static void what_threads_wrote_is_seen_after_the_run(void) {
   int counts[2] = {0, 0};
   OK(rt_team_create(2, false, weir_allocator_system(), &team));
   for (int i = 1; i <= 1000; i++) {
-    rt_team_run(team, touch, counts);
+    rt_team_split(team, touch, counts);
     CHECK(counts[0] == 2 * i && counts[1] == 2 * i);
   }
   rt_team_destroy(team);
@@ -161,7 +232,9 @@ static void calls_are_cancelled_at_any_time(void) {
 int main(void) {
   fixture f;
   weir_executor *executor;
-  barriers_hold_at_every_size();
+  every_chunk_is_done_once_and_in_its_phase();
+  teams_end_at_any_time();
+  teams_work_beside_busy_threads();
   what_threads_wrote_is_seen_after_the_run();
   team_sizes_are_checked();
   fixture_init(&f);
@@ -176,6 +249,7 @@ int main(void) {
   weir_model_release(model);
   fixture_deinit(&f);
   loops_run_as_written();
+  phases_run_in_order();
   puts("threads: as they should be");
   return 0;
 }

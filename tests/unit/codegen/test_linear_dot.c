@@ -1,0 +1,287 @@
+// Products in lower precision against a float64 reference that rounds the same things: rows are packed as pack.c says,
+// weights are what their storage holds, and only the additions of sub-blocks round. For every format, numbers of rows
+// around all tiles and schedules, threads, and every level of this machine.
+//
+// An element's bits must depend neither on the number of rows nor on threads, nor, where multiply-adds are fused, on
+// the level: dot products of bytes are exact, those of pairs are two multiply-adds everywhere (there are no denormals
+// here).
+#include "codegen/lower/lower.h"
+#include "runtime/base/blocks.h"
+#include "runtime/exec/model.h"
+#include "tests/unit/codegen/cpu_harness.h"
+
+enum { MAX_ROWS = 200, COLS = 512, OUTS = 120 };
+
+typedef struct {
+  weir_storage storage;
+  cg_compute compute;
+} dot_case;
+
+static const dot_case cases[] = {
+    {WEIR_STORAGE_Q4_0, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q4_1, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q5_0, CG_COMPUTE_INT8},
+    {WEIR_STORAGE_Q5_1, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q8_0, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q4_K, CG_COMPUTE_INT8},
+    {WEIR_STORAGE_Q5_K, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q6_K, CG_COMPUTE_INT8}, {WEIR_STORAGE_F32, CG_COMPUTE_BF16},
+    {WEIR_STORAGE_Q4_1, CG_COMPUTE_BF16},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 17, 96, 97, MAX_ROWS};
+
+static const char module_text[] =
+    "module M\n\ndim T: seq in 1..=1000\n\nentry main {\n  input %0.x: f32[T, 512] \"x\"\n"
+    "  weight %1: f32[120, 512] \"w\"\n  %2 = linear %0, %1 : f32[T, 120]\n  result %2 \"y\"\n}\n";
+
+static weir_storage storage_of(void *user, const char *path) {
+  (void)path;
+  return ((const dot_case *)user)->storage;
+}
+
+static cg_compute compute_of(void *user, const char *path) {
+  (void)path;
+  return ((const dot_case *)user)->compute;
+}
+
+// The levels that do dot products in different ways; the machine's own is one of them, and the portable one is left to
+// test_cpu_dot.c. The quicker optimisation gives the same bits.
+static void init_rig(cpu_rig *rig) {
+  static const char *const names[] = {"x86-64-v3", "x86-64-v4", "x86-64-v4-bf16", "native", NULL};
+  cpu_rig_init_levels(rig, names);
+  rig->optimize = "-O1";
+  if (rig->level_count > 1) rig->level_count--;
+}
+
+// ---- data
+
+static float random_value(uint64_t *state) { return cpu_random_float(state); }
+
+static void make_x(float *x) {
+  uint64_t state = 17;
+  for (int i = 0; i < MAX_ROWS * COLS; i++) x[i] = random_value(&state) * (i / 32 % 7 == 0 ? 30.0f : 1.0f);
+  for (int i = 0; i < 32; i++) x[3 * COLS + 64 + i] = 0;     // a group of zeros
+  for (int i = 0; i < 32; i++) x[4 * COLS + i] = 0x1p-110f;  // one that counts as such
+}
+
+// Rows of the storage; what they mean.
+static void make_w(weir_storage storage, unsigned char *rows, int64_t row_bytes, float *values) {
+  uint64_t state = 5;
+  float row[COLS];
+  bool encodes = weir_storage_info(storage)->can_encode;
+  int64_t block_bytes = weir_storage_info(storage)->block_bytes;
+  for (int r = 0; r < OUTS; r++) {
+    unsigned char *to = rows + r * row_bytes;
+    for (int k = 0; k < COLS; k++) row[k] = random_value(&state);
+    if (encodes) {
+      cpu_must(weir_storage_encode(storage, row, COLS, to));
+      continue;
+    }
+    for (int64_t i = 0; i < row_bytes; i++) to[i] = (unsigned char)cpu_random(&state);
+    for (unsigned char *block = to; block < to + row_bytes; block += block_bytes) {
+      uint16_t d = weir_f32_to_f16(0.002f), dmin = weir_f32_to_f16(0.004f);
+      memcpy(storage == WEIR_STORAGE_Q6_K ? block + 208 : block, &d, 2);
+      if (storage != WEIR_STORAGE_Q6_K) memcpy(block + 2, &dmin, 2);
+    }
+  }
+  cpu_must(weir_storage_decode(storage, rows, (int64_t)OUTS * COLS, values));
+}
+
+static void *room(weir_arena *arena, int64_t bytes) {
+  uintptr_t at = (uintptr_t)weir_arena_alloc(arena, (size_t)bytes + 64);
+  return (void *)((at + 63) & ~(uintptr_t)63);
+}
+
+static void *pack(weir_arena *arena, const cg_weight *weight, const unsigned char *rows, int64_t row_bytes) {
+  char *out = room(arena, weight->bytes);
+  bool pairs = weight->format.layout == CG_LAYOUT_PAIRS;
+  for (int first = 0; first < OUTS; first += IR_LANES) {
+    const void *of_panel[IR_LANES];
+    for (int i = 0; i < IR_LANES; i++) of_panel[i] = first + i < OUTS ? rows + (first + i) * row_bytes : NULL;
+    char *to = out + first * row_bytes;
+    if (pairs) cg_panel_pack_pairs(of_panel, COLS, to);
+    else cg_panel_pack(weight->format.storage, of_panel, COLS, to);
+  }
+  return out;
+}
+
+// ---- reference
+
+// A row as the product sees it.
+static void round_row(cg_compute compute, const float *x, double *out) {
+  for (int g = 0; g < COLS; g += 32) {
+    float most = 0;
+    for (int k = g; k < g + 32; k++) most = fmaxf(most, fabsf(x[k]));
+    float scale = most < 0x1p-100f ? 0 : most * (1.0f / 127), inverse = most < 0x1p-100f ? 0 : 127 / most;
+    for (int k = g; k < g + 32; k++)
+      out[k] = compute == CG_COMPUTE_INT8 ? (double)scale * (fmaf(x[k], inverse, 0x1.8p23f) - 0x1.8p23f)
+                                          : weir_bf16_to_f32(weir_f32_to_bf16(x[k]));
+  }
+}
+
+// The products of one row and how far a sum of rounded steps may be from each: half a unit in the last place of what
+// has been added up, for each of the (at most three) roundings of a sub-block of 16 and those inside its weights. With
+// minima or offsets the parts of a weight are up to three times as large as the largest weight of the block.
+static void reference(const dot_case *c, const float *w, const double *x, double *y, double *slack) {
+  for (int o = 0; o < OUTS; o++) {
+    double sum = 0, size = 0;
+    for (int g = 0; g < COLS; g += 32) {
+      double most = 0, inputs = 0;
+      for (int k = g; k < g + 32; k++) {
+        double weight = w[o * COLS + k];
+        if (c->compute == CG_COMPUTE_BF16) weight = weir_bf16_to_f32(weir_f32_to_bf16((float)weight));
+        sum += weight * x[k];
+        most = fmax(most, fabs(weight));
+        inputs += fabs(x[k]);
+      }
+      size += 3 * most * inputs;
+    }
+    y[o] = sum;
+    slack[o] = 0x1p-24 * (c->compute == CG_COMPUTE_INT8 ? 3 * COLS / 16 + 2 : COLS) * size;
+  }
+}
+
+// ---- running
+
+typedef struct {
+  void *weight, *library;
+} held;
+
+static weir_status find_symbol(void *context, const rt_kernel *kernel, rt_kernel_entry *out_entry) {
+  void *symbol = dlsym(((held *)context)->library, kernel->symbol);
+  cr_assert(symbol != NULL, "no kernel '%s'", kernel->symbol);
+  memcpy(&out_entry->native, &symbol, sizeof symbol);
+  return WEIR_OK;
+}
+
+static weir_status find_weight(void *context, const char *path, int64_t bytes, const void **out_data) {
+  (void)path;
+  (void)bytes;
+  *out_data = ((held *)context)->weight;
+  return WEIR_OK;
+}
+
+static void run(const rt_program *program, held *h, int threads, const float *x, int rows, float *y) {
+  weir_model *model = NULL;
+  weir_executor *executor = NULL;
+  rt_model_parts parts = {.name = "dot",
+                          .isa = "test",
+                          .programs = &program,
+                          .program_count = 1,
+                          .provider = {.context = h, .lookup = find_symbol},
+                          .find_weight = find_weight,
+                          .weight_context = h};
+  cpu_must(rt_model_create(&parts, &model));
+  weir_executor_options options = {.threads = threads, .no_pin = true};
+  cpu_must(weir_executor_create(model, &options, &executor));
+  weir_view in = {.dtype = WEIR_DTYPE_F32, .rank = 2, .shape = {rows, COLS}, .bytes = (size_t)rows * COLS * 4};
+  weir_view out = {.dtype = WEIR_DTYPE_F32, .rank = 2, .shape = {rows, OUTS}, .bytes = (size_t)rows * OUTS * 4};
+  in.data = (void *)(uintptr_t)x;
+  out.data = y;
+  weir_request request = {.inputs = &in, .outputs = &out};
+  weir_run_options how = {0};
+  cpu_must(weir_run(executor, weir_model_find_entry(model, "main"), &request, 1, &how));
+  weir_executor_destroy(executor);
+  weir_model_release(model);
+}
+
+typedef struct {
+  const cg_module *code;
+  float *w;
+  held h;
+} lowered_dot;
+
+static void lower_case(weir_arena *arena, const ir_module *module, const dot_case *c, lowered_dot *out) {
+  cg_lower_options options = {.storage_of = storage_of, .compute_of = compute_of, .user = (void *)(uintptr_t)c};
+  cg_module *code;
+  cpu_must(cg_lower(arena, module, &options, &code));
+  out->code = code;
+  cr_assert_eq(code->weight_count, 1);
+  cr_assert_eq(code->weights[0].format.compute, c->compute);
+  weir_storage storage = code->weights[0].format.storage;
+  int64_t row_bytes;
+  cpu_must(weir_storage_row_bytes(storage, COLS, &row_bytes));
+  unsigned char *rows = weir_arena_alloc(arena, (size_t)(OUTS * row_bytes));
+  out->w = WEIR_NEW_ARRAY(arena, float, OUTS *COLS);
+  make_w(storage, rows, row_bytes, out->w);
+  out->h.weight = pack(arena, &code->weights[0], rows, row_bytes);
+}
+
+static void check_level(const cpu_rig *rig, int level, const dot_case *c, lowered_dot *d, const float *x,
+                        float *first) {
+  static float all[MAX_ROWS * OUTS], some[MAX_ROWS * OUTS];
+  const rt_program *program = d->code->programs[0];
+  const char *name = weir_storage_name(c->storage), *isa = rig->levels[level].name;
+  d->h.library = rig->objects[level];
+  run(program, &d->h, 1, x, MAX_ROWS, all);
+  double rounded[COLS], want[OUTS], slack[OUTS], worst = 0;
+  for (int r = 0; r < MAX_ROWS; r++) {
+    round_row(c->compute, x + r * COLS, rounded);
+    reference(c, d->w, rounded, want, slack);
+    for (int o = 0; o < OUTS; o++) {
+      double error = fabs(all[r * OUTS + o] - want[o]);
+      worst = fmax(worst, slack[o] > 0 ? error / slack[o] : 0);
+      cr_assert(error <= slack[o], "%s %s at %s, row %d, column %d: %.9g instead of %.9g (+- %.3g)", name,
+                cg_compute_name(c->compute), isa, r, o, all[r * OUTS + o], want[o], slack[o]);
+    }
+  }
+  for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++)
+    for (int threads = 1; threads <= 2; threads++) {
+      memset(some, 0x5A, sizeof some);
+      run(program, &d->h, threads, x, row_counts[i], some);
+      cr_assert(!memcmp(some, all, (size_t)row_counts[i] * OUTS * 4), "%s %s at %s: bits of %d rows, %d threads", name,
+                cg_compute_name(c->compute), isa, row_counts[i], threads);
+    }
+  if (first[0] != first[0]) memcpy(first, all, sizeof all);
+  cr_assert(!memcmp(first, all, sizeof all), "%s %s: bits at %s differ", name, cg_compute_name(c->compute), isa);
+  fprintf(stderr, "%s %s at %s: largest error %.3f of what is allowed\n", name, cg_compute_name(c->compute), isa,
+          worst);
+}
+
+Test(linear_dot, every_format_and_number_of_rows) {
+  cpu_rig rig;
+  init_rig(&rig);
+  ir_module *module = NULL;
+  cpu_must(ir_parse_module(&rig.arena, module_text, sizeof module_text - 1, &module));
+  static lowered_dot lowered[CASES];
+  const ir_kernel *kernels[8 * CASES];
+  int count = 0;
+  for (int i = 0; i < CASES; i++) {
+    lower_case(&rig.arena, module, &cases[i], &lowered[i]);
+    for (int k = 0; k < lowered[i].code->kernel_count; k++) {
+      bool known = false;  // packing is the same for several
+      for (int j = 0; j < count; j++) known |= !strcmp(kernels[j]->name, lowered[i].code->kernels[k]->name);
+      if (!known) kernels[count++] = lowered[i].code->kernels[k];
+    }
+  }
+  cpu_rig_compile(&rig, kernels, count);
+  static float x[MAX_ROWS * COLS], first[MAX_ROWS * OUTS];
+  make_x(x);
+  for (int i = 0; i < CASES; i++) {
+    first[0] = NAN;
+    for (int level = 0; level < rig.level_count; level++) check_level(&rig, level, &cases[i], &lowered[i], x, first);
+  }
+  cpu_rig_deinit(&rig);
+}
+
+// What is no number makes its own rows NaN and no others.
+Test(linear_dot, infinities_stay_in_their_rows) {
+  cpu_rig rig;
+  init_rig(&rig);
+  ir_module *module = NULL;
+  cpu_must(ir_parse_module(&rig.arena, module_text, sizeof module_text - 1, &module));
+  static lowered_dot d;
+  lower_case(&rig.arena, module, &cases[1], &d);
+  cpu_rig_compile(&rig, (const ir_kernel *const *)d.code->kernels, d.code->kernel_count);
+  static float x[8 * COLS], y[8 * OUTS], clean[8 * OUTS];
+  uint64_t state = 3;
+  for (int i = 0; i < 8 * COLS; i++) x[i] = random_value(&state);
+  for (int level = 0; level < rig.level_count; level++) {
+    d.h.library = rig.objects[level];
+    x[2 * COLS + 7] = x[5 * COLS + 100] = 1;
+    run(d.code->programs[0], &d.h, 1, x, 8, clean);
+    x[2 * COLS + 7] = INFINITY;
+    x[5 * COLS + 100] = NAN;
+    run(d.code->programs[0], &d.h, 1, x, 8, y);
+    for (int r = 0; r < 8; r++)
+      for (int o = 0; o < OUTS; o++)
+        cr_assert(r == 2 || r == 5 ? isnan(y[r * OUTS + o]) : y[r * OUTS + o] == clean[r * OUTS + o]);
+  }
+  cpu_rig_deinit(&rig);
+}

@@ -29,6 +29,7 @@ enum { IR_LANES = 16, IR_KERNEL_MAX_ARGS = 16, IR_KERNEL_MAX_SIZES = 16 };
 #define IR_KERNEL_OPS(KOP)                                                                                           \
   KOP(const, 0, "a literal: i for integers and bool, f for floats")                                                  \
   KOP(size, 0, "i64: run-time size number |index| of the kernel")                                                    \
+  KOP(matrix_unit, 0, "bool: whether the level that runs the kernel has a unit for MATDOT")                          \
   KOP(var, -1, "a range variable, value or register; operands index a register array")                               \
   KOP(load, 1, "element of buffer |index| at operand 0, an i64 in units of the node's type")                         \
   KOP(add, 2, "") KOP(sub, 2, "") KOP(mul, 2, "") KOP(div, 2, "") KOP(mod, 2, "")                                    \
@@ -113,6 +114,7 @@ typedef enum {
                    // innermost `lanes` range
   IR_KS_STORE,     // buffer[index] = expr
   IR_KS_PREFETCH,  // buffer[index] will be read soon: no effect but on time, and the index may be anything
+  IR_KS_MATDOT,    // a product of two matrices in memory, see ir_kmatdot
   IR_KS_IF,        // if expr body else body2
   IR_KS_COMMENT,
 } ir_kstmt_kind;
@@ -124,6 +126,35 @@ typedef enum {
   IR_KR_TILES,   // var runs over lo..hi in steps taken from |tiles| (descending, last is 1): as many as fit of the
                  // first, then of the next ...; |tile_var| is the size of the step, a constant in each printed copy
 } ir_krange;
+
+// What a matrix unit does: for m < rows, p < panels, n < 16
+//   c[at_c + m * row_c + 16 p + n] = (adds ? itself : 0) + the sum over w < words of
+//     a[at_a + m * row_a + w] . b[at_b + p * panel_b + w * row_b + n]
+// where a and b are u32 words. c: i32: the four signed bytes of a times the four unsigned ones of b, exact and
+// wrapping. c: f32: pairs of bf16. Words are taken |step| at a time, the missing ones of the last step being zeros;
+// inside a step low and high halves each have a sum that starts at 0 and takes fused multiply-adds in order; their sum
+// is then added to c. Denormals may be taken for zeros. Stands outside of `lanes` ranges; c overlaps neither a nor b.
+// All of a kernel have one type and one step.
+typedef enum {
+  IR_KM_AT_C,
+  IR_KM_ROW_C,
+  IR_KM_AT_A,
+  IR_KM_ROW_A,
+  IR_KM_AT_B,
+  IR_KM_ROW_B,
+  IR_KM_PANEL_B,
+  IR_KM_ROWS,
+  IR_KM_WORDS,
+  IR_KM_COUNT
+} ir_kmatdot_expr;
+
+typedef struct {
+  int c, a, b;  // buffers, none a table
+  bool adds;
+  int panels;                       // 1..16
+  int step;                         // 1..16
+  const ir_kexpr *at[IR_KM_COUNT];  // i64
+} ir_kmatdot;
 
 typedef struct ir_kstmt ir_kstmt;
 struct ir_kstmt {
@@ -141,6 +172,7 @@ struct ir_kstmt {
   int buffer;                  // STORE, PREFETCH
   ir_ktype type;               // STORE, PREFETCH: element type in memory; expr has this type
   const char *text;            // COMMENT
+  const ir_kmatdot *matdot;    // MATDOT, whose c has |type|
   ir_kstmt *body, *body2;      // first statement of a list
   ir_kstmt *next;
 };
@@ -242,6 +274,8 @@ void ir_kb_store_table(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr
                        const ir_kexpr *expr);
 void ir_kb_prefetch(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *request,
                     const ir_kexpr *index);  // |request|: of tables
+const ir_kexpr *ir_kb_matrix_unit(ir_kbuilder *b);
+void ir_kb_matdot(ir_kbuilder *b, ir_ktype type, const ir_kmatdot *matdot);  // copies
 void ir_kb_comment(ir_kbuilder *b, const char *fmt, ...) WEIR_PRINTF(2, 3);
 ir_kernel *ir_kb_finish(ir_kbuilder *b);  // all lists closed
 
@@ -264,6 +298,7 @@ typedef struct {
   bool round_f32;  // every f32 operation rounds to f32, fma once: the bits of compiled code where the machine has fma
                    // (exp and the like apart)
   uint64_t step_limit;  // OUT_OF_RANGE after so many iterations of ranges; 0: no limit
+  bool matrix_unit;     // what matrix_unit() is
 } ir_kinterpret_options;
 weir_status ir_kernel_interpret_options(const ir_kernel *kernel, void *const *args, const size_t *arg_bytes,
                                         const int64_t *sizes, int64_t begin, int64_t end,

@@ -326,6 +326,18 @@ void ir_kb_prefetch(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *r
   set_indices(stmt, index, request, NULL);
 }
 
+const ir_kexpr *ir_kb_matrix_unit(ir_kbuilder *b) {
+  return ir_kb_raw(b, IR_K_matrix_unit, IR_KT_bool, NULL, NULL, NULL);
+}
+
+void ir_kb_matdot(ir_kbuilder *b, ir_ktype type, const ir_kmatdot *matdot) {
+  ir_kmatdot *copy = WEIR_NEW(b->arena, ir_kmatdot);
+  *copy = *matdot;
+  ir_kstmt *stmt = ir_kb_stmt(b, IR_KS_MATDOT);
+  stmt->type = type;
+  stmt->matdot = copy;
+}
+
 void ir_kb_comment(ir_kbuilder *b, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);

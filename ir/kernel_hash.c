@@ -51,6 +51,12 @@ static void expr(stream *s, const ir_kexpr *e) {
   for (int i = 0; i < e->arg_count; i++) expr(s, e->args[i]);
 }
 
+static void matdot(stream *s, const ir_kmatdot *d) {
+  const int numbers[] = {d->c, d->a, d->b, d->adds, d->panels, d->step};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) word(s, (uint64_t)numbers[i]);
+  for (int i = 0; i < IR_KM_COUNT; i++) expr(s, d->at[i]);
+}
+
 static void list(stream *s, const ir_kstmt *stmt) {
   for (; stmt; stmt = stmt->next) {
     if (stmt->kind == IR_KS_COMMENT) continue;
@@ -62,6 +68,7 @@ static void list(stream *s, const ir_kstmt *stmt) {
     var(s, stmt->tile_var);
     word(s, (uint64_t)stmt->tile_count);
     for (int i = 0; i < stmt->tile_count; i++) word(s, (uint64_t)stmt->tiles[i]);
+    if (stmt->kind == IR_KS_MATDOT) matdot(s, stmt->matdot);
     expr(s, stmt->lo);
     expr(s, stmt->hi);
     expr(s, stmt->expr);

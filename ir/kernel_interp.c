@@ -11,13 +11,7 @@
 #include "ir/kernel_interp.h"
 #include "runtime/base/half.h"
 
-typedef struct {
-  char *base;
-  uint64_t bytes;
-  void *const *table;  // pointers of requests, each with |bytes|
-  int64_t requests;    // of a table: how many, INT64_MAX if unknown
-  uint8_t *written;    // LOCAL: the item number (1..255) that wrote each byte
-} memory;
+typedef ir_ki_memory memory;
 
 typedef struct {
   const ir_kernel *kernel;
@@ -28,7 +22,7 @@ typedef struct {
   ir_ki_value *slots;
 } machine;
 
-typedef enum { FAULT_NONE, FAULT_BOUNDS, FAULT_UNWRITTEN, FAULT_DIM, FAULT_STEPS, FAULT_PROMISE } fault;
+typedef enum { FAULT_NONE, FAULT_BOUNDS, FAULT_UNWRITTEN, FAULT_DIM, FAULT_STEPS, FAULT_PROMISE, FAULT_MATRIX } fault;
 
 // ---- cold operations
 static double floor_fmod(double x, double y) {
@@ -38,12 +32,6 @@ static double floor_fmod(double x, double y) {
 
 static double float_min(double x, double y) { return isnan(x) ? x : isnan(y) ? y : x < y ? x : y; }
 static double float_max(double x, double y) { return isnan(x) ? x : isnan(y) ? y : x > y ? x : y; }
-
-static int32_t dot4(uint32_t a, int32_t b, int32_t c) {
-  uint32_t sum = (uint32_t)c;
-  for (int i = 0; i < 4; i++) sum += (uint32_t)((int32_t)(a >> 8 * i & 255) * (int8_t)((uint32_t)b >> 8 * i));
-  return (int32_t)sum;
-}
 
 static float dot2(uint32_t a, uint32_t b, float c) {
   float high = fmaf(weir_bf16_to_f32((uint16_t)(a >> 16)), weir_bf16_to_f32((uint16_t)(b >> 16)), c);
@@ -98,6 +86,13 @@ static fault access_special(machine *m, const ir_ki_insn *in, bool store) {
     if (b->written[at + i] != m->item) return FAULT_UNWRITTEN;
   m->slots[in->dst] = ir_ki_load(type, base + at);
   return FAULT_NONE;
+}
+
+static fault matdot(machine *m, const ir_ki_insn *in, uint64_t *steps, uint64_t limit) {
+  const ir_ki_value *at = &m->slots[in->a];
+  ir_ki_matrices of = {m->code.stmts[in->stmt]->matdot, (ir_ktype)in->aux, m->buffers, m->item, limit};
+  bool inside = ir_ki_matdot(&of, at, steps);
+  return *steps > limit ? FAULT_STEPS : inside ? FAULT_NONE : FAULT_MATRIX;
 }
 
 static void next_item(machine *m) {
@@ -219,7 +214,7 @@ static fault run(machine *m, const ir_ki_insn **out_insn) {
   FLOAT1(ROUND32, (float)x)
   FLOAT1(NARROW, ir_ki_narrow((ir_ktype)in->aux, x))
   CASE(DOT4) {
-    s[in->dst].i = dot4((uint32_t)s[in->a].i, (int32_t)s[in->b].i, (int32_t)s[in->c].i);
+    s[in->dst].i = ir_ki_dot4((uint32_t)s[in->a].i, (int32_t)s[in->b].i, (int32_t)s[in->c].i);
     NEXT_INSN;
   }
   CASE(DOT4_7) {
@@ -227,7 +222,7 @@ static fault run(machine *m, const ir_ki_insn **out_insn) {
       what = FAULT_PROMISE;
       goto failed;
     }
-    s[in->dst].i = dot4((uint32_t)s[in->a].i, (int32_t)s[in->b].i, (int32_t)s[in->c].i);
+    s[in->dst].i = ir_ki_dot4((uint32_t)s[in->a].i, (int32_t)s[in->b].i, (int32_t)s[in->c].i);
     NEXT_INSN;
   }
   CASE(DOT2) {
@@ -366,6 +361,11 @@ static fault run(machine *m, const ir_ki_insn **out_insn) {
     if (!s[in->a].i) in += in->c - 1;
     NEXT_INSN;
   }
+  CASE(MATDOT) {
+    what = matdot(m, in, &steps, limit);
+    if (what) goto failed;
+    NEXT_INSN;
+  }
   CASE(ITEM) {
     next_item(m);
     NEXT_INSN;
@@ -451,6 +451,10 @@ static weir_status complain(const machine *m, weir_arena *arena, fault what, con
   if (what == FAULT_DIM)
     return weir_status_make(WEIR_CODE_INVALID_DATA, "kernel %s: register index %" PRId64 " is outside in: %s", k->name,
                             m->slots[in->a].i, line);
+  if (what == FAULT_MATRIX)
+    return weir_status_make(WEIR_CODE_INVALID_DATA,
+                            "kernel %s: a matrix is outside of its buffer or has unwritten local memory in: %s",
+                            k->name, line);
   if (what == FAULT_PROMISE)
     return weir_status_make(WEIR_CODE_INVALID_DATA,
                             "kernel %s: dot4_7 of %#" PRIx64 ", which has a byte above 127, in: %s", k->name,
@@ -471,7 +475,7 @@ static weir_status complain(const machine *m, weir_arena *arena, fault what, con
 static weir_status interpret(weir_arena *arena, const ir_kernel *kernel, void *const *args, const size_t *arg_bytes,
                              const int64_t *sizes, int64_t begin, int64_t end, const ir_kinterpret_options *options) {
   machine m = {.kernel = kernel, .step_limit = options->step_limit};
-  WEIR_TRY(ir_ki_compile(arena, kernel, options->round_f32, &m.code));
+  WEIR_TRY(ir_ki_compile(arena, kernel, options->round_f32, options->matrix_unit, &m.code));
   WEIR_TRY(bind_buffers(&m, arena, args, arg_bytes, sizes));
   int64_t grid;
   if (!eval_size(kernel->grid, sizes, &grid) || begin < 0 || end > grid)

@@ -30,6 +30,7 @@ typedef union {
 //   LOOP         dst = a; jumps by c unless dst < b           NEXT             if dst + a < b: dst += a, jumps by c
 //   TILE         s[dst + 1] = the first of aux sizes from slot b that fits between dst and a; jumps by c unless dst < a
 //   TNEXT        dst += s[dst + 1], jumps by c                JMP, JZ          jump by c; JZ where s[a] is 0
+//   MATDOT       the statement's product; its expressions are in the slots from a on, aux is the type
 //   ITEM         a new work item begins: LOCAL memory is unwritten
 #define IR_KI_OPS(X) \
   X(IADD) X(ISUB) X(IMUL) X(IDIV) X(IMOD) X(IMIN) X(IMAX) X(INEG) X(IABS) X(AND) X(OR) X(XOR) X(NOT) X(LNOT) X(SHL) X(SHR) \
@@ -41,7 +42,7 @@ typedef union {
   X(LD_f16) X(LD_bf16) X(LD_f32) X(LD_f64) X(LD_f8e4m3) X(LD_f8e5m2) X(LD_i8) X(LD_i16) X(LD_i32) X(LD_i64) X(LD_u8) \
   X(LD_bool) X(LD_u16) X(LD_u32) X(ST) X(LDX) X(STX) \
   X(FILL) X(RD) X(WR) X(RDL) X(WRL) X(DIM) X(REDUCE) \
-  X(LOOP) X(NEXT) X(TILE) X(TNEXT) X(JMP) X(JZ) X(ITEM) X(END)
+  X(LOOP) X(NEXT) X(TILE) X(TNEXT) X(JMP) X(JZ) X(MATDOT) X(ITEM) X(END)
 // clang-format on
 
 typedef enum {
@@ -68,8 +69,36 @@ typedef struct {
   bool round_f32;
 } ir_ki_code;
 
+// A buffer of a run.
+typedef struct {
+  char *base;
+  uint64_t bytes;
+  void *const *table;  // pointers of requests, each with |bytes|
+  int64_t requests;    // of a table: how many, INT64_MAX if unknown
+  uint8_t *written;    // LOCAL: the item number (1..255) that wrote each byte
+} ir_ki_memory;
+
+static inline int32_t ir_ki_dot4(uint32_t a, int32_t b, int32_t c) {
+  uint32_t sum = (uint32_t)c;
+  for (int i = 0; i < 4; i++) sum += (uint32_t)((int32_t)(a >> 8 * i & 255) * (int8_t)((uint32_t)b >> 8 * i));
+  return (int32_t)sum;
+}
+
+// kernel_interp_matrix.c: the product of a MATDOT whose expressions have the values |at|. Every element of a factor is
+// a step. False where an access is outside, or of local memory that the item has not written; |*steps| above the limit
+// ends it too.
+typedef struct {
+  const ir_kmatdot *matdot;
+  ir_ktype type;
+  ir_ki_memory *buffers;
+  uint8_t item;  // of |written|
+  uint64_t step_limit;
+} ir_ki_matrices;
+bool ir_ki_matdot(const ir_ki_matrices *of, const ir_ki_value at[IR_KM_COUNT], uint64_t *steps);
+
 // |kernel| is verified. OUT_OF_RANGE if it needs too many slots.
-weir_status ir_ki_compile(weir_arena *arena, const ir_kernel *kernel, bool round_f32, ir_ki_code *out_code);
+weir_status ir_ki_compile(weir_arena *arena, const ir_kernel *kernel, bool round_f32, bool matrix_unit,
+                          ir_ki_code *out_code);
 
 // The bytes of one element and back (kernel_interp_memory.c).
 ir_ki_value ir_ki_load(ir_ktype type, const void *at);

@@ -45,7 +45,7 @@ typedef struct {
 typedef struct {
   weir_arena *arena;
   const ir_kernel *kernel;
-  bool round_f32, too_big;
+  bool round_f32, matrix_unit, too_big;
   frame frames[IR_K_MAX_NEST + 4];
   int depth;        // open frame
   int lanes_frame;  // innermost frame of a lanes range, 0: none
@@ -347,6 +347,8 @@ static place compile_new(compiler *c, const ir_kexpr *e) {
     }
     case IR_K_size:
       return (place){c->first_size + e->index, 0, true};
+    case IR_K_matrix_unit:
+      return (place){int_const(c, c->matrix_unit), 0, true};
     case IR_K_load:
       return compile_load(c, e);
     case IR_K_select:
@@ -591,6 +593,12 @@ static void compile_store(compiler *c, const ir_kstmt *s) {
   emit(c, here(c), IR_KI_STX, s->type, value, a, s->buffer, b);
 }
 
+static void compile_matdot(compiler *c, const ir_kstmt *s) {
+  int first = slots_new(c, IR_KM_COUNT);
+  for (int i = 0; i < IR_KM_COUNT; i++) emit(c, here(c), IR_KI_MOV, 0, first + i, slot_of(c, s->matdot->at[i]), 0, 0);
+  emit(c, here(c), IR_KI_MATDOT, s->type, 0, first, 0, 0);
+}
+
 static void compile_simple(compiler *c, const ir_kstmt *s) {
   switch (s->kind) {
     case IR_KS_LET:
@@ -607,6 +615,9 @@ static void compile_simple(compiler *c, const ir_kstmt *s) {
       break;
     case IR_KS_STORE:
       compile_store(c, s);
+      break;
+    case IR_KS_MATDOT:
+      compile_matdot(c, s);
       break;
     default:
       break;
@@ -629,9 +640,10 @@ static void compile_list(compiler *c, const ir_kstmt *stmt) {
   }
 }
 
-weir_status ir_ki_compile(weir_arena *arena, const ir_kernel *kernel, bool round_f32, ir_ki_code *out_code) {
+weir_status ir_ki_compile(weir_arena *arena, const ir_kernel *kernel, bool round_f32, bool matrix_unit,
+                          ir_ki_code *out_code) {
   compiler *c = WEIR_NEW(arena, compiler);
-  c->arena = arena, c->kernel = kernel, c->round_f32 = round_f32;
+  c->arena = arena, c->kernel = kernel, c->round_f32 = round_f32, c->matrix_unit = matrix_unit;
   int var_count = kernel->var_count > 0 ? kernel->var_count : 1;
   c->vars = WEIR_NEW_ARRAY(arena, var_place, var_count);
   for (int i = 0; i < var_count; i++) c->vars[i].partials = -1;

@@ -287,6 +287,11 @@ static const ir_kexpr *parse_call(parser *p, const char *name) {
   const ir_kexpr *a[3] = {NULL, NULL, NULL};
   ir_ktype type;
   ir_kop op;
+  if (!strcmp(name, ir_kop_name(IR_K_matrix_unit))) {
+    expect(p, "(");
+    expect(p, ")");
+    return ir_kb_matrix_unit(&p->b);
+  }
   int count = parse_args(p, a, 3, "(", ")");
   if (p->failed) return nothing(p);
   if (find_type(name, &type)) {
@@ -531,6 +536,40 @@ static bool parse_prefetch(parser *p) {
   return true;
 }
 
+// "x:u32[at, row]" of the given type and number of indices; gives the buffer.
+static int parse_matrix(parser *p, ir_ktype *out_type, const ir_kexpr **at, int count) {
+  int buffer = parse_buffer(p);
+  expect(p, ":");
+  *out_type = parse_type(p);
+  if (!p->failed && parse_args(p, at, count, "[", "]") != count) fail(p, "a matrix has %d indices here", count);
+  return buffer;
+}
+
+static bool parse_word(parser *p, const char *word) { return accept_word(p, word) || fail(p, "expected '%s'", word); }
+
+static bool parse_matdot(parser *p) {
+  ir_kmatdot d = {.adds = accept_word(p, "add")};
+  ir_ktype type, a, b;
+  if (!d.adds && !parse_word(p, "set")) return false;
+  d.c = parse_matrix(p, &type, &d.at[IR_KM_AT_C], 2);
+  expect(p, "=");
+  d.a = parse_matrix(p, &a, &d.at[IR_KM_AT_A], 2);
+  expect(p, ",");
+  d.b = parse_matrix(p, &b, &d.at[IR_KM_AT_B], 3);
+  if (p->failed || !parse_word(p, "rows")) return false;
+  if (a != IR_KT_u32 || b != IR_KT_u32) return fail(p, "the factors of matdot are u32");
+  d.at[IR_KM_ROWS] = parse_expr(p, 1);
+  if (p->failed || !parse_word(p, "panels")) return false;
+  d.panels = (int)parse_int(p, 1, 16);
+  if (p->failed || !parse_word(p, "words")) return false;
+  d.at[IR_KM_WORDS] = parse_expr(p, 1);
+  if (p->failed || !parse_word(p, "step")) return false;
+  d.step = (int)parse_int(p, 1, 16);
+  if (p->failed) return false;
+  ir_kb_matdot(&p->b, type, &d);
+  return true;
+}
+
 static bool parse_store(parser *p) {
   int buffer = parse_buffer(p);
   expect(p, ":");
@@ -567,6 +606,7 @@ static bool parse_stmt(parser *p, int depth) {
   if (accept_word(p, "reduce")) return parse_set(p, true);
   if (accept_word(p, "store")) return parse_store(p);
   if (accept_word(p, "prefetch")) return parse_prefetch(p);
+  if (accept_word(p, "matdot")) return parse_matdot(p);
   return fail_expected(p, "a statement");
 }
 

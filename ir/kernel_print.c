@@ -224,6 +224,20 @@ static void print_set(printer *p, const ir_kstmt *s) {
   print_expr(p, s->expr, 0);
 }
 
+static void print_matdot(printer *p, const ir_kstmt *s) {
+  const ir_kmatdot *d = s->matdot;
+  ir_text_printf(&p->text, "matdot %s %s:%s", d->adds ? "add" : "set", buffer_name(p, d->c), ir_ktype_name(s->type));
+  print_args(p, &d->at[IR_KM_AT_C], 2, "[", "] = ");
+  ir_text_printf(&p->text, "%s:u32", buffer_name(p, d->a));
+  print_args(p, &d->at[IR_KM_AT_A], 2, "[", "], ");
+  ir_text_printf(&p->text, "%s:u32", buffer_name(p, d->b));
+  print_args(p, &d->at[IR_KM_AT_B], 3, "[", "] rows ");
+  print_expr(p, d->at[IR_KM_ROWS], 0);
+  ir_text_printf(&p->text, " panels %d words ", d->panels);
+  print_expr(p, d->at[IR_KM_WORDS], 0);
+  ir_text_printf(&p->text, " step %d", d->step);
+}
+
 static void print_stmt(printer *p, const ir_kstmt *s, int depth) {
   size_t start = p->text.length;
   indent(p, depth);
@@ -251,6 +265,9 @@ static void print_stmt(printer *p, const ir_kstmt *s, int depth) {
     case IR_KS_PREFETCH:
       ir_text_puts(&p->text, "prefetch ");
       print_element(p, s->buffer, s->type, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL);
+      break;
+    case IR_KS_MATDOT:
+      print_matdot(p, s);
       break;
     case IR_KS_COMMENT:
       ir_text_printf(&p->text, "//%s%s", *s->text ? " " : "", s->text);

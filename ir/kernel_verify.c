@@ -26,6 +26,7 @@ typedef struct {
   int lanes_depth;
   const ir_kstmt *lanes[IR_K_MAX_NEST + 1];  // open lanes ranges
   const void *mark;
+  const ir_kstmt *matdot;      // the first one
   bool sizes_only;             // in the head: no variables, no loads
   int64_t own_bytes;           // of LOCAL and CONST buffers
   const ir_kexpr *seen[SEEN];  // expressions of this statement that passed
@@ -210,6 +211,8 @@ static bool check_leaf(checker *c, const ir_kexpr *e) {
     case IR_K_size:
       if (e->index < 0 || e->index >= c->kernel->size_count) return bad(c, "no size %d", e->index);
       return e->type == IR_KT_i64 || bad(c, "a size is i64");
+    case IR_K_matrix_unit:
+      return e->arg_count == 0 && check_result(c, e, IR_KT_bool);
     case IR_K_var:
       return check_read(c, e);
     case IR_K_load:
@@ -368,6 +371,24 @@ static bool check_store(checker *c, const ir_kstmt *s) {
   return check_value(c, s->expr, s->type);
 }
 
+static bool check_matdot(checker *c, const ir_kstmt *s) {
+  const ir_kmatdot *d = s->matdot;
+  if (!d || d->panels < 1 || d->panels > 16 || d->step < 1 || d->step > 16) return bad(c, "a malformed matdot");
+  if (s->type != IR_KT_i32 && s->type != IR_KT_f32) return bad(c, "a matdot of %s", ir_ktype_name(s->type));
+  if (c->lanes_depth) return bad(c, "a matdot inside a lanes range");
+  if (!c->matdot) c->matdot = s;
+  if (c->matdot->type != s->type || c->matdot->matdot->step != d->step)
+    return bad(c, "a kernel's matdots have one type and one step");
+  for (int i = 0; i < IR_KM_COUNT; i++)
+    if (!check_index(c, d->at[i], "a place, a stride or an extent")) return false;
+  if (!check_access(c, d->c, d->at[IR_KM_AT_C], NULL) || !check_access(c, d->a, d->at[IR_KM_AT_A], NULL) ||
+      !check_access(c, d->b, d->at[IR_KM_AT_B], NULL))
+    return false;
+  const ir_kbuffer *to = &c->kernel->buffers[d->c];
+  if (to->kind == IR_KB_IN || to->kind == IR_KB_CONST) return bad(c, "'%s' is read only", to->name);
+  return (d->c != d->a && d->c != d->b) || bad(c, "'%s' is a factor and the result", to->name);
+}
+
 static bool check_stmt(checker *c, const ir_kstmt *s, int depth) {
   c->mark = s;
   memset(c->seen, 0, sizeof c->seen);
@@ -387,6 +408,8 @@ static bool check_stmt(checker *c, const ir_kstmt *s, int depth) {
       if ((unsigned)s->type >= IR_KT_COUNT || s->index_count < 1 || s->index_count > 2)
         return bad(c, "a malformed prefetch");
       return check_access(c, s->buffer, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL);
+    case IR_KS_MATDOT:
+      return check_matdot(c, s);
     case IR_KS_IF:
       return check_value(c, s->expr, IR_KT_bool) && check_scope(c, s->body, depth) && check_scope(c, s->body2, depth);
     case IR_KS_COMMENT:

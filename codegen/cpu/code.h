@@ -75,6 +75,7 @@ typedef enum {
   CG_SET,      // slot = value, under |mask|
   CG_STORE,
   CG_PREFETCH,
+  CG_MATDOT,
   CG_FINISH,  // slot = combine(slot, partial)
   CG_COMMENT,
 } cg_stmt_kind;
@@ -96,6 +97,8 @@ struct cg_stmt {
   int buffer;                            // STORE, PREFETCH
   ir_ktype type;                         // STORE, PREFETCH
   cg_node *index, *ramp_step, *request;  // STORE, PREFETCH: to index + lane * ramp_step if that is not null
+  const ir_kmatdot *matdot;
+  cg_node *at[IR_KM_COUNT];  // MATDOT
   cg_scope *body, *body2;
 };
 
@@ -144,6 +147,8 @@ typedef struct {
   cg_access (*access)[IR_KT_COUNT];  // by buffer
   bool memory[IR_KT_COUNT];          // element types that vectors touch by mask, step or index
   bool dots;                         // has dot products of bytes or pairs
+  bool matrices;                     // has matdots or asks for a matrix unit
+  int matrix_step;                   // of its matdots; 0: none
   struct cg_memo *memo;
 } cg_code;
 
@@ -199,12 +204,12 @@ ir_ktype cg_base_type(ir_ktype type);       // what a narrow type lives in: f32 
 typedef struct {
   const char *text;
   size_t bytes;
-  bool memory[IR_KT_COUNT], dots;  // what it asks of the prelude
+  bool memory[IR_KT_COUNT], dots, matrices;  // what it asks of the prelude
 } cg_printed;
 weir_status cg_print_kernel(weir_arena *arena, const ir_kernel *kernel, cg_printed *out) WEIR_MUST_USE;
 const char *cg_print_file(weir_arena *arena, const cg_printed *const *kernels, int count);
 
 // ---- prelude.c
-void cg_prelude(ir_text *out, const bool memory[IR_KT_COUNT], bool dots);
+void cg_prelude(ir_text *out, const bool memory[IR_KT_COUNT], bool dots, bool matrices);
 
 #endif

@@ -195,6 +195,19 @@ static void emit_finish(ir_text *out, const cg_stmt *s) {
   ir_text_puts(out, narrow ? ");\n" : ";\n");
 }
 
+static void emit_matdot(cg_code *c, ir_text *out, const cg_stmt *s) {
+  const ir_kmatdot *d = s->matdot;
+  const int buffers[] = {d->c, d->a, d->b};
+  ir_text_printf(out, "matdot_%s(", ir_ktype_name(s->type));
+  for (int i = 0; i < IR_KM_COUNT; i++) {
+    bool place = i == IR_KM_AT_C || i == IR_KM_AT_A || i == IR_KM_AT_B;
+    if (place) cg_emit_place(c, out, buffers[i / 2], i == IR_KM_AT_C ? s->type : IR_KT_u32, NULL, s->at[i], false);
+    else cg_emit_expr(c, out, s->at[i]);
+    ir_text_puts(out, ", ");
+  }
+  ir_text_printf(out, "%d, %d, %d);\n", d->panels, d->step, d->adds);
+}
+
 static void emit_stmt(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
   emit_temporaries(c, out, s, indent);
   if ((s->kind == CG_COMMENT && !s->name) || (s->kind == CG_DECLARE && !s->slot->used)) return;
@@ -232,6 +245,9 @@ static void emit_stmt(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
       ir_text_puts(out, "__builtin_prefetch(");
       cg_emit_place(c, out, s->buffer, s->type, s->request, s->index, false);
       ir_text_puts(out, ");\n");
+      break;
+    case CG_MATDOT:
+      emit_matdot(c, out, s);
       break;
     case CG_FINISH:
       emit_finish(out, s);
@@ -334,6 +350,7 @@ void cg_emit(cg_code *c, ir_text *out) {
   ir_text_printf(out, "void %s(void *const *args, const i64 *dims, i64 begin, i64 end, void *scratch) {\n", k->name);
   emit_buffers(c, out);
   for (int i = 0; i < k->size_count; i++) ir_text_printf(out, "  const i64 %s = dims[%d];\n", c->size_names[i], i);
+  if (c->matrix_step) ir_text_printf(out, "  MATRIX_OPEN(%d);\n", c->matrix_step);
   emit_scope(c, out, c->root, 1);
-  ir_text_puts(out, "}\n");
+  ir_text_puts(out, c->matrix_step ? "  MATRIX_CLOSE();\n}\n" : "}\n");
 }

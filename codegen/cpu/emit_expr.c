@@ -255,6 +255,9 @@ void cg_emit_expr(cg_code *c, ir_text *out, cg_node *n) {
     case IR_K_size:
       ir_text_puts(out, c->size_names[n->index]);
       return;
+    case IR_K_matrix_unit:
+      ir_text_puts(out, "MATRIX_UNIT");
+      return;
     case CG_NAME:
       ir_text_puts(out, n->name);
       return;

@@ -434,6 +434,20 @@ static void expand_prefetch(cg_code *c, const ir_kstmt *s) {
     cg_fail(c, WEIR_CODE_UNSUPPORTED, "a prefetch of a place for each lane");
 }
 
+static void expand_matdot(cg_code *c, const ir_kstmt *s) {
+  cg_stmt *t = stmt_new(c, CG_MATDOT);
+  const ir_kmatdot *d = t->matdot = s->matdot;
+  t->type = s->type;
+  c->matrices = true;
+  c->matrix_step = d->step;
+  c->access[d->c][s->type].used = c->access[d->c][s->type].written = true;
+  c->access[d->a][IR_KT_u32].used = c->access[d->b][IR_KT_u32].used = true;
+  for (int i = 0; i < IR_KM_COUNT; i++) {
+    t->at[i] = cg_expr(c, d->at[i]);
+    if (t->at[i]->vector) cg_fail(c, WEIR_CODE_INTERNAL, "a matrix whose place differs between lanes");
+  }
+}
+
 static void expand_if(cg_code *c, const ir_kstmt *s) {
   cg_stmt *t = stmt_new(c, CG_IF);
   cg_node *condition = cg_expr(c, s->expr), *outer = c->mask;
@@ -494,6 +508,9 @@ static void expand_list(cg_code *c, const ir_kstmt *s) {
         break;
       case IR_KS_PREFETCH:
         expand_prefetch(c, s);
+        break;
+      case IR_KS_MATDOT:
+        expand_matdot(c, s);
         break;
       case IR_KS_IF:
         expand_if(c, s);

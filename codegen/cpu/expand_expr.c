@@ -239,6 +239,9 @@ static cg_node *convert(cg_code *c, const ir_kexpr *e) {
                                : cg_const_int(c, cg_base_type(e->type), e->i);
     case IR_K_size:
       return cg_size(c, e->index);
+    case IR_K_matrix_unit:
+      c->matrices = true;
+      return cg_raw(c, IR_K_matrix_unit, IR_KT_bool, false, NULL, NULL, NULL);
     case IR_K_var:
       return variable(c, e);
     case IR_K_load: {

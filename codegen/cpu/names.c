@@ -19,19 +19,22 @@ struct cg_names {
 
 // Words of C, of the prelude and of the emitted frame.
 static const char *const reserved[] = {
-    "auto",   "break",    "case",     "char",         "const",       "continue", "default", "do",     "double",
-    "else",   "enum",     "extern",   "float",        "for",         "goto",     "if",      "inline", "int",
-    "long",   "register", "restrict", "return",       "short",       "signed",   "sizeof",  "static", "struct",
-    "switch", "typedef",  "union",    "unsigned",     "void",        "volatile", "while",   "asm",    "typeof",
-    "bool",   "args",     "dims",     "begin",        "end",         "scratch",  "f32",     "f64",    "i8",
-    "u8",     "i16",      "u16",      "i32",          "u32",         "i64",      "u64",     "sf",     "sd",
-    "si",     "su",       "sl",       "sm",           "vf",          "vd",       "vi",      "vu",     "vl",
-    "vm",     "exp",      "log",      "sin",          "cos",         "tanh",     "erf",     "pow",    "floor",
-    "ceil",   "rint",     "sqrt",     "fma",          "trunc",       "unix",     "linux",   "pf",     "pi",
-    "pu",     "pm",       "pb",       "pc",           "ph",          "ps",       "EACH",    "FAST",   "SLOW",
-    "OPAQUE", "P",        "LOOSE",    "MAP1",         "MAP2",        "MAP3",     "LOAD",    "STORE",  "SPLAT",
-    "LANES",  "PIECES",   "COPIES",   "VF_REGISTERS", "LANES_PIECE", "floorf",   "ceilf",   "rintf",  "sqrtf",
-    "fmaf",   "v16qi",    "v2di",     "COMPARE",      "REDUCTION",   "NEON",     "NEON1",   "NEON2",  "NEON3"};
+    "auto",       "break",     "case",   "char",     "const",    "continue",    "default",      "do",
+    "double",     "else",      "enum",   "extern",   "float",    "for",         "goto",         "if",
+    "inline",     "int",       "long",   "register", "restrict", "return",      "short",        "signed",
+    "sizeof",     "static",    "struct", "switch",   "typedef",  "union",       "unsigned",     "void",
+    "volatile",   "while",     "asm",    "typeof",   "bool",     "args",        "dims",         "begin",
+    "end",        "scratch",   "f32",    "f64",      "i8",       "u8",          "i16",          "u16",
+    "i32",        "u32",       "i64",    "u64",      "sf",       "sd",          "si",           "su",
+    "sl",         "sm",        "vf",     "vd",       "vi",       "vu",          "vl",           "vm",
+    "exp",        "log",       "sin",    "cos",      "tanh",     "erf",         "pow",          "floor",
+    "ceil",       "rint",      "sqrt",   "fma",      "trunc",    "unix",        "linux",        "pf",
+    "pi",         "pu",        "pm",     "pb",       "pc",       "ph",          "ps",           "EACH",
+    "FAST",       "SLOW",      "OPAQUE", "P",        "LOOSE",    "MAP1",        "MAP2",         "MAP3",
+    "LOAD",       "STORE",     "SPLAT",  "LANES",    "PIECES",   "COPIES",      "VF_REGISTERS", "LANES_PIECE",
+    "floorf",     "ceilf",     "rintf",  "sqrtf",    "fmaf",     "v16qi",       "v2di",         "COMPARE",
+    "REDUCTION",  "NEON",      "NEON1",  "NEON2",    "NEON3",    "MATRIX_UNIT", "MATRIX_OPEN",  "MATRIX_CLOSE",
+    "matdot_f32", "matdot_i32"};
 
 static entry *find(const struct cg_names *n, const char *name) {
   unsigned hash = 5381;

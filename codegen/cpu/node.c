@@ -264,6 +264,7 @@ static void count_scope(const cg_scope *scope) {
   for (cg_stmt *s = scope->first; s; s = s->next) {
     cg_node *const used[] = {s->lo, s->hi, s->value, s->mask, s->index, s->ramp_step, s->request};
     for (size_t i = 0; i < sizeof used / sizeof *used; i++) use(used[i], scope);
+    for (int i = 0; i < IR_KM_COUNT; i++) use(s->at[i], scope);
     if (s->body) count_scope(s->body);
     if (s->body2) count_scope(s->body2);
   }

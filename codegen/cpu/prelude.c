@@ -22,6 +22,9 @@ static const char memory_text[] =
 static const char dot_text[] =
 #include "codegen/cpu/prelude_dot.inc"
     ;
+static const char matrix_text[] =
+#include "codegen/cpu/prelude_matrix.inc"
+    ;
 static const char vector_trig_text[] =
 #include "codegen/cpu/prelude_vector_trig.inc"
     ;
@@ -36,7 +39,7 @@ static void put_math(ir_text *out, char shape) {
   ir_text_puts(out, text);
 }
 
-void cg_prelude(ir_text *out, const bool memory[IR_KT_COUNT], bool dots) {
+void cg_prelude(ir_text *out, const bool memory[IR_KT_COUNT], bool dots, bool matrices) {
   ir_text_puts(out, base_text);
   put_math(out, 's');
   ir_text_puts(out, trig_text);
@@ -44,6 +47,7 @@ void cg_prelude(ir_text *out, const bool memory[IR_KT_COUNT], bool dots) {
   ir_text_puts(out, memory_text);
   put_math(out, 'v');
   if (dots) ir_text_puts(out, dot_text);
+  if (matrices) ir_text_puts(out, matrix_text);
   ir_text_puts(out, vector_trig_text);
   for (int t = 0; t < IR_KT_COUNT; t++) {
     if (!memory[t]) continue;

@@ -67,18 +67,20 @@ weir_status cg_print_kernel(weir_arena *arena, const ir_kernel *kernel, cg_print
   *out = (cg_printed){.text = text.data, .bytes = text.length};
   memcpy(out->memory, c.memory, sizeof out->memory);
   out->dots = c.dots;
+  out->matrices = c.matrices;
   return WEIR_OK;
 }
 
 const char *cg_print_file(weir_arena *arena, const cg_printed *const *kernels, int count) {
-  bool memory[IR_KT_COUNT] = {false}, dots = false;
+  bool memory[IR_KT_COUNT] = {false}, dots = false, matrices = false;
   for (int i = 0; i < count; i++) {
     dots |= kernels[i]->dots;
+    matrices |= kernels[i]->matrices;
     for (int t = 0; t < IR_KT_COUNT; t++) memory[t] |= kernels[i]->memory[t];
   }
   ir_text out;
   ir_text_init(&out, arena);
-  cg_prelude(&out, memory, dots);
+  cg_prelude(&out, memory, dots, matrices);
   for (int i = 0; i < count; i++) ir_text_puts(&out, kernels[i]->text);
   return out.data;
 }

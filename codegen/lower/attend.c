@@ -271,8 +271,12 @@ static bool splits(const attend_kernel *a) {
 // Rows of a tile: as many whole groups as make up heights of ATTEND_ROWS.
 static int64_t tile_rows(const attend_kernel *a) {
   int64_t step = a->group % 6 == 0 ? 1 : a->group % 3 == 0 ? 2 : a->group % 2 == 0 ? 3 : 6;
-  int64_t rows = TILE_ROWS / a->group / step * step;
-  return rows > 0 ? rows : TILE_ROWS / a->group > 0 ? TILE_ROWS / a->group : 1;
+  static const int64_t others[] = {48, 72, 144, 192};
+  const char *key = weir_arena_printf(a->fl->low->arena, "attend_%lldx%lld_%lldx%lld", (long long)a->key_heads,
+                                      (long long)a->group, (long long)a->depth, (long long)a->width);
+  int64_t wanted = cg_schedule_choice(a->fl->low, key, "rows", TILE_ROWS, others, 4);
+  int64_t rows = wanted / a->group / step * step;
+  return rows > 0 ? rows : wanted / a->group > 0 ? wanted / a->group : 1;
 }
 
 static void choose_heights(attend_kernel *a) {

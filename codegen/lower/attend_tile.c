@@ -25,11 +25,10 @@ static int word_elements(const attend_kernel *a) {
   return a->panels ? cg_panel_word_elements(a->panels->type.dtype, a->key_heads * a->depth) : 1;
 }
 
-// Element |u| of words |bits|.
+// Element |u| of words |bits|: of bf16, or of a float of one byte.
 static const ir_kexpr *word_element(attend_kernel *a, const ir_kexpr *bits, int u) {
   ir_kbuilder *b = &a->e.b;
   ir_dtype dtype = a->panels->type.dtype;
-  int per = word_elements(a);
   const ir_kexpr *x;
   if (dtype == IR_bf16) {  // the upper half of an f32
     // No mask: the tile's accumulators leave no register for one.
@@ -38,9 +37,9 @@ static const ir_kexpr *word_element(attend_kernel *a, const ir_kexpr *bits, int 
     x = ir_kb_op(b, IR_K_shl, IR_KT_u32, x, half, NULL);
     return ir_kb_op(b, IR_K_bitcast, IR_KT_f32, x, NULL, NULL);
   }
-  x = u ? ir_kb_op(b, IR_K_shr, IR_KT_u32, bits, ir_kb_const(b, IR_KT_u32, u * 32 / per), NULL) : bits;
-  x = ir_kb_op(b, IR_K_and, IR_KT_u32, x, ir_kb_const(b, IR_KT_u32, per == 2 ? 0xffff : 0xff), NULL);
-  x = ir_kb_cast(b, per == 2 ? IR_KT_u16 : IR_KT_u8, x);
+  x = u ? ir_kb_op(b, IR_K_shr, IR_KT_u32, bits, ir_kb_const(b, IR_KT_u32, u * 8), NULL) : bits;
+  x = ir_kb_op(b, IR_K_and, IR_KT_u32, x, ir_kb_const(b, IR_KT_u32, 0xff), NULL);
+  x = ir_kb_cast(b, IR_KT_u8, x);
   return ir_kb_cast(b, a->type, ir_kb_op(b, IR_K_bitcast, (ir_ktype)dtype, x, NULL, NULL));
 }
 

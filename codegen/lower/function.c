@@ -8,9 +8,12 @@
 int cg_add_kernel(lowering *low, ir_kernel *kernel) {
   cg_module *out = low->out;
   uint64_t hash = ir_kernel_hash(kernel);
+  const char *key = low->choice_key;
+  low->choice_key = NULL;
   for (int i = 0; i < out->kernel_count; i++)
     if (low->kernel_hashes[i] == hash && ir_kernel_equal(out->kernels[i], kernel)) return i;
-  int hash_count = out->kernel_count;
+  int hash_count = out->kernel_count, key_count = hash_count;
+  WEIR_PUSH(low->arena, out->kernel_keys, key_count, low->key_capacity, key);
   WEIR_PUSH(low->arena, low->kernel_hashes, hash_count, low->hash_capacity, hash);
   WEIR_PUSH(low->arena, out->kernels, out->kernel_count, out->kernel_capacity, kernel);
   return out->kernel_count - 1;
@@ -265,7 +268,7 @@ static weir_status lower_root(function_lowering *fl, ir_value *root) {
   if (node->op == IR_OP_matmul) return cg_lower_product(fl, root);
   if (node->op == IR_OP_concat && node->operand_count > CG_CONCAT_OPERANDS) return cg_lower_concat(fl, root);
   if (node->op == IR_OP_attend) return cg_lower_attend(fl, root);
-  if (node->op == IR_OP_rope) return cg_lower_rope(fl, root);
+  if (node->op == IR_OP_rope) return cg_lower_rope(fl, root, 0);
   if (node->op == IR_OP_scatter) return cg_lower_scatter(fl, root);
   weir_status done;
   if (cg_lower_image_mean(fl, root, &done)) return done;
@@ -274,7 +277,15 @@ static weir_status lower_root(function_lowering *fl, ir_value *root) {
   return cg_lower_rowwise(fl, root);
 }
 
+// Whether rope turns |value| in the kernel of its product, |*out_linear|.
+static bool is_turned(const function_lowering *fl, const ir_value *value, ir_node **out_linear) {
+  const value_info *info = cg_info(fl, value);
+  return info->fate == FATE_INLINE && info->group && cg_rope_product(fl, info->group) == value &&
+         cg_group_linears(fl, info->group, out_linear, 1) == 1;
+}
+
 static weir_status lower_nodes(function_lowering *fl) {
+  ir_node *linear;
   for (ir_node *node = fl->function->first; node; node = node->next) {
     if (node->op == IR_OP_call) {
       WEIR_TRY(lower_call(fl, node));
@@ -294,6 +305,8 @@ static weir_status lower_nodes(function_lowering *fl) {
       if (!direct_rows(fl, node)) WEIR_TRY(cg_lower_copy(fl, node->operands[1], cg_info(fl, node->results[0])->slot));
     } else if (cg_info(fl, node->results[0])->fate == FATE_ROOT) {
       WEIR_TRY(lower_root(fl, node->results[0]));
+    } else if (is_turned(fl, node->results[0], &linear)) {
+      WEIR_TRY(cg_lower_linear_few(fl, node->results[0], &linear, 1));
     }
   }
   return WEIR_OK;

@@ -184,12 +184,39 @@ static const char *why_no_root(const value_info *info) {
   return "its consumers are in different kernels";
 }
 
+// Whether rope turns what the linear, and no other, gives: in the linear's kernel.
+static bool is_turned(const function_lowering *fl, const ir_node *linear, ir_value *root) {
+  const ir_value *turned = linear->op == IR_OP_linear ? cg_rope_product(fl, root) : NULL, *w = linear->operands[1];
+  ir_node *other;
+  return turned && is_weight(fl, w) && cg_is_panel(fl->out->formats[w->result]) &&
+         elementwise_path(fl, linear->results[0], turned) && !cg_group_linears(fl, root, &other, 1);
+}
+
+// Whether a product's registers become |value|, element by element, through values that nothing else reads.
+static bool ends_product(const function_lowering *fl, const ir_value *value) {
+  const ir_node *node = value->def;
+  if (!node || has_epilogue(node->op)) return node != NULL;
+  for (int i = 0; is_elementwise(node) && i < node->operand_count; i++) {
+    const ir_value *x = node->operands[i];
+    if (cg_info(fl, x)->use_count == 1 && same_dims(&x->type, &value->type) && ends_product(fl, x)) return true;
+  }
+  return false;
+}
+
+// Whether |value| stands between a product and the rope that turns it.
+static bool is_turned_later(const function_lowering *fl, const ir_value *value, const ir_value *root) {
+  const ir_value *turned = cg_rope_product(fl, root);
+  return turned && elementwise_path(fl, value, turned) && ends_product(fl, turned);
+}
+
 // Null, or why the linear can't become part of the kernel of |root|.
 static const char *refuse_epilogue(const function_lowering *fl, const ir_node *linear, ir_value *root) {
   if (!root) return why_no_root(cg_info(fl, linear->results[0]));
   if (cg_info(fl, root)->fate == FATE_PACKED) return "the consumer packs rows";
-  if (!is_elementwise(root->def)) return "the consumer is no elementwise kernel";
-  if (!elementwise_path(fl, linear->results[0], root)) return "the consumer moves its elements";
+  if (!is_turned(fl, linear, root)) {
+    if (!is_elementwise(root->def)) return "the consumer is no elementwise kernel";
+    if (!elementwise_path(fl, linear->results[0], root)) return "the consumer moves its elements";
+  }
   if (group_has_row_op(fl, root)) return "the consumer reduces over rows: the whole row must be there first";
   if (linear->op == IR_OP_linear && !is_weight(fl, linear->operands[1])) return "the matrix is computed";
   ir_node *others[2];
@@ -341,7 +368,7 @@ static const char *refuse_inline(const function_lowering *fl, const ir_node *nod
     if (is_row_op(root->def) && cg_reduces_rows(fl, root->def)) return "the consumer runs over requests";
     return NULL;
   }
-  if (product && !(epilogue && elementwise_path(fl, node->results[0], root)))
+  if (product && !(epilogue && elementwise_path(fl, node->results[0], root)) && !is_turned_later(fl, info->value, root))
     return "the consumer reads it as a whole, many times";
   int64_t repeats = passes_of(fl, root) - 1 + info->use_count - 1;
   int64_t cost = inline_cost(fl, node->results[0]) + ir_op_get_info(node->op)->cost;
@@ -364,17 +391,6 @@ static void decide_map(function_lowering *fl, ir_node *node, value_info *info) {
   info->fate = FATE_INLINE;
   info->group = root;
   note_all(fl, node, true, "computed where it is needed");
-}
-
-// Whether a product's registers become |value|, element by element, through values that nothing else reads.
-static bool ends_product(const function_lowering *fl, const ir_value *value) {
-  const ir_node *node = value->def;
-  if (!node || has_epilogue(node->op)) return node != NULL;
-  for (int i = 0; is_elementwise(node) && i < node->operand_count; i++) {
-    const ir_value *x = node->operands[i];
-    if (cg_info(fl, x)->use_count == 1 && same_dims(&x->type, &value->type) && ends_product(fl, x)) return true;
-  }
-  return false;
 }
 
 // Whether nothing but products of lower precision reads |info|: then it is computed in the kernel that packs its rows.

@@ -125,6 +125,8 @@ typedef struct {
   int function_count, function_capacity;
   uint64_t *kernel_hashes;
   int hash_capacity;
+  const char *choice_key;  // of choices that were made for the kernel under construction
+  int key_capacity;
   struct cg_images *images;  // of each function that was asked about (images.c)
   int image_count, image_capacity;
 } lowering;
@@ -300,6 +302,9 @@ weir_status cg_lower_concat(function_lowering *fl, ir_value *root);  // of many 
 weir_status cg_lower_rows_reduction(function_lowering *fl, ir_value *root);  // over the ragged axis only
 weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
 weir_status cg_lower_linear_float(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
+// Of a product that rope turns in its kernel, |value|: for few rows, which read weights faster in another order than
+// that of heads, the product alone, in a temporary. Nothing where it is computed in lower precision.
+weir_status cg_lower_linear_few(function_lowering *fl, ir_value *value, ir_node **linears, int linear_count);
 weir_status cg_lower_linear_dot(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
 // What the linear |node| multiplies in.
 cg_compute cg_linear_compute(const function_lowering *fl, const ir_node *node);
@@ -310,7 +315,13 @@ weir_status cg_lower_window(function_lowering *fl, ir_value *root, const ir_node
 // Whether the convolution reads its weight in taps, and in which of their layouts (window_direct.c and others).
 bool cg_conv_takes_taps(const ir_node *node, cg_layout *out_layout);
 weir_status cg_lower_attend(function_lowering *fl, ir_value *root);
-weir_status cg_lower_rope(function_lowering *fl, ir_value *root);
+weir_status cg_lower_rope(function_lowering *fl, ir_value *root, int64_t fewer_than);  // rows; 0: always runs
+// What |root|, a rope, turns, [rows, outputs], if a product's kernel can turn it; else null. |root| is [rows, heads,
+// size of a head], and halves of heads are whole registers.
+ir_value *cg_rope_product(const function_lowering *fl, const ir_value *root);
+// Turns pair |pair| of a head, the elements |x|, and stores both; |idx|: row and head, changed behind them.
+void cg_rope_store_pair(emitter *e, ir_value *root, const ir_kexpr **idx, const ir_kexpr *pair,
+                        const ir_kexpr *const *x);
 // The table kernel of a SLOT_ROPE; returns its index. Its arguments are positions and the table, or else the rows'
 // requests, the table and starts: positions count from 0.
 weir_status cg_lower_rope_table(lowering *low, double theta, int rotary, bool positions_given, int *out_kernel);
@@ -399,6 +410,15 @@ int cg_add_kernel(lowering *low, ir_kernel *kernel);
 // What a weight parameter is read as anywhere below: bit 0 by a linear, bit 1 otherwise; bit 2: some linear is chosen
 // at run time; bit 3: by a convolution in taps, bit 4: transformed.
 unsigned cg_weight_uses(const ir_function *function, int param);
+
+// ---- schedule.c
+// The value of a schedule's parameter: |otherwise|, or one of |candidates| that the options choose. |key| names the
+// kernel's template and shape; it must live as long as the module.
+int64_t cg_schedule_choice(lowering *low, const char *key, const char *parameter, int64_t otherwise,
+                           const int64_t *candidates, int count);
+// The same among 1, 2 and 4, as far as they are at most |most| and divide |all|.
+int64_t cg_schedule_divisor(lowering *low, const char *key, const char *parameter, int64_t otherwise, int64_t all,
+                            int64_t most);
 
 // ---- program_interface.c
 weir_storage cg_plain_storage(ir_dtype dtype);  // of values of |dtype| as they are

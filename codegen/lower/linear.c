@@ -8,13 +8,13 @@
 
 void cg_linear_row(linear_kernel *k, const ir_kexpr *m, const ir_kexpr **idx) {
   ir_kbuilder *b = &k->e.b;
-  const value_info *info = cg_info(k->fl, k->root);
+  const value_info *info = cg_info(k->fl, k->domain);
   const ir_kexpr *rest = ir_kb_mod(b, m, k->leading);
-  cg_emit_set_row(&k->e, k->root, ir_kb_div(b, m, k->leading), idx);
-  int last = k->root->type.rank - 1;
+  cg_emit_set_row(&k->e, k->domain, ir_kb_div(b, m, k->leading), idx);
+  int last = k->domain->type.rank - 1;
   for (int i = last - 1; i >= 0; i--) {
     if (info->ragged >> i & 1) continue;
-    const ir_kexpr *dim = cg_dim_expr(&k->e, k->root->type.dims[i]);
+    const ir_kexpr *dim = cg_dim_expr(&k->e, k->domain->type.dims[i]);
     idx[i] = ir_kb_mod(b, rest, dim);
     rest = ir_kb_div(b, rest, dim);
   }
@@ -26,13 +26,9 @@ static void begin_registers(linear_kernel *k, int height) {
     k->acc[m] = ir_kb_reg(&k->e.b, m ? "acc2" : "acc", IR_KT_f32, true, 2, dims, ir_kb_const(&k->e.b, IR_KT_f32, 0));
 }
 
-int64_t cg_linear_panel_step(const linear_kernel *k) {
-  return k->spread ? (k->outs + IR_LANES - 1) / IR_LANES / k->panels : 1;
-}
-
 const ir_kexpr *cg_linear_column(linear_kernel *k, const ir_kexpr *panel) {
   ir_kbuilder *b = &k->e.b;
-  return ir_kb_add(b, k->column, ir_kb_mul(b, panel, ir_kb_int(b, cg_linear_panel_step(k) * IR_LANES)));
+  return ir_kb_add(b, k->column, ir_kb_mul(b, cg_linear_panel(k, panel), ir_kb_int(b, IR_LANES)));
 }
 
 static const ir_kexpr *panel_column(linear_kernel *k, int p) { return cg_linear_column(k, ir_kb_int(&k->e.b, p)); }
@@ -44,7 +40,7 @@ int cg_linear_operands(linear_kernel *k, cg_panel_operand *out) {
     int buffer = cg_emit_slot(&k->e, cg_info(k->fl, k->linears[m]->operands[1])->slot, IR_KB_IN);
     const ir_kexpr *first = ir_kb_div(b, k->column, ir_kb_int(b, IR_LANES));
     for (int p = 0; p < k->panels; p++)
-      out[count++] = (cg_panel_operand){buffer, ir_kb_add(b, first, ir_kb_int(b, p * cg_linear_panel_step(k)))};
+      out[count++] = (cg_panel_operand){buffer, ir_kb_add(b, first, cg_linear_panel(k, ir_kb_int(b, p)))};
   }
   return count;
 }
@@ -100,6 +96,10 @@ void cg_linear_spill(linear_kernel *k, bool load) {
 }
 
 void cg_linear_store_sums(linear_kernel *k) {
+  if (k->half) {
+    cg_linear_store_turned(k);
+    return;
+  }
   ir_kbuilder *b = &k->e.b;
   const ir_kexpr *row = ir_kb_for(b, IR_KR_SERIAL, "m", k->lo, k->hi, 1);
   for (int p = 0; p < k->panels; p++) {
@@ -154,10 +154,10 @@ void cg_linear_clear_sums(linear_kernel *k) {
 }
 
 static const ir_kexpr *leading_rows(linear_kernel *k) {
-  const value_info *info = cg_info(k->fl, k->root);
+  const value_info *info = cg_info(k->fl, k->domain);
   const ir_kexpr *total = ir_kb_int(&k->e.b, 1);
-  for (int i = 0; i < k->root->type.rank - 1; i++)
-    if (!(info->ragged >> i & 1)) total = ir_kb_mul(&k->e.b, total, cg_dim_expr(&k->e, k->root->type.dims[i]));
+  for (int i = 0; i < k->domain->type.rank - 1; i++)
+    if (!(info->ragged >> i & 1)) total = ir_kb_mul(&k->e.b, total, cg_dim_expr(&k->e, k->domain->type.dims[i]));
   return total;
 }
 
@@ -166,6 +166,13 @@ int cg_linear_panels(int64_t outs, int wanted) {
   int panels = wanted < 1 ? 1 : wanted;
   while (all % panels) panels /= 2;
   return panels;
+}
+
+const char *cg_linear_key(function_lowering *fl, weir_storage storage, const char *compute, int count,
+                          const ir_type *matrix) {
+  return weir_arena_printf(fl->low->arena, "linear%s_%s%s%s_%lldx%lld", count > 1 ? "2" : "",
+                           weir_storage_name(storage), *compute ? "_" : "", compute,
+                           (long long)cg_const_dim(matrix->dims[0]), (long long)cg_const_dim(matrix->dims[1]));
 }
 
 static const ir_kexpr *pieces(ir_kbuilder *b, const ir_kexpr *all, const ir_kexpr *size) {
@@ -188,7 +195,7 @@ void cg_linear_begin(linear_kernel *k, const char *name, const char *banner) {
   ir_kbuilder *b = &e->b;
   int64_t panels = (k->outs + IR_LANES - 1) / IR_LANES;
   k->leading = leading_rows(k);
-  k->rows = ir_kb_mul(b, cg_emit_rows(e, k->root), k->leading);
+  k->rows = ir_kb_mul(b, cg_emit_rows(e, k->domain), k->leading);
   const ir_kexpr *chunk = ir_kb_int(b, CG_CHUNK_ROWS);
   if (k->most_rows) chunk = even_chunk(k);
   const ir_kexpr *chunks = pieces(b, k->rows, chunk);
@@ -197,8 +204,8 @@ void cg_linear_begin(linear_kernel *k, const char *name, const char *banner) {
     chunk = ir_kb_let(b, "chunk", chunk);
     chunks = ir_kb_let(b, "chunks", chunks);
   }
-  k->column = ir_kb_let(b, "column",
-                        ir_kb_mul(b, ir_kb_div(b, g, chunks), ir_kb_int(b, (k->spread ? 1 : k->panels) * IR_LANES)));
+  const ir_kexpr *first = cg_linear_first_panel(k, ir_kb_div(b, g, chunks));
+  k->column = ir_kb_let(b, "column", ir_kb_mul(b, first, ir_kb_int(b, IR_LANES)));
   k->lo = ir_kb_let(b, "lo", ir_kb_mul(b, ir_kb_mod(b, g, chunks), chunk));
   k->hi = ir_kb_let(b, "hi", ir_kb_min(b, ir_kb_add(b, k->lo, chunk), k->rows));
 }

@@ -8,6 +8,9 @@
 // bf16: acc = dot2(weights, inputs, acc) for pairs of inputs in order; weights that are not bf16 are rounded to it.
 // Either is one lane's accumulator, so an element's bits are the same in a tile of any height and in any schedule.
 //
+// Where a level has a matrix unit, all of bf16 and int8 for more than a few rows go there (linear_matrix.c): the bits
+// of int8 are the same, those of bf16 are the unit's, for any number of rows.
+//
 // int8 decodes into registers always, which is a few integer operations for many rows; few rows take more panels at a
 // time, to read memory in more places at once. bf16: pairs of the package are read as they are; weights in blocks are
 // decoded into registers for few rows, into a slab of pairs for more.
@@ -31,6 +34,7 @@ cg_compute cg_linear_compute(const function_lowering *fl, const ir_node *node) {
 
 typedef struct {
   linear_kernel k;
+  const char *key;  // of choices among schedules
   cg_weight_format format;
   packed_rows x;
   ir_kvar *sum;                             // int8: i32, for each row of the tile and vector
@@ -183,7 +187,7 @@ static void emit_pairs(dot_kernel *d) {
 static void emit_direct(dot_kernel *d, const int *heights, int count) {
   linear_kernel *k = &d->k;
   ir_kbuilder *b = &k->e.b;
-  bool partial = k->outs % IR_LANES != 0;
+  bool partial = cg_linear_meets_in_memory(k);
   if (partial) cg_linear_add_sums(k);
   cg_linear_open_tile(k, heights, count);
   cg_panel_operand ops[2 * CG_MAX_PANELS];
@@ -191,7 +195,8 @@ static void emit_direct(dot_kernel *d, const int *heights, int count) {
     int dims[2] = {heights[0], k->matrices * k->panels};
     d->sum = ir_kb_reg(b, "sum", IR_KT_i32, true, 2, dims, ir_kb_const(b, IR_KT_i32, 0));
     int op_count = cg_linear_operands(k, ops);
-    cg_panel_emit_codes(b, k->storage, k->cols, ops, op_count, k->lane, multiply_codes, d);
+    cg_panel_emit_codes(b, k->storage, k->cols, ops, op_count, k->lane, ir_kb_int(b, 0), ir_kb_int(b, k->cols),
+                        multiply_codes, d);
   } else if (d->format.layout == CG_LAYOUT_PAIRS) {
     emit_pairs(d);
   } else {
@@ -209,7 +214,9 @@ static void emit_staged(dot_kernel *d, const int *heights, int count) {
   linear_kernel *k = &d->k;
   ir_kbuilder *b = &k->e.b;
   int step = cg_panel_step(k->storage, k->cols), vectors = k->matrices * k->panels;
-  int64_t slab = (SLAB + step - 1) / step * step;
+  static const int64_t slabs[] = {64, 256, 512};
+  int64_t wanted = cg_schedule_choice(k->fl->low, d->key, "slab", SLAB, slabs, 3);
+  int64_t slab = (wanted + step - 1) / step * step;
   cg_linear_add_sums(k);
   k->slab = ir_kb_add_buffer(b, IR_KB_LOCAL, "slab", ir_kb_int(b, 2 * slab * vectors * IR_LANES), -1);
   cg_linear_clear_sums(k);
@@ -235,8 +242,8 @@ static void emit_staged(dot_kernel *d, const int *heights, int count) {
 }
 
 static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices,
-                                 const packed_rows *x, bool few, int64_t guard_lo, int64_t guard_hi) {
-  dot_kernel d = {.k = {.fl = fl, .root = root, .linears = linears, .matrices = matrices}, .x = *x};
+                                 const packed_rows *x, const char *key, bool few, int64_t guard_lo, int64_t guard_hi) {
+  dot_kernel d = {.k = {.fl = fl, .root = root, .linears = linears, .matrices = matrices}, .key = key, .x = *x};
   linear_kernel *k = &d.k;
   const ir_value *w = linears[0]->operands[1];
   d.format = fl->out->formats[w->result];
@@ -245,12 +252,15 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
   k->cols = cg_const_dim(w->type.dims[1]);
   bool int8 = d.format.compute == CG_COMPUTE_INT8, pairs = d.format.layout == CG_LAYOUT_PAIRS;
   bool staged = !int8 && !pairs && !few;
-  k->panels = cg_linear_panels(k->outs, (int8 && !few ? 2 : CG_MAX_PANELS) / matrices);
+  k->panels = (int)cg_schedule_divisor(fl->low, key, few ? "few.panels" : "many.panels",
+                                       cg_linear_panels(k->outs, (int8 && !few ? 2 : CG_MAX_PANELS) / matrices),
+                                       (k->outs + IR_LANES - 1) / IR_LANES, CG_MAX_PANELS / matrices);
+  cg_linear_fit_root(k);
   // int8: a vector has a sum besides its accumulator.
   int heights[6], count = cg_linear_heights(k->matrices * k->panels * (int8 ? 2 : 1), CG_CHUNK_ROWS, heights);
   weir_arena *arena = fl->low->arena;
   const char *storage = weir_storage_name(k->storage), *compute = cg_compute_name(d.format.compute);
-  const char *name = weir_arena_printf(arena, "linear%s_%s_%s%s_%dx%d", matrices > 1 ? "2" : "", storage, compute,
+  const char *name = weir_arena_printf(arena, "linear%s_%s_%s%s_%dx%d", cg_linear_suffix(k), storage, compute,
                                        pairs    ? ""
                                        : few    ? "_few"
                                        : staged ? "_staged"
@@ -260,8 +270,10 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
       weir_arena_printf(arena, "[rows, %d] as %s x %d matrices %s[%d, %d], then %s", (int)k->cols, compute, matrices,
                         storage, (int)k->outs, (int)k->cols, ir_op_get_info(root->def->op)->name);
   cg_linear_begin(k, name, banner);
+  bool units = (!int8 || !few) && cg_linear_matrix(k, &d.format, x);
   if (staged) emit_staged(&d, heights, count);
   else emit_direct(&d, heights, count);
+  if (units) ir_kb_end(&k->e.b);
   return cg_linear_finish(k, guard_lo, guard_hi);
 }
 
@@ -269,7 +281,11 @@ weir_status cg_lower_linear_dot(function_lowering *fl, ir_value *root, ir_node *
   const cg_weight_format *format = &fl->out->formats[linears[0]->operands[1]->result];
   packed_rows x;
   WEIR_TRY(cg_pack_rows(fl, linears[0]->operands[0], format->compute, &x));
-  if (format->layout == CG_LAYOUT_PAIRS) return emit_schedule(fl, root, linears, linear_count, &x, false, 0, 0);
-  WEIR_TRY(emit_schedule(fl, root, linears, linear_count, &x, true, 0, FEW_ROWS + 1));
-  return emit_schedule(fl, root, linears, linear_count, &x, false, FEW_ROWS + 1, INT64_MAX);
+  const char *key = cg_linear_key(fl, format->storage, cg_compute_name(format->compute), linear_count,
+                                  &linears[0]->operands[1]->type);
+  if (format->layout == CG_LAYOUT_PAIRS) return emit_schedule(fl, root, linears, linear_count, &x, key, false, 0, 0);
+  static const int64_t limits[] = {8};
+  int64_t few = cg_schedule_choice(fl->low, key, "few.rows", FEW_ROWS, limits, 1);
+  WEIR_TRY(emit_schedule(fl, root, linears, linear_count, &x, key, true, 0, few + 1));
+  return emit_schedule(fl, root, linears, linear_count, &x, key, false, few + 1, INT64_MAX);
 }

@@ -18,8 +18,9 @@ enum {
 
 typedef struct {
   linear_kernel k;
-  int vectors;   // of the item: matrix by matrix, panel by panel
-  int64_t slab;  // inputs of a slab
+  const char *key;  // of choices among schedules
+  int vectors;      // of the item: matrix by matrix, panel by panel
+  int64_t slab;     // inputs of a slab
   const ir_kexpr *slab_end;
   const ir_kexpr *fill;  // vector that is being decoded
   // tiles
@@ -115,7 +116,6 @@ static void direct_tiles(float_kernel *f, const cg_panel_operand *all, int wides
   linear_kernel *k = &f->k;
   ir_kbuilder *b = &k->e.b;
   cg_panel_operand ops[2 * CG_MAX_PANELS];
-  const ir_kexpr *step = integer(f, cg_linear_panel_step(k));
   open_panels(f, k->panels, widest, true);
   f->vector = f->panel;
   for (int w = 0; w < f->width_count; w++) {
@@ -124,7 +124,7 @@ static void direct_tiles(float_kernel *f, const cg_panel_operand *all, int wides
     f->visited = k->matrices * panels;
     for (int v = 0; v < f->visited; v++) {
       const cg_panel_operand *first = &all[v / panels * k->panels];
-      const ir_kexpr *at = ir_kb_mul(b, ir_kb_add(b, f->panel, integer(f, v % panels)), step);
+      const ir_kexpr *at = cg_linear_panel(k, ir_kb_add(b, f->panel, integer(f, v % panels)));
       ops[v] = (cg_panel_operand){first->buffer, ir_kb_add(b, first->panel, at)};
     }
     cg_panel_emit(b, k->storage, k->cols, ops, f->visited, k->lane, integer(f, 0), integer(f, k->cols), visit_direct,
@@ -198,7 +198,7 @@ static void decode_slab(float_kernel *f) {
   cg_linear_operands(k, ops);
   for (int m = 0; m < k->matrices; m++) {
     const ir_kexpr *p = ir_kb_for(b, IR_KR_SERIAL, "p", integer(f, 0), integer(f, k->panels), 1);
-    cg_panel_operand op = {ops[m * k->panels].buffer, ir_kb_add(b, ops[m * k->panels].panel, p)};
+    cg_panel_operand op = {ops[m * k->panels].buffer, ir_kb_add(b, ops[m * k->panels].panel, cg_linear_panel(k, p))};
     f->fill = ir_kb_add(b, integer(f, m * k->panels), p);
     k->lane = ir_kb_for(b, IR_KR_LANES, "l", integer(f, 0), integer(f, IR_LANES), 1);
     cg_panel_emit(b, k->storage, k->cols, &op, 1, k->lane, k->slab_start, f->slab_end, fill_slab, f);
@@ -215,7 +215,8 @@ static void multiply(float_kernel *f, const cg_panel_operand *op, int wide) {
   for (int v = 0; v < wide; v++) {
     const ir_kexpr *index, *nth = integer(f, v);
     if (op) {
-      index = ir_kb_mul(b, ir_kb_add(b, op->panel, ir_kb_add(b, f->panel, nth)), integer(f, k->cols));
+      index =
+          ir_kb_mul(b, ir_kb_add(b, op->panel, cg_linear_panel(k, ir_kb_add(b, f->panel, nth))), integer(f, k->cols));
       index = ir_kb_add(b, ir_kb_mul(b, ir_kb_add(b, index, at), integer(f, IR_LANES)), k->lane);
     } else {
       index = slab_at(f, ir_kb_add(b, f->vector, nth), at);
@@ -255,8 +256,8 @@ static void emit_tiles(float_kernel *f, const cg_panel_operand *op, int vectors,
 }
 
 // Slabs of even size, so that none is short.
-static int64_t slab_inputs(const linear_kernel *k) {
-  int64_t step = cg_panel_step(k->storage, k->cols), most = SLAB / step * step;
+static int64_t slab_inputs(const linear_kernel *k, int64_t wanted) {
+  int64_t step = cg_panel_step(k->storage, k->cols), most = wanted / step * step;
   if (most < step) most = step;
   int64_t slabs = (k->cols + most - 1) / most;
   return ((k->cols + slabs - 1) / slabs + step - 1) / step * step;
@@ -265,9 +266,10 @@ static int64_t slab_inputs(const linear_kernel *k) {
 static void emit_staged(float_kernel *f) {
   linear_kernel *k = &f->k;
   ir_kbuilder *b = &k->e.b;
-  f->slab = slab_inputs(k);
+  static const int64_t slabs[] = {256, 384, 1024};
+  f->slab = slab_inputs(k, cg_schedule_choice(k->fl->low, f->key, "slab", SLAB, slabs, k->cols > slabs[0] ? 3 : 0));
   // Sums of two matrices meet in memory, and those of a last panel that is not full.
-  bool direct = k->matrices == 1 && k->outs % IR_LANES == 0;
+  bool direct = k->matrices == 1 && !cg_linear_meets_in_memory(k);
   if (!direct || k->cols > f->slab) cg_linear_add_sums(k);
   k->slab = ir_kb_add_buffer(b, IR_KB_LOCAL, "slab", integer(f, 4 * f->vectors * (f->slab + 1) * IR_LANES), -1);
   k->slab_start = ir_kb_for(b, IR_KR_SERIAL, "ks", integer(f, 0), integer(f, k->cols), f->slab);
@@ -282,7 +284,7 @@ static void emit_tiled(float_kernel *f) {
   linear_kernel *k = &f->k;
   cg_panel_operand ops[2 * CG_MAX_PANELS];
   cg_linear_operands(k, ops);
-  bool direct = k->matrices == 1 && k->outs % IR_LANES == 0;
+  bool direct = k->matrices == 1 && !cg_linear_meets_in_memory(k);
   if (!direct) cg_linear_add_sums(k);
   f->slab = k->cols;
   k->slab_start = integer(f, 0);
@@ -293,8 +295,23 @@ static void emit_tiled(float_kernel *f) {
 
 typedef enum { DIRECT, STAGED, TILED } schedule;
 
-static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices, schedule how,
-                                 int64_t guard_lo, int64_t guard_hi) {
+// Panels and rows of an item.
+static void choose_item(float_kernel *f, schedule how) {
+  static const int64_t rows[] = {96, 144, 384};
+  linear_kernel *k = &f->k;
+  lowering *low = k->fl->low;
+  int64_t all = (k->outs + IR_LANES - 1) / IR_LANES, most = CG_MAX_PANELS / k->matrices;
+  k->spread = how == DIRECT;
+  if (how == DIRECT) {
+    k->panels = (int)cg_schedule_divisor(low, f->key, "few.panels", direct_panels(k->outs, k->matrices), all, most);
+    return;
+  }
+  k->panels = (int)cg_schedule_divisor(low, f->key, "many.panels", cg_linear_panels(k->outs, (int)most), all, most);
+  k->most_rows = (int)cg_schedule_choice(low, f->key, "many.rows", MOST_ROWS, rows, 3);
+}
+
+static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices,
+                                 const char *key, schedule how, int64_t guard_lo, int64_t guard_hi) {
   static const char *const names[] = {"direct", "staged", "tiled"};
   float_kernel f = {.k = {.fl = fl, .root = root, .linears = linears, .matrices = matrices}};
   linear_kernel *k = &f.k;
@@ -302,13 +319,13 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
   k->storage = fl->out->formats[w->result].storage;
   k->outs = cg_const_dim(w->type.dims[0]);
   k->cols = cg_const_dim(w->type.dims[1]);
-  k->panels = how == DIRECT ? direct_panels(k->outs, matrices) : cg_linear_panels(k->outs, CG_MAX_PANELS / matrices);
-  k->spread = how == DIRECT;
-  k->most_rows = how == DIRECT ? 0 : MOST_ROWS;
+  f.key = key;
+  choose_item(&f, how);
+  cg_linear_fit_root(k);
   f.vectors = matrices * k->panels;
   weir_arena *arena = fl->low->arena;
   const char *storage = weir_storage_name(k->storage);
-  const char *name = weir_arena_printf(arena, "linear%s_%s_%s_%dx%d", matrices > 1 ? "2" : "", storage, names[how],
+  const char *name = weir_arena_printf(arena, "linear%s_%s_%s_%dx%d", cg_linear_suffix(k), storage, names[how],
                                        k->panels * 16, (int)k->cols);
   const char *banner = weir_arena_printf(arena, "[rows, %d] x %d matrices %s[%d, %d], then %s", (int)k->cols, matrices,
                                          storage, (int)k->outs, (int)k->cols, ir_op_get_info(root->def->op)->name);
@@ -319,9 +336,36 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
   return cg_linear_finish(k, guard_lo, guard_hi);
 }
 
+static const char *key_of(function_lowering *fl, ir_node *const *linears, int count) {
+  const ir_value *w = linears[0]->operands[1];
+  return cg_linear_key(fl, fl->out->formats[w->result].storage, "", count, &w->type);
+}
+
+// Up to how many rows the direct schedule runs.
+static int64_t few_rows(function_lowering *fl, const char *key) {
+  static const int64_t limits[] = {8};
+  return cg_schedule_choice(fl->low, key, "few.rows", DIRECT_ROWS, limits, 1);
+}
+
+weir_status cg_lower_linear_few(function_lowering *fl, ir_value *value, ir_node **linears, int linear_count) {
+  if (cg_linear_compute(fl, linears[0])) return WEIR_OK;
+  cg_info(fl, value)->slot = cg_add_temp(fl, value);
+  const char *key = key_of(fl, linears, linear_count);
+  return emit_schedule(fl, value, linears, linear_count, key, DIRECT, 0, few_rows(fl, key) + 1);
+}
+
 weir_status cg_lower_linear_float(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count) {
   weir_storage storage = fl->out->formats[linears[0]->operands[1]->result].storage;
-  WEIR_TRY(emit_schedule(fl, root, linears, linear_count, DIRECT, 0, DIRECT_ROWS + 1));
+  const char *key = key_of(fl, linears, linear_count);
+  int64_t few = few_rows(fl, key);
+  ir_value *turned = cg_rope_product(fl, root);
+  if (turned) {  // what cg_lower_linear_few made of few rows
+    cg_info(fl, turned)->fate = FATE_ROOT;
+    WEIR_TRY(cg_lower_rope(fl, root, few + 1));
+    cg_info(fl, turned)->fate = FATE_INLINE;
+  } else {
+    WEIR_TRY(emit_schedule(fl, root, linears, linear_count, key, DIRECT, 0, few + 1));
+  }
   schedule many = storage == WEIR_STORAGE_F32 ? TILED : STAGED;
-  return emit_schedule(fl, root, linears, linear_count, many, DIRECT_ROWS + 1, INT64_MAX);
+  return emit_schedule(fl, root, linears, linear_count, key, many, few + 1, INT64_MAX);
 }

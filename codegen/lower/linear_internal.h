@@ -25,8 +25,10 @@ typedef struct {
   const ir_kexpr *column;   // first output of the item
   const ir_kexpr *lo, *hi;  // rows of the item
   const ir_kexpr *lane;
-  int most_rows;  // of an item: even chunks of at most so many; 0: chunks of CG_CHUNK_ROWS
-  bool spread;    // the panels of an item stand as far apart as they can, else side by side
+  int most_rows;     // of an item: even chunks of at most so many; 0: chunks of CG_CHUNK_ROWS
+  bool spread;       // the panels of an item stand as far apart as they can, else side by side
+  ir_value *domain;  // whose rows are the product's: the root, or what the root turns (linear_rope.c)
+  int half, run;     // rope: panels of half a head, 0 where the root is none; panels of an item side by side
   // inside a tile
   const ir_kexpr *first, *tile;
   ir_kvar *acc[2];
@@ -41,15 +43,29 @@ void cg_linear_begin(linear_kernel *k, const char *name, const char *banner);
 weir_status cg_linear_finish(linear_kernel *k, int64_t guard_lo, int64_t guard_hi);
 // Panels of a matrix for an item: at most |wanted|, a divisor of all.
 int cg_linear_panels(int64_t outs, int wanted);
+// The name of products of |count| matrices [outs, inputs] for choices among schedules; |compute| "" for float32.
+const char *cg_linear_key(function_lowering *fl, weir_storage storage, const char *compute, int count,
+                          const ir_type *matrix);
 
 // Indices along all axes but the last for row |m| of the flattened rows; makes it the current row.
 void cg_linear_row(linear_kernel *k, const ir_kexpr *m, const ir_kexpr **idx);
 // The matrices' buffers and panels, panel by panel; returns how many.
 int cg_linear_operands(linear_kernel *k, cg_panel_operand *out);
 
-// Panels between one panel of an item and the next; the first output of panel |panel| of the item.
-int64_t cg_linear_panel_step(const linear_kernel *k);
+// The first output of panel |panel| of the item.
 const ir_kexpr *cg_linear_column(linear_kernel *k, const ir_kexpr *panel);
+
+// ---- linear_rope.c: which panels an item has, and rotary positions as its epilogue
+// What follows from the root, once outs, panels and spread are chosen: rope may take other panels.
+void cg_linear_fit_root(linear_kernel *k);
+const char *cg_linear_suffix(const linear_kernel *k);  // of the kernel's name: many matrices, or rope
+// Whether sums must be in local memory before they are stored, for another reason than many matrices.
+bool cg_linear_meets_in_memory(const linear_kernel *k);
+// Panel |p| of an item counted from its first; the first panel of item |block|.
+const ir_kexpr *cg_linear_panel(linear_kernel *k, const ir_kexpr *p);
+const ir_kexpr *cg_linear_first_panel(linear_kernel *k, const ir_kexpr *block);
+// Turns and stores the sums of the chunk.
+void cg_linear_store_turned(linear_kernel *k);
 
 // Tiles of rows, the lanes range and the registers of a tile: |acc|[matrix] has [heights[0], panels].
 int cg_linear_heights(int vectors, int limit, int *out);
@@ -68,5 +84,10 @@ const ir_kexpr *cg_linear_sum_index(linear_kernel *k, const ir_kexpr *row, const
 void cg_linear_clear_sums(linear_kernel *k);
 void cg_linear_spill(linear_kernel *k, bool load);
 void cg_linear_store_sums(linear_kernel *k);
+
+// linear_matrix.c: the product by a matrix unit, from rows packed as |x|, with the epilogue of all rows of the item.
+// Stands in the first branch of an `if` of the level and leaves the second open, for the schedule without a unit.
+// False, with nothing emitted, where the packed rows do not lie one behind the other.
+bool cg_linear_matrix(linear_kernel *k, const cg_weight_format *format, const packed_rows *x);
 
 #endif

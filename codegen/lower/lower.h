@@ -18,7 +18,24 @@ typedef struct {
   // In what the plan wants products with it computed; null: all in float32.
   cg_compute (*compute_of)(void *user, const char *path);
   void *user;
+  const struct cg_choice *choices;  // schedules other than the default ones; those that fit nothing are passed over
+  int choice_count;
 } cg_lower_options;
+
+// A schedule's parameter, of the kernels that |key| names by template and shape ("linear_q4_1_1536x576", "few.panels").
+typedef struct cg_choice {
+  const char *key, *parameter;
+  int64_t value;
+} cg_choice;
+
+// A choice that lowering had. No answer changes a bit of any result.
+typedef struct {
+  const char *key, *parameter;
+  int64_t otherwise;  // without a choice
+  int64_t chosen;
+  const int64_t *candidates;  // other values
+  int candidate_count;
+} cg_question;
 
 // A weight as the package must hold it. |key| is unique and is the program's name of it.
 typedef struct {
@@ -50,12 +67,15 @@ typedef struct {
 typedef struct {
   ir_kernel **kernels;  // distinct; kernel->name is the symbol
   int kernel_count, kernel_capacity;
-  rt_program **programs;  // one per entry and step, in the module's order
+  const char **kernel_keys;  // of the choices that each kernel was made by; null: of none
+  rt_program **programs;     // one per entry and step, in the module's order
   int program_count;
   cg_weight *weights;
   int weight_count, weight_capacity;
   cg_decision *decisions;
   int decision_count, decision_capacity;
+  cg_question *questions;  // each key and parameter once
+  int question_count, question_capacity;
 } cg_module;
 
 // UNSUPPORTED with function, op and place for what has no lowering. Everything lives in |arena|, also what |module|

@@ -78,9 +78,12 @@ typedef struct {
   bool small;                // all codes are below 128
 } cg_panel_codes;
 typedef void (*cg_panel_codes_visit)(void *user, const cg_panel_codes *codes);  // of every operand
-// As cg_panel_emit for block formats, over all inputs: visits sub-blocks in order.
+// As cg_panel_emit for block formats: visits the sub-blocks of inputs |lo|..|hi|, multiples of a block, in order.
 void cg_panel_emit_codes(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
-                         int operand_count, const ir_kexpr *lane, cg_panel_codes_visit visit, void *user);
+                         int operand_count, const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi,
+                         cg_panel_codes_visit visit, void *user);
+// Inputs that share a scale in |storage|, a block format.
+int cg_panel_sub(weir_storage storage);
 // What sums of inputs go with the integers of |storage| (panel_codes.c): codes of x are summed over so many inputs, to
 // be subtracted, or to be multiplied by b.
 typedef enum { CG_SUMS_32, CG_SUMS_16, CG_SUMS_SCALED } cg_panel_sums;

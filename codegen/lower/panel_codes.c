@@ -13,6 +13,8 @@ static const ir_kexpr *shifted(ir_kbuilder *b, const ir_kexpr *x, int by) {
   return ir_kb_op(b, IR_K_shr, IR_KT_u32, x, u32(b, -by), NULL);
 }
 
+int cg_panel_sub(weir_storage storage) { return cg_panel_format(storage)->sub; }
+
 cg_panel_sums cg_panel_sums_of(weir_storage storage) {
   const panel_format *f = cg_panel_format(storage);
   return !f->offset ? CG_SUMS_SCALED : f->sub == 16 ? CG_SUMS_16 : CG_SUMS_32;
@@ -81,10 +83,12 @@ static void emit_subs(codes_context *c, int first, int last, bool upper) {
 }
 
 void cg_panel_emit_codes(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
-                         int operand_count, const ir_kexpr *lane, cg_panel_codes_visit visit, void *user) {
+                         int operand_count, const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi,
+                         cg_panel_codes_visit visit, void *user) {
   const panel_format *f = cg_panel_format(storage);
   codes_context c = {.b = b, .count = operand_count, .lane = lane, .visit = visit, .user = user};
-  const ir_kexpr *block = ir_kb_for(b, IR_KR_SERIAL, "kb", ir_kb_int(b, 0), ir_kb_int(b, cols / f->block), 1);
+  const ir_kexpr *inputs = ir_kb_int(b, f->block);
+  const ir_kexpr *block = ir_kb_for(b, IR_KR_SERIAL, "kb", ir_kb_div(b, lo, inputs), ir_kb_div(b, hi, inputs), 1);
   c.k_block = ir_kb_mul(b, block, ir_kb_int(b, f->block));
   for (int i = 0; i < operand_count; i++) {
     const ir_kexpr *base = cg_panel_base(b, f, cols, operands[i].panel);

@@ -29,6 +29,7 @@ typedef struct {
   ir_ktype type;
   int lead;                          // axes in front of rows and columns
   bool has_rows;                     // false for a linear of one row
+  int64_t chunk_rows, pack_rows;     // chosen: of a work item at most; from how many on the second operand is packed
   const ir_kexpr *idx[IR_MAX_RANK];  // of the result: the leading axes
   const ir_kexpr *depth;             // k
   const ir_kexpr *row_lo, *row_hi, *column_lo, *column_hi;
@@ -293,7 +294,7 @@ static void emit_packed(product_kernel *p) {
   ir_kbuilder *b = &p->e.b;
   const ir_kexpr *zero = integer(p, 0), *one = integer(p, 1);
   p->slab = ir_kb_add_buffer(b, IR_KB_LOCAL, "slab", integer(p, 4 * MAX_WIDTH * (SLAB + 1) * IR_LANES), -1);
-  p->sums = ir_kb_add_buffer(b, IR_KB_LOCAL, "sums", integer(p, 4 * CHUNK_ROWS * CHUNK_COLUMNS), -1);
+  p->sums = ir_kb_add_buffer(b, IR_KB_LOCAL, "sums", integer(p, 4 * p->chunk_rows * CHUNK_COLUMNS), -1);
   const ir_kexpr *columns = ir_kb_let(b, "columns", ir_kb_sub(b, p->column_hi, p->column_lo));
   clear_rest(p, columns);
   // Once at least: without any k the sums are zeros.
@@ -336,11 +337,11 @@ static void emit_narrow(product_kernel *p) {
 static void emit_columns(product_kernel *p) {
   ir_kbuilder *b = &p->e.b;
   int64_t rows = p->has_rows ? cg_const_dim(p->root->type.dims[p->lead]) : 1;
-  if (p->type != IR_KT_f32 || (rows >= 0 && rows < PACK_ROWS)) {
+  if (p->type != IR_KT_f32 || (rows >= 0 && rows < p->pack_rows)) {
     emit_narrow(p);
     return;
   }
-  const ir_kexpr *some = integer(p, PACK_ROWS);
+  const ir_kexpr *some = integer(p, p->pack_rows);
   ir_kb_if(b, ir_kb_op(b, IR_K_ge, IR_KT_bool, ir_kb_sub(b, p->row_hi, p->row_lo), some, NULL));
   emit_packed(p);
   ir_kb_else(b);
@@ -357,8 +358,8 @@ static void bind_item(product_kernel *p) {
   if (p->has_rows) {
     // Even chunks of whole tiles, and some of them also of fewer rows: threads share them.
     const ir_kexpr *most = cg_emit_most(e, type->dims[p->lead]);
-    const ir_kexpr *some = ir_kb_min(b, pieces(p, most, CHUNK_ROWS / 4), integer(p, 3));
-    tile = ir_kb_op(b, IR_K_max, IR_KT_i64, pieces(p, most, CHUNK_ROWS), some, NULL);
+    const ir_kexpr *some = ir_kb_min(b, pieces(p, most, p->chunk_rows / 4), integer(p, 3));
+    tile = ir_kb_op(b, IR_K_max, IR_KT_i64, pieces(p, most, p->chunk_rows), some, NULL);
     tile = ir_kb_op(b, IR_K_max, IR_KT_i64, tile, one, NULL);
     tile = ir_kb_div(b, ir_kb_add(b, most, ir_kb_sub(b, tile, one)), tile);
     tile =
@@ -382,6 +383,19 @@ static void bind_item(product_kernel *p) {
   ir_kb_if(b, ir_kb_op(b, IR_K_and, IR_KT_bool, some_rows, some_columns, NULL));
 }
 
+// -1 in the key: known at run time.
+static void choose(product_kernel *p, bool dots) {
+  static const int64_t rows[] = {96, 192}, packs[] = {7, 25, 49};
+  lowering *low = p->fl->low;
+  const ir_type *type = &p->root->type, *x = &p->x->type;
+  const char *key = weir_arena_printf(
+      low->arena, "product%s_%s_%lldx%lldx%lld", dots ? "_dots" : "", ir_dtype_name(type->dtype),
+      (long long)(p->has_rows ? cg_const_dim(type->dims[p->lead]) : 1),
+      (long long)cg_const_dim(type->dims[type->rank - 1]), (long long)cg_const_dim(x->dims[x->rank - 1]));
+  p->chunk_rows = cg_schedule_choice(low, key, "rows", CHUNK_ROWS, rows, p->has_rows ? 2 : 0);
+  p->pack_rows = cg_schedule_choice(low, key, "pack", PACK_ROWS, packs, dots || p->type != IR_KT_f32 ? 0 : 3);
+}
+
 weir_status cg_lower_product(function_lowering *fl, ir_value *root) {
   const ir_node *node = root->def;
   if (node->op != IR_OP_linear && node->op != IR_OP_matmul) return cg_lower_rowwise(fl, root);
@@ -399,6 +413,7 @@ weir_status cg_lower_product(function_lowering *fl, ir_value *root) {
                                          ir_type_print(arena, &p.x->type), ir_type_print(arena, &p.y->type));
   bool dots = depth_is_inner(&p);
   cg_emit_begin(&p.e, fl, root, dots ? "product_dots" : "product", banner);
+  choose(&p, dots);
   bind_item(&p);
   if (dots) emit_dots(&p);
   else emit_columns(&p);

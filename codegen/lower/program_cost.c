@@ -191,7 +191,8 @@ static void count_list(counter *c, const ir_kstmt *s, cost *out) {
     if (s->kind == IR_KS_LET) c->values[s->var->id] = value_of(c, s->expr);
     if (s->kind == IR_KS_STORE) count_access(c, s->buffer, s->type, s->indices[0], out);
     if (s->kind == IR_KS_REDUCE) out->flops.fixed++;
-    count_list(c, s->body, out);
+    // Where there is a matrix unit, the other way stands for both: what is weighed is the same.
+    if (!s->expr || s->expr->op != IR_K_matrix_unit) count_list(c, s->body, out);
     count_list(c, s->body2, out);
   }
 }

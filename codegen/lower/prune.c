@@ -19,6 +19,7 @@ static bool keep_stmt(weir_arena *arena, bool *used, ir_kstmt *s) {
   if (s->kind == IR_KS_LET && !used[s->var->id]) return false;
   if (s->body) s->body = prune_list(arena, used, s->body);
   if (s->body2) s->body2 = prune_list(arena, used, s->body2);
+  for (int i = 0; s->kind == IR_KS_MATDOT && i < IR_KM_COUNT; i++) mark_vars(used, s->matdot->at[i]);
   mark_vars(used, s->lo);
   mark_vars(used, s->hi);
   mark_vars(used, s->expr);
@@ -62,6 +63,15 @@ static void visit_expr(renaming *r, const ir_kexpr *e) {
   else rename_index(r, &((ir_kexpr *)e)->index, load ? r->new_buffers : r->new_sizes);
 }
 
+static void visit_matdot(renaming *r, ir_kmatdot *d) {
+  int *const buffers[] = {&d->c, &d->a, &d->b};
+  for (int i = 0; i < IR_KM_COUNT; i++) visit_expr(r, d->at[i]);
+  for (int i = 0; i < 3; i++) {
+    if (r->pass == PASS_MARK) r->buffers[*buffers[i]] = true;
+    else rename_index(r, buffers[i], r->new_buffers);
+  }
+}
+
 static void visit_list(renaming *r, ir_kstmt *first) {
   for (ir_kstmt *s = first; s; s = s->next) {
     visit_expr(r, s->lo);
@@ -72,6 +82,7 @@ static void visit_list(renaming *r, ir_kstmt *first) {
       if (r->pass == PASS_MARK) r->buffers[s->buffer] = true;
       else rename_index(r, &s->buffer, r->new_buffers);
     }
+    if (s->kind == IR_KS_MATDOT) visit_matdot(r, (ir_kmatdot *)s->matdot);
     visit_list(r, s->body);
     visit_list(r, s->body2);
   }

@@ -71,32 +71,47 @@ static int find_table(function_lowering *fl, ir_dim rows, double theta, int rota
   return out->slot_count - 1;
 }
 
+// Cosine and sine of pair |pair| of |row|, counted over all requests.
+static void look_up(emitter *e, int table, int rotary, const ir_kexpr *row, const ir_kexpr *pair, const ir_kexpr **c,
+                    const ir_kexpr **s) {
+  ir_kbuilder *b = &e->b;
+  const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, row, ir_kb_int(b, rotary)), pair);
+  *c = ir_kb_let(b, "c", ir_kb_load(b, IR_KT_f32, table, at));
+  *s = ir_kb_let(b, "s", ir_kb_load(b, IR_KT_f32, table, ir_kb_add(b, at, ir_kb_int(b, rotary / 2))));
+}
+
+// The pair |x|, |y| turned, as elements |first| and |second| of the head.
+static void store_turned(emitter *e, const ir_value *root, const ir_kexpr **idx, const ir_kexpr *const place[2],
+                         const ir_kexpr *x, const ir_kexpr *y, const ir_kexpr *c, const ir_kexpr *s) {
+  ir_kbuilder *b = &e->b;
+  int last = root->type.rank - 1, slot_index = cg_info(e->fl, root)->slot;
+  idx[last] = place[0];
+  cg_emit_store(e, root, slot_index, idx, ir_kb_sub(b, ir_kb_mul(b, x, c), ir_kb_mul(b, y, s)));
+  idx[last] = place[1];
+  cg_emit_store(e, root, slot_index, idx, ir_kb_add(b, ir_kb_mul(b, y, c), ir_kb_mul(b, x, s)));
+}
+
 static void rotate(rope_kernel *k, int rotary) {
   ir_kbuilder *b = &k->e.b;
-  int last = k->root->type.rank - 1, slot_index = cg_info(k->e.fl, k->root)->slot;
+  int last = k->root->type.rank - 1;
   const ir_kexpr *half = ir_kb_int(b, k->half), *two = ir_kb_int(b, 2), *one = ir_kb_int(b, 1), *c, *s,
                  *in_place = NULL;
   bool lanes = k->table >= 0 && !k->interleaved;
   const ir_kexpr *pair = ir_kb_for(b, lanes ? IR_KR_LANES : IR_KR_SERIAL, "i", ir_kb_int(b, 0), half, 1);
   if (k->table >= 0) {
-    const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, k->row, ir_kb_int(b, rotary)), pair);
-    c = ir_kb_let(b, "c", ir_kb_load(b, IR_KT_f32, k->table, at));
-    s = ir_kb_let(b, "s", ir_kb_load(b, IR_KT_f32, k->table, ir_kb_add(b, at, half)));
+    look_up(&k->e, k->table, rotary, k->row, pair, &c, &s);
   } else {
     in_place = ir_kb_let(b, "angle", angle(b, k->position, k->freq, pair));
     c = ir_kb_let(b, "c", turn(b, IR_K_cos, k->type, in_place));
     s = ir_kb_let(b, "s", turn(b, IR_K_sin, k->type, in_place));
   }
   const ir_kexpr *first = k->interleaved ? ir_kb_mul(b, pair, two) : pair;
-  const ir_kexpr *second = ir_kb_add(b, first, k->interleaved ? one : half);
+  const ir_kexpr *second = ir_kb_add(b, first, k->interleaved ? one : half), *place[2] = {first, second};
   k->idx[last] = first;
   const ir_kexpr *x = ir_kb_let(b, "x", cg_emit_value(&k->e, k->x, k->idx));
   k->idx[last] = second;
   const ir_kexpr *y = ir_kb_let(b, "y", cg_emit_value(&k->e, k->x, k->idx));
-  k->idx[last] = first;
-  cg_emit_store(&k->e, k->root, slot_index, k->idx, ir_kb_sub(b, ir_kb_mul(b, x, c), ir_kb_mul(b, y, s)));
-  k->idx[last] = second;
-  cg_emit_store(&k->e, k->root, slot_index, k->idx, ir_kb_add(b, ir_kb_mul(b, y, c), ir_kb_mul(b, x, s)));
+  store_turned(&k->e, k->root, k->idx, place, x, y, c, s);
   ir_kb_end(b);
 }
 
@@ -106,7 +121,44 @@ static bool counts_rows(const function_lowering *fl, ir_dim dim) {
   return ir_dim_as_symbol(dim) || cg_const_dim(first) == 0;
 }
 
-weir_status cg_lower_rope(function_lowering *fl, ir_value *root) {
+// Whether |root| is turned by the table of the rows' positions.
+static bool takes_table(const function_lowering *fl, const ir_value *root) {
+  const ir_value *positions = root->def->operands[1];
+  return cg_compute_type(root->type.dtype) == IR_KT_f32 && cg_info(fl, root)->ragged == 1 && positions->def &&
+         positions->def->op == IR_OP_pos && counts_rows(fl, root->type.dims[0]);
+}
+
+ir_value *cg_rope_product(const function_lowering *fl, const ir_value *root) {
+  const ir_node *node = root->def;
+  if (!node || node->op != IR_OP_rope || root->type.rank != 3 || root->type.dtype != IR_f32) return NULL;
+  int64_t width = cg_const_dim(root->type.dims[2]), heads = cg_const_dim(root->type.dims[1]);
+  if (width <= 0 || heads <= 0 || width % (2 * IR_LANES) || ir_node_attr(node, IR_ATTR_rotary)->i != width ||
+      ir_node_attr(node, IR_ATTR_interleaved)->i || !takes_table(fl, root))
+    return NULL;
+  ir_value *x = node->operands[0];
+  if (!x->def || x->def->op != IR_OP_reshape || cg_info(fl, x)->fate != FATE_INLINE || cg_info(fl, x)->group != root)
+    return NULL;
+  ir_value *turned = x->def->operands[0];
+  bool rows = turned->type.rank == 2 && turned->type.dtype == IR_f32 && turned->type.dims[0] == root->type.dims[0] &&
+              cg_info(fl, turned)->ragged == 1 && cg_const_dim(turned->type.dims[1]) == heads * width;
+  return rows && turned->def && cg_info(fl, turned)->fate != FATE_ROOT ? turned : NULL;
+}
+
+void cg_rope_store_pair(emitter *e, ir_value *root, const ir_kexpr **idx, const ir_kexpr *pair,
+                        const ir_kexpr *const *x) {
+  ir_kbuilder *b = &e->b;
+  const ir_node *node = root->def;
+  int rotary = (int)ir_node_attr(node, IR_ATTR_rotary)->i;
+  double theta = ir_node_attr(node, IR_ATTR_theta)->f;
+  ir_dim rows = root->type.dims[0];
+  int table = cg_emit_slot(e, find_table(e->fl, rows, theta, rotary), IR_KB_IN);
+  const ir_kexpr *row = ir_kb_add(b, cg_emit_start(e, rows), idx[0]), *c, *s;
+  const ir_kexpr *place[2] = {pair, ir_kb_add(b, pair, ir_kb_int(b, rotary / 2))};
+  look_up(e, table, rotary, row, pair, &c, &s);
+  store_turned(e, root, idx, place, x[0], x[1], c, s);
+}
+
+weir_status cg_lower_rope(function_lowering *fl, ir_value *root, int64_t fewer_than) {
   const ir_node *node = root->def;
   const value_info *info = cg_info(fl, root);
   int rotary = (int)ir_node_attr(node, IR_ATTR_rotary)->i, last = root->type.rank - 1;
@@ -120,9 +172,7 @@ weir_status cg_lower_rope(function_lowering *fl, ir_value *root) {
   cg_emit_begin(&k.e, fl, root, "rope", "rotary positions on the last dim");
   ir_kbuilder *b = &k.e.b;
   cg_emit_domain(&k.e, root, k.idx);
-  const ir_value *positions = node->operands[1];
-  if (k.type == IR_KT_f32 && info->ragged == 1 && positions->def && positions->def->op == IR_OP_pos &&
-      counts_rows(fl, root->type.dims[0])) {
+  if (takes_table(fl, root)) {
     k.table = cg_emit_slot(&k.e, find_table(fl, root->type.dims[0], theta, rotary), IR_KB_IN);
     k.row = ir_kb_add(b, cg_emit_start(&k.e, root->type.dims[0]), k.idx[0]);
   } else {
@@ -144,5 +194,10 @@ weir_status cg_lower_rope(function_lowering *fl, ir_value *root) {
     ir_kb_end(b);
   }
   while (loops--) ir_kb_end(b);
+  if (fewer_than) {
+    k.e.item.guarded = true;
+    k.e.item.guard = cg_emit_rows(&k.e, root);
+    k.e.item.guard_hi = fewer_than;
+  }
   return cg_emit_finish(&k.e);
 }

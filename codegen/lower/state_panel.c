@@ -28,11 +28,13 @@ bool cg_widens(const ir_node *node) {
   return node->op == IR_OP_cast && ir_dtype_is_float(from) && to == IR_f32 && ir_dtype_bytes(from) < 4;
 }
 
-// Words of keys must not stand astride two heads.
+// Words of keys must not stand astride two heads, and bytes are read by whole words of four.
 static bool takes_panels(const ir_type *k) {
   if (k->rank != 3 || !ir_dtype_is_float(k->dtype)) return false;
   int64_t heads = cg_const_dim(k->dims[1]), depth = cg_const_dim(k->dims[2]);
-  return heads > 0 && depth > 0 && depth % cg_panel_word_elements(k->dtype, heads * depth) == 0;
+  if (heads <= 0 || depth <= 0) return false;
+  int word = cg_panel_word_elements(k->dtype, heads * depth), bytes = ir_dtype_bytes(k->dtype);
+  return depth % word == 0 && (bytes > 1 || word * bytes == 4);
 }
 
 static unsigned uses_of(const ir_function *function, const ir_value *value) {

@@ -23,6 +23,7 @@ enum {
 
 typedef struct {
   cg_image_kernel k;
+  const char *key;                                // of choices among schedules
   int64_t inputs;                                 // of a row of weights
   int64_t all_panels, panels;                     // of all outputs, of an item
   int wide;                                       // panels of a tile
@@ -62,6 +63,9 @@ static void choose_tile(direct_kernel *d, int64_t positions) {
   bool apart = k->last && k->g.channels * k->g.stride[k->g.spatial - 1] * 4 % WAY_BYTES == 0;
   d->wide = d->all_panels % 2 == 0 ? 2 : d->all_panels % 3 == 0 ? 3 : d->all_panels == 1 ? 1 : 2;
   if ((positions < 3 || apart) && d->all_panels % 4 == 0) d->wide = 4;
+  static const int64_t others[] = {1, 2, 3, 4};
+  d->wide = (int)cg_schedule_choice(k->fl->low, d->key, "panels", d->wide, others,
+                                    (int)(d->all_panels < MAX_WIDE ? d->all_panels : MAX_WIDE));
   for (int i = 0; i < MAX_HEIGHTS; i++)
     if (fits[d->wide][i] && (fits[d->wide][i] <= positions || fits[d->wide][i] == 1))
       d->heights[d->height_count++] = fits[d->wide][i];
@@ -95,6 +99,9 @@ static void choose_rows(direct_kernel *d) {
 static void choose_items(direct_kernel *d) {
   const cg_window *g = &d->k.g;
   choose_rows(d);
+  int64_t rows[] = {(d->k.rows + 1) / 2, (d->k.rows + 3) / 4, 2 * d->k.rows};
+  bool more = rows[2] <= g->out[0] && cg_image_slab_bytes(&d->k, rows[2], g->channels) <= MOST_STAGED;
+  d->k.rows = cg_schedule_choice(d->k.fl->low, d->key, "rows", d->k.rows, rows, more ? 3 : 2);
   d->group = GROUP / (d->inputs * IR_LANES * 4) / d->wide * d->wide;
   if (d->group < d->wide) d->group = d->wide;
   d->panels = d->all_panels;
@@ -209,6 +216,14 @@ static void emit_groups(direct_kernel *d) {
   ir_kb_end(b);
 }
 
+static const char *conv_key(function_lowering *fl, const cg_window *g) {
+  const char *text = weir_arena_printf(fl->low->arena, "conv_%lldx%lld", (long long)g->outputs, (long long)g->channels);
+  for (int i = 0; i < g->spatial; i++)
+    text = weir_arena_printf(fl->low->arena, "%s_%lldto%lldby%lld.%lld", text, (long long)g->in[i],
+                             (long long)g->out[i], (long long)g->window[i], (long long)g->stride[i]);
+  return text;
+}
+
 weir_status cg_lower_conv_direct(function_lowering *fl, ir_value *root, const ir_node *node) {
   direct_kernel d = {.weights = -1};
   cg_image_kernel *k = &d.k;
@@ -217,6 +232,7 @@ weir_status cg_lower_conv_direct(function_lowering *fl, ir_value *root, const ir
   ir_kbuilder *b = &k->e.b;
   d.inputs = k->g.channels * cg_window_taps(&k->g);
   d.all_panels = (k->g.outputs + IR_LANES - 1) / IR_LANES;
+  d.key = conv_key(fl, &k->g);
   choose_tile(&d, cg_window_positions(&k->g));
   choose_items(&d);
   int64_t parts = (d.all_panels + d.panels - 1) / d.panels;

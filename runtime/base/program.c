@@ -23,6 +23,7 @@ const char *rt_dtype_name(rt_dtype dtype) { return (unsigned)dtype < RT_DTYPE_CO
 int rt_dtype_bytes(rt_dtype dtype) { return (unsigned)dtype < RT_DTYPE_COUNT ? dtypes[dtype].bytes : 0; }
 
 int rt_state_word(rt_dtype dtype, int64_t row_bytes) {
+  if (dtype == RT_DTYPE_f16) return rt_dtype_bytes(dtype);
   int word = row_bytes % 4 == 0 ? 4 : row_bytes % 2 == 0 ? 2 : 1, least = rt_dtype_bytes(dtype);
   return word > least ? word : least;
 }

@@ -126,7 +126,8 @@ typedef struct {
   bool writes;     // fixed or whole: the program gives it a new value
   bool panel;      // rows: in panels
 } rt_state;
-// Bytes that stay together in a panel: four, where rows are whole fours, and at least an element.
+// Bytes that stay together in a panel: four, where rows are whole fours, and at least an element. Of f16 one element:
+// an instruction loads and widens sixteen neighbours, but does not take them out of pairs.
 int rt_state_word(rt_dtype dtype, int64_t row_bytes);
 
 typedef struct {

@@ -71,5 +71,6 @@ _Static_assert(sizeof(rt_package_signature) == 128, "no padding");
 #define RT_SECTION_WEIGHTS "weights"  // absent where they are in a file beside: HASH.weights
 #define RT_SECTION_TOKENIZER "tokenizer"
 #define RT_SECTION_GOLDEN "golden"
+#define RT_SECTION_TUNING "tuning"  // schedules that were tried on the machine that built it, and what they gained
 
 #endif

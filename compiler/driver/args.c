@@ -1,5 +1,6 @@
 // Options and arguments by the table: `--name value`, `--name=value`, `-n value`, `-nvalue`; `--` ends options.
-// Switches of one letter are not run together.
+// Switches of one letter are not run together. An option whose value stands in brackets, [SECONDS], may go without:
+// then it has the value "". It takes the next argument only if that begins with a digit.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,10 @@ static bool read_option(cli *c, int count, char **texts, int *at) {
     if (!value) return take(c, option, "");
     cli_usage(c, "%s takes no value", option->long_name);
     return false;
+  }
+  if (!value && *option->value == '[') {
+    bool number = *at + 1 < count && texts[*at + 1][0] >= '0' && texts[*at + 1][0] <= '9';
+    return take(c, option, number ? texts[++*at] : "");
   }
   if (!value) {
     if (*at + 1 >= count) {

@@ -324,9 +324,10 @@ static int compare(bench *b, const char *path) {
 
 // ---- what a plan of lower precision costs
 
-// Whether some product is not computed in float32.
+// Whether some product is not computed in float32, or states are rounded.
 static bool trades_exactness(const bench *b) {
   const cg_module *code = b->front.unit.code;
+  if (b->front.unit.plan && lang_plan_has(b->front.unit.plan, "cache")) return true;
   for (int i = 0; code && i < code->weight_count; i++)
     if (code->weights[i].format.compute != CG_COMPUTE_F32) return true;
   return false;

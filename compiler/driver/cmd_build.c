@@ -8,7 +8,9 @@
 #include "codegen/package/copy.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/package_facts.h"
+#include "compiler/driver/roof.h"
 #include "compiler/driver/standalone.h"
+#include "compiler/driver/tuning.h"
 #include "compiler/plan/home.h"
 
 // The targets of all --target options, split at commas.
@@ -67,11 +69,12 @@ static weir_status put_package(cli *c, const char *from, const char *to, cg_copy
   return cli_has(c, "beside") || cli_has(c, "sign") ? shape_package(c, from, to, out) : copy_package(c, from, to);
 }
 
-// What the package says of itself.
-static weir_status read_manifest(const char *path, json_t **out) {
+// What the package says of itself, and of the schedules that were searched for it (null: none were).
+static weir_status read_manifest(const char *path, json_t **out, json_t **out_tuning) {
   rt_package *package = NULL;
   WEIR_TRY(rt_package_open(path, NULL, &package));
   *out = cli_package_manifest(package);
+  *out_tuning = cli_tuning_read(package);
   rt_package_close(package);
   return WEIR_OK;
 }
@@ -87,7 +90,7 @@ static json_t *targets_json(const json_t *manifest) {
 }
 
 static int report(cli *c, const char *path, const plan_result *result, const cg_copy_result *shaped, double seconds,
-                  const json_t *manifest) {
+                  const json_t *manifest, json_t *tuning) {
   json_t *targets = targets_json(manifest);
   if (!c->json) {
     char *names = json_dumps(targets, JSON_COMPACT);
@@ -103,6 +106,7 @@ static int report(cli *c, const char *path, const plan_result *result, const cg_
   weir_hash_hex(&result->key, hex);
   json_t *document = json_pack("{s:s,s:I,s:f,s:o,s:b,s:s}", "path", path, "bytes", (json_int_t)result->bytes, "seconds",
                                seconds, "targets", targets, "cached", result->cached, "key", hex);
+  if (tuning) json_object_set(document, "tuning", tuning);
   if (shaped->weights_path) json_object_set_new(document, "weights_path", json_string(shaped->weights_path));
   static const char *const echoed[] = {"model",   "plan", "float", "bind", "settings", "toolchain", "stored_otherwise",
                                        "products"};
@@ -113,38 +117,60 @@ static int report(cli *c, const char *path, const plan_result *result, const cg_
   return cli_json(c, document);
 }
 
+// The seconds of --tune; 0: none.
+static int read_tuning(cli *c, plan_request *request) {
+  enum { USUAL_S = 60, MOST_S = 86400 };
+  double seconds = USUAL_S;
+  if (!cli_has(c, "tune")) return CLI_DONE;
+  if (*cli_text(c, "tune") && !cli_float(c, "tune", 0.1, MOST_S, &seconds)) return CLI_USAGE;
+  request->tune_seconds = seconds;
+  request->tune_machine = cli_cpu_name(&c->arena);
+  return CLI_DONE;
+}
+
+static void note_line(void *user, const char *text) { cli_note(user, "%s", text); }
+
 int cmd_build(cli *c) {
   if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
   const char *output = cli_text(c, "output"), **targets = NULL;
   if (!output) return cli_usage(c, "it needs the package's path: -o FILE");
   if (cli_has(c, "standalone") && (cli_has(c, "beside") || cli_has(c, "sign")))
     return cli_usage(c, "--standalone makes a program, with everything inside; --beside and --sign are for packages");
+  if (cli_has(c, "standalone") && cli_has(c, "tune"))
+    return cli_usage(c, "--standalone has the default schedules; --tune is for packages");
   double start = cli_now();
   cli_source source;
   int code = cli_check_output(c, output);
   if (!code) code = cli_locate(c, c->arguments[0], true, &source);
   if (code) return code;
   if (source.package) return cli_error(c, "%s is a package already", source.package);
+  code = read_tuning(c, &source.request);
+  if (code) return code;
+  bool tune = source.request.tune_seconds > 0;
   int target_count = read_targets(c, &targets);
   lang_diags diags;
   lang_diags_init(&diags, &c->arena);
   plan_result result;
-  weir_status status =
-      plan_build(&c->arena, &source.request, targets, target_count, plan_targets_anywhere(), &diags, &result);
+  weir_status status = plan_build(&c->arena, &source.request, targets, target_count,
+                                  tune ? plan_targets_here() : plan_targets_anywhere(), &diags, &result);
   if (status) return cli_build_failed(c, &diags, status);
   if (!c->json) cli_diagnostics(c, &diags);
-  json_t *manifest = NULL;
+  json_t *manifest = NULL, *tuning = NULL;
   cg_copy_result shaped = {0};
-  status = read_manifest(result.path, &manifest);
+  status = read_manifest(result.path, &manifest, &tuning);
   if (!status && cli_has(c, "standalone"))
     status = cli_standalone(c, &source.request, result.path, output, &shaped.bytes);
   else if (!status) status = put_package(c, result.path, output, &shaped);
   if (status) {
     json_decref(manifest);
+    json_decref(tuning);
     return cli_fail(c, status);
   }
   if (shaped.bytes) result.bytes = (int64_t)shaped.bytes;
-  code = report(c, output, &result, &shaped, cli_now() - start, manifest);
+  cli_progress_end(c);
+  if (tuning && !c->json) cli_tuning_lines(&c->arena, tuning, c->verbose, note_line, c);
+  code = report(c, output, &result, &shaped, cli_now() - start, manifest, tuning);
+  json_decref(tuning);
   json_decref(manifest);
   return code;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/driver/package_facts.h"
+#include "compiler/driver/tuning.h"
 
 enum { HASH_SHOWN = 16 };
 
@@ -128,11 +129,24 @@ static void print_sections(const json_t *facts) {
   }
 }
 
+static void print_tuning_line(void *user, const char *text) {
+  (void)user;
+  printf("%s\n", text);
+}
+
+static void print_tuning(cli *c, const json_t *facts) {
+  const json_t *tuning = json_object_get(facts, "tuning");
+  if (!tuning) return;
+  printf("\ntuned: ");
+  cli_tuning_lines(&c->arena, tuning, c->verbose, print_tuning_line, NULL);
+}
+
 static int inspect_text(cli *c, const json_t *facts) {
   size_t i;
   json_t *entry;
   print_head(c, facts);
   print_targets(c, facts);
+  print_tuning(c, facts);
   if (json_is_null(json_object_get(facts, "entries")))
     printf("\nentries are those of an older format; 'weir upgrade' makes a current package of it\n");
   json_array_foreach(json_object_get(facts, "entries"), i, entry) print_entry(c, entry);

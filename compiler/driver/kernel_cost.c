@@ -177,6 +177,18 @@ static void count_for(counter *c, const ir_kstmt *s) {
   }
 }
 
+static void count_matdot(counter *c, const ir_kstmt *s) {
+  const ir_kmatdot *d = s->matdot;
+  double rows = (double)value_of(c, d->at[IR_KM_ROWS]), words = (double)value_of(c, d->at[IR_KM_WORDS]);
+  double columns = (double)d->panels * IR_LANES, products = c->times * rows * columns * words;
+  if (s->type == IR_KT_i32) c->work.int8_ops += 8 * products;
+  else c->work.bf16_ops += 4 * products;
+  c->touched[d->a] += c->times * rows * words * 4;
+  c->touched[d->b] += c->times * columns * words * 4;
+  c->touched[d->c] += c->times * rows * columns * 4;
+  c->stored[d->c] |= c->stored[d->a] | c->stored[d->b];
+}
+
 static void count_list(counter *c, const ir_kstmt *s) {
   for (; s; s = s->next) {
     switch (s->kind) {
@@ -199,6 +211,9 @@ static void count_list(counter *c, const ir_kstmt *s) {
       case IR_KS_STORE:
         c->touched[s->buffer] += c->times * ir_ktype_bytes(s->type);
         c->stored[s->buffer] |= count_expr(c, s->expr);
+        break;
+      case IR_KS_MATDOT:
+        count_matdot(c, s);
         break;
       case IR_KS_PREFETCH:
       case IR_KS_COMMENT:

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/driver/tuning.h"
 #include "compiler/plan/example.h"
 #include "runtime/device/cpu/choice.h"
 #include "runtime/exec/from_package.h"
@@ -237,5 +238,8 @@ int cli_package_facts(cli *c, const cli_opened_package *opened, json_t **out) {
                    signature_json(package), "storage", weights_json(opened), "manifest", cli_package_manifest(package),
                    "targets", targets_json(package), "entries", entries ? entries : json_null(), "sections",
                    sections_json(package));
+  json_t *tuning = cli_tuning_read(package);
+  if (tuning && *out) json_object_set(*out, "tuning", tuning);
+  json_decref(tuning);
   return *out ? CLI_DONE : CLI_BUG;
 }

@@ -21,8 +21,8 @@ void cli_package_close(cli_opened_package *opened);
 json_t *cli_package_manifest(const rt_package *package);
 
 // identity, version, bytes, signature, storage (of the weights), manifest, targets, entries (of the current version
-// only: types, states, memory at the sizes of --size and --requests), sections. Returns the exit code; |*out| is the
-// caller's.
+// only: types, states, memory at the sizes of --size and --requests), sections, and of a tuned one tuning. Returns the
+// exit code; |*out| is the caller's.
 int cli_package_facts(cli *c, const cli_opened_package *opened, json_t **out);
 
 #endif

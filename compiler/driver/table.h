@@ -29,7 +29,7 @@ typedef struct cli cli;
 
 typedef struct {
   const char *key, *short_name, *long_name;  // short_name "" for none
-  const char *value;                         // what its value is called; "" for a switch
+  const char *value;  // what its value is called; "" for a switch; in brackets: it may be left out
   const char *help;
 } cli_option;
 

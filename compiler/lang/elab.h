@@ -26,9 +26,11 @@ typedef struct {
   const char *model;             // null: the only model of the root file, else its last one
   const char *const *overrides;  // "layers=2": model parameters
   int override_count;
-  bool training;            // what `training` is: under a train section
-  ir_dtype float_dtype;     // what `f` means: f16 bf16 f32 f64
-  lang_observer *observer;  // null: nobody
+  bool training;                 // what `training` is: under a train section
+  ir_dtype float_dtype;          // what `f` means: f16 bf16 f32 f64
+  lang_observer *observer;       // null: nobody
+  const struct lang_plan *plan;  // of an earlier run over the same text: states are kept as its `cache` says; null: as
+                                 // they are declared
 } lang_options;
 
 // A parameter of the model. Shared ones appear once, under the path of their first declaration.
@@ -46,7 +48,7 @@ typedef struct {
 // A state that a step reads or writes.
 typedef struct {
   const char *path;
-  ir_type type;  // rows: first dim is T.past
+  ir_type type;  // as it is kept; rows: first dim is T.past
   bool rows;
   int64_t window;    // rows kept where over last(T, W); 0: all
   const char *init;  // fixed shapes: the number; null where the step that writes it comes first
@@ -82,7 +84,7 @@ typedef struct {
   lang_span span;
 } lang_plan_line;
 
-typedef struct {
+typedef struct lang_plan {
   const char *name;
   lang_plan_line *lines;
   int line_count, line_capacity;
@@ -120,6 +122,8 @@ void lang_check_observed(weir_arena *arena, const lang_program *program, lang_ob
 const lang_plan *lang_graph_plan(const lang_graph *graph, const char *name);  // null if there is none
 // A line that this version checks and does not act on; null without one.
 const lang_plan_line *lang_plan_later(const lang_plan *plan);
+// Whether some line sets |name|.
+bool lang_plan_has(const lang_plan *plan, const char *name);
 // The values that `name = values;` gives, last one wins; null if it is not set.
 const lang_plan_line *lang_plan_get(const lang_plan *plan, const char *name);
 // The line `name patterns: values;` that holds for |path|, last one wins; null if none does.
@@ -127,6 +131,8 @@ const lang_plan_line *lang_plan_select(const lang_plan *plan, const char *name, 
 // The line `activations patterns: int8;` or `compute patterns: bf16;` that holds for products with the weight |path|,
 // by its path or that of something it is part of; the last one of either wins, null if none does.
 const lang_plan_line *lang_plan_compute(const lang_plan *plan, const char *path);
+// What the line `cache patterns: f16();` says that holds for the state |path|; false if none does.
+bool lang_plan_cache(const lang_plan *plan, const char *path, ir_dtype *out);
 // Whether a dotted path (numbers are segments) is one that the pattern stands for.
 bool lang_pattern_match(const lang_pattern *pattern, const char *path);
 

@@ -64,6 +64,7 @@ struct lang_slot {
   lang_span span;         // of its name
   const lang_type *type;  // as declared
   ir_dtype dtype;
+  ir_dtype kept;  // of rows that are appended: what they are rounded to, once; elsewhere |dtype|
   bool is_f;
   int rank;  // of a state over rows: without the rows
   ir_dim dims[IR_MAX_RANK];
@@ -147,7 +148,8 @@ typedef struct {
   lang_slot *slot;
   ir_value *param;  // null where a state needs none (entries)
   lang_use_kind kind;
-  lang_tensor_value *current;  // states: what the name stands for now
+  lang_tensor_value *current;  // states: what the name stands for now, as it is kept,
+  lang_tensor_value *read;     // and as declared, where that is another type; null until it is read
   lang_span span;              // of the append or the write
   bool before;                 // its value before this call was read, outside of a scan that carries it,
   lang_span before_span;       // here
@@ -479,6 +481,7 @@ void lang_function_finish(lang_frame *frame, lang_value result, const lang_param
 // ---- elab_slot.c: param and state declarations
 bool lang_is_initialiser(const char *name);  // normal, uniform ...: how a param begins
 void lang_slots_declare(lang_frame *frame, const lang_stmt *stmt);
+bool lang_slot_takes_cache(const lang_slot *slot);  // whether it keeps float rows that are appended
 // Puts a dotted name into an instance's tree; null after a report.
 lang_space *lang_space_insert(lang_frame *frame, const lang_path *path);
 
@@ -505,8 +508,10 @@ void lang_state_write(lang_frame *frame, lang_slot *slot, lang_value value, lang
 bool lang_state_may_change(lang_frame *frame, const lang_slot *slot, bool append, lang_span span);
 // The parameter of the rows before this call, in a step.
 lang_tensor_value *lang_state_rows_param(lang_frame *frame, lang_slot *slot, ir_type type, lang_span span);
-// What the state's name stands for: its value now, made on first use; null after a report.
+// What the state's name stands for: its value now, as it is kept, made on first use; null after a report.
 lang_tensor_value *lang_state_initial(lang_frame *frame, lang_slot *slot, lang_span span);
+// The same as the text reads it: of the declared type.
+lang_tensor_value *lang_state_read(lang_frame *frame, lang_slot *slot, lang_span span);
 
 // ---- elab_ops.c
 lang_value lang_wrap(lang_frame *frame, ir_value *value, bool is_f, lang_span span);

@@ -323,6 +323,7 @@ static void list_slot(lang_elab *elab, lang_slot *slot, const char *path, lang_l
   if (path) LANG_PUSH(elab->arena, &listing->paths, path);
   if (slot->kind == LANG_SLOT_STATE && has_fns(slot->owner->body)) listing->threads = true;
   lang_buffer_puts(key, ".");
+  if (slot->kept != slot->dtype) lang_buffer_puts(key, ir_dtype_name(slot->kept));
 }
 
 static void list_space(lang_elab *elab, const lang_space *space, const char *path, lang_listing *listing,

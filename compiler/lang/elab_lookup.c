@@ -64,7 +64,7 @@ lang_value lang_slot_read(lang_frame *frame, lang_slot *slot, lang_span span) {
     return lang_value_error();
   }
   if (slot->kind == LANG_SLOT_WEIGHT) return weight_read(frame, slot, span);
-  lang_tensor_value *current = lang_state_initial(frame, slot, span);
+  lang_tensor_value *current = lang_state_read(frame, slot, span);
   if (!current) return lang_value_error();
   lang_usage *use = lang_slot_use(frame, slot);
   if (!slot->over && use->kind == LANG_USE_READ && !use->before && !lang_region_carries(frame, slot)) {

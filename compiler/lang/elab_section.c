@@ -12,7 +12,7 @@ static const struct {
 } settings[] = {
     {"target", FORM_SET, false},         {"float", FORM_SET, false},      {"store", FORM_SELECT, false},
     {"rules", FORM_SET, false},          {"quantize", FORM_SELECT, true}, {"prune", FORM_SELECT, true},
-    {"activations", FORM_SELECT, false}, {"compute", FORM_SELECT, false}, {"cache", FORM_SELECT, true},
+    {"activations", FORM_SELECT, false}, {"compute", FORM_SELECT, false}, {"cache", FORM_SELECT, false},
     {"factor", FORM_SELECT, true},       {"parallel", FORM_SET, true},    {"freeze", FORM_SELECT, true},
 };
 enum { SETTING_COUNT = sizeof settings / sizeof *settings };
@@ -28,6 +28,7 @@ static const char *const stores[] = {"f32",  "f16",  "bf16", "q8_0", "q4_0", "q4
 static const char *const floats[] = {"f32", "f16", "bf16", "f64"};
 static const char *const activations[] = {"int8", "f32"};
 static const char *const computes[] = {"bf16", "f32"};
+static const char *const caches[] = {"f16", "bf16", "f32"};
 static const char *const rules[] = {"all", "exact", "none"};
 static const char *const targets[] = {"cpu", "cuda"};
 
@@ -193,7 +194,8 @@ static const struct {
   const char *const *names;
   int count;
 } known_values[] = {{"store", VALUES(stores)},     {"float", VALUES(floats)}, {"activations", VALUES(activations)},
-                    {"compute", VALUES(computes)}, {"rules", VALUES(rules)},  {"target", VALUES(targets)}};
+                    {"compute", VALUES(computes)}, {"cache", VALUES(caches)}, {"rules", VALUES(rules)},
+                    {"target", VALUES(targets)}};
 
 static bool known_value(lang_elab *elab, const char *setting, const lang_setting_value *value) {
   bool word = value->kind == LANG_SETTING_NAME || value->kind == LANG_SETTING_CALL;
@@ -202,10 +204,11 @@ static bool known_value(lang_elab *elab, const char *setting, const lang_setting
   const char *const *names = known_values[at].names;
   int count = known_values[at].count;
   if (word && listed(names, count, value->text)) {
-    bool products = names == activations || names == computes;
-    if (!products || value->kind == LANG_SETTING_NAME || !value->item_count) return true;
+    bool products = names == activations || names == computes, bare = products || names == caches;
+    if (!bare || value->kind == LANG_SETTING_NAME || !value->item_count) return true;
     lang_error(elab, LANG_W_SETTING_VALUE, value->span,
-               weir_arena_printf(elab->arena, "%s() without arguments: groups have 32 inputs", value->text));
+               weir_arena_printf(elab->arena, "%s() without arguments%s", value->text,
+                                 products ? ": groups have 32 inputs" : ""));
     return false;
   }
   lang_buffer all = {.arena = elab->arena};
@@ -237,6 +240,32 @@ static void check_patterns(lang_elab *elab, const lang_plan_line *line) {
   }
 }
 
+static const char *why_not_cached(const lang_slot *slot) {
+  if (slot->kind == LANG_SLOT_WEIGHT) return "a parameter";
+  if (!ir_dtype_is_float(slot->dtype)) return "a state without floats";
+  return slot->over ? "assigned whole, not appended" : "a state of fixed shape";
+}
+
+// A `cache` says how states are kept: those that are rows of floats, appended. Others may be among the selected.
+static void check_cached(lang_elab *elab, const lang_plan_line *line) {
+  for (int i = 0; i < line->patterns.count; i++) {
+    const lang_pattern *pattern = &line->patterns.data[i];
+    const lang_slot *other = NULL;
+    bool found = false;
+    for (int k = 0; k < elab->slots.count && !found; k++) {
+      const lang_slot *slot = elab->slots.data[k];
+      if (!lang_spend(elab, 4, line->span)) return;
+      if (!lang_pattern_match(pattern, slot->path)) continue;
+      found = lang_slot_takes_cache(slot);
+      if (!other || slot->kind == LANG_SLOT_STATE) other = slot;
+    }
+    if (found) continue;
+    const char *text = lang_pattern_text(elab->arena, pattern);
+    lang_diag *diag = lang_error(elab, LANG_W_CACHE_NO_ROWS, pattern->span, text, elab->graph->name);
+    if (other) lang_note_add(elab, diag, other->span, "%s is %s", other->path, why_not_cached(other));
+  }
+}
+
 static void evaluate_plan(lang_elab *elab, const lang_symbol *symbol) {
   const lang_section *section = &symbol->item->section;
   lang_plan plan = {.name = section->name.text, .span = section->name.span};
@@ -252,6 +281,7 @@ static void evaluate_plan(lang_elab *elab, const lang_symbol *symbol) {
     }
     if (setting->kind == LANG_SETTING_SELECT && (!strcmp(line.name, "store") || is_of_products(line.name)))
       check_patterns(elab, &line);
+    if (setting->kind == LANG_SETTING_SELECT && !strcmp(line.name, "cache")) check_cached(elab, &line);
     WEIR_PUSH(elab->arena, plan.lines, plan.line_count, plan.line_capacity, line);
   }
   WEIR_PUSH(elab->arena, elab->graph->plans, elab->graph->plan_count, elab->graph->plan_capacity, plan);
@@ -288,6 +318,13 @@ const lang_plan_line *lang_plan_later(const lang_plan *plan) {
   return NULL;
 }
 
+bool lang_plan_has(const lang_plan *plan, const char *name) {
+  for (int i = 0; i < plan->line_count; i++) {
+    if (!strcmp(plan->lines[i].name, name)) return true;
+  }
+  return false;
+}
+
 const lang_plan_line *lang_plan_get(const lang_plan *plan, const char *name) {
   for (int i = plan->line_count - 1; i >= 0; i--) {
     if (!plan->lines[i].patterns.count && !strcmp(plan->lines[i].name, name)) return &plan->lines[i];
@@ -315,4 +352,9 @@ const lang_plan_line *lang_plan_compute(const lang_plan *plan, const char *path)
     }
   }
   return NULL;
+}
+
+bool lang_plan_cache(const lang_plan *plan, const char *path, ir_dtype *out) {
+  const lang_plan_line *line = lang_plan_select(plan, "cache", path);
+  return line && line->value_count && line->values[0].text && ir_dtype_find(line->values[0].text, out);
 }

@@ -152,6 +152,10 @@ static void read_over(lang_frame *frame, lang_slot *slot, const lang_expr *over)
   if (slot->over->kind != LANG_EXPR_NAME) lang_error(elab, LANG_W_BAD_OVER, over->span);
 }
 
+bool lang_slot_takes_cache(const lang_slot *slot) {
+  return slot->kind == LANG_SLOT_STATE && slot->over && !slot->whole && ir_dtype_is_float(slot->dtype);
+}
+
 static void declare(lang_frame *frame, const lang_stmt *stmt, const lang_path *path) {
   lang_elab *elab = frame->elab;
   bool state = stmt->kind == LANG_STMT_STATE;
@@ -173,6 +177,11 @@ static void declare(lang_frame *frame, const lang_stmt *stmt, const lang_path *p
     space->value = lang_value_error();
     return;
   }
+  slot->kept = slot->dtype;
+  ir_dtype kept;
+  if (lang_slot_takes_cache(slot) && elab->options->plan && lang_plan_cache(elab->options->plan, slot->path, &kept) &&
+      ir_dtype_bytes(kept) < ir_dtype_bytes(slot->dtype))
+    slot->kept = kept;
   if (!slot->over) slot->init = initial_text(frame, slot, state ? stmt->state.value : stmt->param.value);
   space->slot = slot;
   LANG_PUSH(elab->arena, &elab->slots, slot);

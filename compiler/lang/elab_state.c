@@ -7,6 +7,9 @@
 // shape begins with its initial value, and graph functions have no states, but where one call reads what another has
 // written (lang_function.threaded). Nothing here knows regions but lang_state_may_change: values from outside are
 // captured where they are used.
+//
+// A plan's `cache` may keep appended rows in fewer bytes (lang_slot.kept). They are rounded when they are appended and
+// read as the declared type: in a call that appends them as in all later ones, in an entry as in a step.
 #include <inttypes.h>
 #include <string.h>
 
@@ -56,8 +59,8 @@ static lang_tensor_value *fixed_constant(lang_frame *frame, lang_slot *slot, lan
 
 // ---- rows that were assigned whole
 
-static ir_type rows_type(const lang_slot *slot, ir_dim rows) {
-  ir_type type = {.dtype = slot->dtype, .rank = slot->rank + 1};
+static ir_type rows_type(const lang_slot *slot, ir_dtype dtype, ir_dim rows) {
+  ir_type type = {.dtype = dtype, .rank = slot->rank + 1};
   type.dims[0] = rows;
   memcpy(type.dims + 1, slot->dims, (size_t)slot->rank * sizeof *slot->dims);
   return type;
@@ -98,7 +101,7 @@ static lang_tensor_value *whole_read(lang_frame *frame, lang_slot *slot, lang_sp
     lang_error(frame->elab, LANG_W_STATE_OVER, span, slot->path, ir_dim_print(frame->elab->arena, rows));
     return NULL;
   }
-  return lang_state_rows_param(frame, slot, rows_type(slot, rows), span);
+  return lang_state_rows_param(frame, slot, rows_type(slot, slot->dtype, rows), span);
 }
 
 lang_tensor_value *lang_state_initial(lang_frame *frame, lang_slot *slot, lang_span span) {
@@ -140,6 +143,29 @@ bool lang_state_may_change(lang_frame *frame, const lang_slot *slot, bool rows, 
   return true;
 }
 
+// ---- as it is kept, and as it is declared
+
+static lang_tensor_value *cast(lang_frame *frame, lang_tensor_value *x, ir_dtype dtype, bool is_f, lang_span span) {
+  if (x->value->type.dtype == dtype) return x;
+  ir_attr attr = ir_attr_dtype(IR_ATTR_dtype, dtype);
+  lang_value v = lang_build_here(frame, IR_OP_cast, &x, 1, &attr, 1, span);
+  if (v.kind != LANG_V_TENSOR) return NULL;
+  v.tensor->is_f = is_f;
+  return v.tensor;
+}
+
+lang_tensor_value *lang_state_read(lang_frame *frame, lang_slot *slot, lang_span span) {
+  lang_tensor_value *current = lang_state_initial(frame, slot, span);
+  if (!current || current->value->type.dtype == slot->dtype) return current;
+  lang_usage *use = lang_slot_use(frame, slot);
+  if (use->read) return use->read;
+  lang_region *inside = lang_region_leave(frame);  // others may read it, too
+  lang_tensor_value *read = cast(frame, current, slot->dtype, slot->is_f, span);
+  lang_region_enter(frame, inside);
+  lang_slot_use(frame, slot)->read = read;
+  return read;
+}
+
 // ---- append
 
 lang_value lang_state_append_args(lang_frame *frame, const lang_slot *slot, const lang_expr *expr) {
@@ -164,7 +190,7 @@ static bool rows_fit(lang_frame *frame, const lang_slot *slot, const lang_tensor
                      lang_span span) {
   lang_elab *elab = frame->elab;
   if (slot->rank + 1 > IR_MAX_RANK) return false;
-  ir_type wanted = rows_type(slot, over);
+  ir_type wanted = rows_type(slot, slot->dtype, over);
   const ir_type *got = &rows->value->type;
   bool fits = got->dtype == slot->dtype && rows->is_f == slot->is_f && got->rank == wanted.rank;
   int axis = -1;
@@ -195,7 +221,8 @@ static lang_tensor_value *append_in_step(lang_frame *frame, lang_slot *slot, lan
   slot->symbol = symbol;
   ir_symbol *found = ir_symbol_find(dims, symbol->name);
   ir_symbol *past = slot->window ? ir_symbol_keep(dims, found, slot->window) : ir_symbol_past(dims, found);
-  lang_tensor_value *before = lang_state_rows_param(frame, slot, rows_type(slot, ir_dim_symbol(dims, past)), span);
+  ir_type type = rows_type(slot, slot->kept, ir_dim_symbol(dims, past));
+  lang_tensor_value *before = lang_state_rows_param(frame, slot, type, span);
   lang_growth growth = {symbol, span, false};
   LANG_PUSH(elab->arena, &frame->function->grown, growth);
   lang_value v = lang_build(frame, IR_OP_append, (lang_tensor_value *[]){before, rows}, 2, NULL, 0, span);
@@ -237,8 +264,8 @@ void lang_state_append_rows(lang_frame *frame, lang_slot *slot, lang_value v, la
       lang_error(elab, LANG_W_DIM_NOT_FIXED, slot->over->span, slot->over->name);
   }
   if (!over || !rows_fit(frame, slot, v.tensor, over, span)) return;
-  lang_tensor_value *history = v.tensor;
-  if (frame->function->step) history = append_in_step(frame, slot, v.tensor, over, span);
+  lang_tensor_value *history = cast(frame, v.tensor, slot->kept, false, span);
+  if (history && frame->function->step) history = append_in_step(frame, slot, history, over, span);
   if (!history) return;
   lang_usage *use = lang_slot_use(frame, slot);
   use->current = WEIR_NEW(elab->arena, lang_tensor_value);
@@ -295,7 +322,7 @@ static void write_whole(lang_frame *frame, lang_slot *slot, lang_value value, la
     lang_error(elab, LANG_W_STATE_OVER, span, slot->path, ir_dim_print(elab->arena, rows));
     return;
   }
-  ir_type wanted = rows_type(slot, rows);
+  ir_type wanted = rows_type(slot, slot->dtype, rows);
   lang_tensor_value *tensor = of_type(frame, slot, value, &wanted, span);
   if (!tensor) return;
   lang_event_add(frame, seq, LANG_W_WHOLE_GROWS, span, slot->path);

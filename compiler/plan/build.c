@@ -108,6 +108,10 @@ static weir_hash key_of(const plan_unit *unit, const char *const *targets, int t
   if (unit->checkpoint && unit->checkpoint->tokenizer_json)
     add_file_identity(&hasher, unit->checkpoint->tokenizer_json);
   for (int i = 0; i < target_count; i++) weir_hasher_add_text(&hasher, targets[i]);
+  if (request->tune_seconds > 0) {  // records of the cache have no part in it: what lies there was good on this machine
+    add_optional(&hasher, request->tune_machine);
+    weir_hasher_add(&hasher, &request->tune_seconds, sizeof request->tune_seconds);
+  }
   weir_hasher_finish(&hasher, &key);
   return key;
 }
@@ -170,7 +174,7 @@ static void forget_old(const char *folder) {
 // Temporary files that killed processes left behind. One that is an hour old belongs to nobody.
 static void forget_unfinished(weir_arena *arena) {
   enum { HOUR = 3600 };
-  static const char *const folders[] = {"packages", "objects", "tokenizers", "hashes"};
+  static const char *const folders[] = {"packages", "objects", "tokenizers", "hashes", "tuning"};
   for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
     const char *folder = NULL;
     weir_status status = plan_home_folder(arena, folders[i], &folder);
@@ -246,6 +250,10 @@ static weir_status prepare(building *b, const char *const *targets, int target_c
     cg_cpu_isa isa;
     WEIR_TRY(cg_cpu_isa_find(arena, b->targets[i], &isa));
     b->targets[i] = weir_arena_printf(arena, "cpu:%s", isa.name);  // "cpu" and "cpu:native" are the same
+    if (b->unit.request->tune_seconds > 0 && (b->target_count > 1 || !cg_cpu_isa_runs_here(&isa)))
+      return weir_status_make(WEIR_CODE_INVALID_ARGUMENT,
+                              "schedules are measured on this machine: tuning wants one target that runs here, as in "
+                              "--target cpu");
   }
   result->key = key_of(&b->unit, b->targets, b->target_count);
   weir_hash_hex(&result->key, hex);

@@ -26,12 +26,16 @@ typedef struct {
   uint64_t seed;
   const char *plan;              // name of a plan of the text, or path of a file with one; null: none
   bool lines;                    // the code has line numbers, of C files that are kept in the cache
-  bool exact;                    // products in float32, whatever the plan says
+  bool exact;                    // products in float32 and states as declared, whatever the plan says
   const char *const *overrides;  // "layers=2"
   int override_count;
   const struct rt_package *package;  // not null: texts, weights and tokenizer are those of this package, of any format
   const char *models_folder;         // where `use std.nn;` is looked for
-  const int *cancel;                 // may be null
+  // 0: the default schedules. Else better ones are searched on this machine for so many seconds (tune.h); there must be
+  // one target, of code that runs here. |tune_machine| names the machine in what is written down.
+  double tune_seconds;
+  const char *tune_machine;
+  const int *cancel;                                                // may be null
   void (*progress)(void *user, const char *what, double fraction);  // fraction below 0: unknown. May be null
   void *user;
 } plan_request;

@@ -106,7 +106,8 @@ static weir_status elaborate(plan_unit *unit, ir_dtype float_dtype) {
   lang_options options = {.model = unit->model_name,
                           .overrides = request->overrides,
                           .override_count = request->override_count,
-                          .float_dtype = float_dtype};
+                          .float_dtype = float_dtype,
+                          .plan = request->exact ? NULL : unit->plan};
   unit->float_dtype = float_dtype;
   unit->graph = lang_elaborate(unit->arena, unit->program, &options, unit->diags);
   if (unit->diags->error_count) return text_errors(unit);
@@ -307,6 +308,16 @@ static cg_compute compute_of(void *user, const char *path) { return plan_compute
 
 static weir_storage storage_of(void *user, const char *path) { return plan_storage_of(user, path); }
 
+weir_status plan_lower(plan_unit *unit, weir_arena *arena, const cg_choice *choices, int choice_count,
+                       cg_module **out_code) {
+  cg_lower_options lower = {.storage_of = storage_of,
+                            .compute_of = compute_of,
+                            .user = unit,
+                            .choices = choices,
+                            .choice_count = choice_count};
+  return cg_lower(arena, unit->graph->module, &lower, out_code);
+}
+
 // ---- all of it
 
 weir_status plan_front(plan_unit *unit) {
@@ -317,7 +328,7 @@ weir_status plan_front(plan_unit *unit) {
   WEIR_TRY(bind(unit));
   bool said = unit->request->package && plan_package_float(unit->request->package, &wanted);
   if (!said && !plan_float(unit->plan, &wanted)) WEIR_TRY(checkpoint_float(unit, &wanted));
-  if (wanted != unit->float_dtype) {
+  if (wanted != unit->float_dtype || (unit->plan && lang_plan_has(unit->plan, "cache"))) {
     WEIR_TRY(elaborate(unit, wanted));
     WEIR_TRY(choose_plan(unit));
     WEIR_TRY(bind(unit));
@@ -332,8 +343,7 @@ weir_status plan_front(plan_unit *unit) {
   unit->passes = pass_print_records(unit->arena, &context);
   WEIR_TRY(plan_check_rules(unit));
   WEIR_TRY(plan_check_cancel(unit->request));
-  cg_lower_options lower = {.storage_of = storage_of, .compute_of = compute_of, .user = unit};
-  WEIR_TRY(cg_lower(unit->arena, unit->graph->module, &lower, &unit->code));
+  WEIR_TRY(plan_lower(unit, unit->arena, NULL, 0, &unit->code));
   plan_check_stores(unit);
   plan_check_computes(unit);
   return WEIR_OK;

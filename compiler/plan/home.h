@@ -3,6 +3,7 @@
 //   models/NAME/       fetched weights            packages/   built packages, by key
 //   objects/           compiled kernels           hashes/     content hashes of checkpoints, by path, size and time
 //   tokenizers/        packed tokenizers          locks/      advisory locks
+//   tuning/            schedules that a search chose on a machine, by kernel and machine
 //   rules/             rules that passed their tests, by a hash of the texts
 //   weights/           weights beside packages (runtime/package/package.h)
 // Deleting any of it, at any time, is safe. Processes may share it.

@@ -12,6 +12,10 @@ weir_status plan_check_cancel(const plan_request *request) WEIR_MUST_USE;
 // ---- front.c: without a checkpoint every weight must have an initial value; random ones are not made up unless they
 // are asked for.
 weir_status plan_check_initial_values(const plan_unit *unit) WEIR_MUST_USE;
+// Lowers the unit's graph once more with these schedules; all is in |arena|, which may be shorter-lived than the
+// unit's.
+weir_status plan_lower(plan_unit *unit, weir_arena *arena, const cg_choice *choices, int choice_count,
+                       cg_module **out_code) WEIR_MUST_USE;
 
 // ---- rules.c: reads and tests the rules of the library and of the model, once a text; hands them to the module;
 // complains about those that never came to an end, after the passes.
@@ -40,6 +44,12 @@ weir_status plan_pack_weights(plan_unit *unit, plan_packed *out_packed) WEIR_MUS
 weir_status plan_write_weights(const plan_unit *unit, const plan_packed *packed,
                                cg_package_writer *writer) WEIR_MUST_USE;
 void plan_packed_release(plan_packed *packed);
+// The weights of a module as rt_model_parts wants them; |context| is a plan_weights_of.
+typedef struct {
+  const cg_module *code;
+  const plan_packed *packed;
+} plan_weights_of;
+weir_status plan_packed_find(void *context, const char *key, int64_t bytes, const void **out_data) WEIR_MUST_USE;
 
 // ---- source.c: what a bind says about a weight, as numbers.
 typedef struct {

@@ -10,6 +10,7 @@
 #include "compiler/plan/golden.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/internal.h"
+#include "compiler/plan/tune.h"
 #include "compiler/plan/version.h"
 #include "runtime/device/cpu/object.h"
 #include "runtime/exec/model.h"
@@ -219,29 +220,13 @@ static weir_status add_objects(const plan_unit *unit, cg_package_writer *writer,
 
 // ---- golden answers: the model is made from the parts at hand and asked before the package is complete
 
-typedef struct {
-  const plan_unit *unit;
-  const plan_packed *packed;
-} packed_weights;
-
-static weir_status find_packed(void *context, const char *path, int64_t bytes, const void **out_data) {
-  const packed_weights *w = context;
-  const cg_module *code = w->unit->code;
-  for (int i = 0; i < code->weight_count; i++) {
-    if (strcmp(code->weights[i].key, path) || code->weights[i].bytes != bytes) continue;
-    *out_data = w->packed->data + w->packed->offsets[i];
-    return WEIR_OK;
-  }
-  return weir_status_make(WEIR_CODE_INTERNAL, "weight '%s' was not packed", path);
-}
-
-static weir_status ask(plan_unit *unit, packed_weights *weights, const cg_cpu_isa *isa, const weir_map *object,
+static weir_status ask(plan_unit *unit, plan_weights_of *weights, const cg_cpu_isa *isa, const weir_map *object,
                        text_buffer *out) {
   rt_model_parts parts = {.name = unit->graph->name,
                           .isa = isa->name,
                           .programs = (const rt_program *const *)unit->code->programs,
                           .program_count = unit->code->program_count,
-                          .find_weight = find_packed,
+                          .find_weight = plan_packed_find,
                           .weight_context = weights};
   weir_model *model = NULL;
   weir_executor *executor = NULL;
@@ -260,7 +245,7 @@ static weir_status add_golden(plan_unit *unit, cg_package_writer *writer, const 
   int chosen = -1;
   for (int i = 0; i < code->count; i++) chosen = cg_cpu_isa_runs_here(&code->isas[i]) ? i : chosen;
   if (chosen < 0) return WEIR_OK;
-  packed_weights weights = {unit, packed};
+  plan_weights_of weights = {unit->code, packed};
   weir_map object;
   text_buffer text = {0};
   plan_tell(unit->request, "recording golden answers", -1);
@@ -282,7 +267,7 @@ static weir_status tokenizer_of(const plan_unit *unit, text_buffer *out) {
 }
 
 static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, const code_objects *code,
-                                  const plan_packed *packed) {
+                                  const plan_packed *packed, const char *tuning) {
   text_buffer tokenizer = {0};
   const char *problem = NULL;
   weir_status status = tokenizer_of(unit, &tokenizer);
@@ -299,6 +284,7 @@ static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, co
   if (!status && tokenizer.size) status = cg_package_add(writer, RT_SECTION_TOKENIZER, tokenizer.data, tokenizer.size);
   text_buffer_deinit(&tokenizer);
   if (!status) status = add_golden(unit, writer, code, packed);
+  if (!status && tuning) status = cg_package_add(writer, RT_SECTION_TUNING, tuning, strlen(tuning));
   if (!status) status = plan_write_weights(unit, packed, writer);
   return status;
 }
@@ -308,13 +294,18 @@ weir_status plan_write_package(plan_unit *unit, const char *path, const char *co
   code_objects code = {0};
   plan_packed packed = {0};
   cg_package_writer *writer = NULL;
+  const char *tuning = NULL;
   uint64_t bytes = 0;
   WEIR_TRY(plan_check_initial_values(unit));
   WEIR_TRY(compile(unit, targets, target_count, &code, result));
   weir_status status = plan_check_cancel(unit->request);
   if (!status) status = plan_pack_weights(unit, &packed);
+  if (!status && unit->request->tune_seconds > 0) {
+    status = plan_tune(unit, &packed, targets[0], &tuning);
+    if (!status) status = compile(unit, targets, target_count, &code, result);
+  }
   if (!status) status = cg_package_create(path, &writer);
-  if (!status) status = write_sections(unit, writer, &code, &packed);
+  if (!status) status = write_sections(unit, writer, &code, &packed, tuning);
   if (!status) status = plan_check_cancel(unit->request);
   plan_packed_release(&packed);
   if (status) {

@@ -342,6 +342,16 @@ weir_status plan_write_weights(const plan_unit *unit, const plan_packed *packed,
   return cg_package_weights_end(writer);
 }
 
+weir_status plan_packed_find(void *context, const char *key, int64_t bytes, const void **out_data) {
+  const plan_weights_of *w = context;
+  for (int i = 0; i < w->code->weight_count; i++) {
+    if (strcmp(w->code->weights[i].key, key) || w->code->weights[i].bytes != bytes) continue;
+    *out_data = w->packed->data + w->packed->offsets[i];
+    return WEIR_OK;
+  }
+  return weir_status_make(WEIR_CODE_INTERNAL, "weight '%s' was not packed", key);
+}
+
 void plan_packed_release(plan_packed *packed) {
   if (packed->data) munmap(packed->data, packed->bytes);
   *packed = (plan_packed){0};

@@ -1,4 +1,4 @@
-"""Plans that trade exactness: activations in int8, products in bf16. Bits still depend on nothing but the request, what is lost in
+"""Plans that trade exactness: activations in int8, products in bf16, states in half the bytes. Bits still depend on nothing but the request, what is lost in
 perplexity stays small and is told, and a package says what it has. The default is untouched: test_smollm2.py."""
 import math
 import os
@@ -24,6 +24,8 @@ model Small {layers = 2, D = 64, F = 128, V = 256} {
 plan int8 for Small { store **.weight: q8_0; store **.*norm*.weight: f32; activations **: int8; }
 plan bf16 for Small { compute model.layers: bf16; }
 plan mixed for Small { store **.mlp.*.weight: q4_1; activations **.mlp: int8; compute **.self_attn: bf16(); }
+plan half for Small { cache **: f16; }
+plan parts for Small { cache **.keys: bf16(); cache model.layers[0].**: f16; cache model.layers[1].**.values: f32; }
 """
 
 
@@ -72,6 +74,21 @@ class LowerPrecision(Case):
             self.assertEqual(set(self.json("inspect", package)["manifest"]["products"]), products, plan)
             found = subprocess.run([INVARIANCE, package, "7", "6"], capture_output=True, text=True)
             self.assertEqual(found.returncode, 0, f"{plan}: {found.stdout}\n{found.stderr}")
+
+    def test_states_are_kept_in_fewer_bytes(self):
+        self.write("small.weir", SMALL)
+        for plan, row, types in (("half", 256, {"f16"}), ("parts", 64 + 64 + 64 + 128, {"f16", "bf16", "f32"})):
+            package = self.path(f"{plan}.wpk")
+            self.run_weir("build", "small.weir", "--random", "1", "--plan", plan, "-o", package, "--target", "cpu")
+            states = [s for e in self.json("inspect", package)["entries"] if e["name"] == "next" for s in e["states"]]
+            self.assertEqual((sum(s["row_bytes"] for s in states), {s["dtype"] for s in states}), (row, types), plan)
+            found = subprocess.run([INVARIANCE, package, "7", "6"], capture_output=True, text=True)
+            self.assertEqual(found.returncode, 0, f"{plan}: {found.stdout}\n{found.stderr}")
+        self.write("half.weir", "plan half for SmolLM2 { cache model.layers[*].**: f16(); }\n")
+        measure = ("eval", "smollm2", "perplexity", "-f", f"{DATA}/perplexity.txt")
+        change = self.json(*measure, "--plan", self.path("half.weir"))["nll_mean"] - self.json(*measure)["nll_mean"]
+        self.assertNotEqual(change, 0)
+        self.assertLess(abs(change), 0.001)
 
     def test_what_cannot_be_is_said(self):
         self.write("small.weir", SMALL + "plan none for Small { activations model.layers: int8; }\n")

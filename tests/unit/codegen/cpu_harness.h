@@ -16,6 +16,7 @@
 #include "ir/kernel.h"
 #include "runtime/base/half.h"
 #include "runtime/base/program.h"
+#include "tests/tools/amx_emulator.h"
 #include "tests/unit/codegen/cpu_remote.h"
 
 enum { CPU_MAX_LEVELS = 12 };
@@ -30,6 +31,7 @@ typedef struct {
   cg_cpu_object info[CPU_MAX_LEVELS];
   char cache[64];
   const char *optimize;  // null: as shipped
+  bool traps;            // tiles are emulated instruction by instruction: code that has some is loaded here
 } cpu_rig;
 
 static inline void cpu_must(weir_status status) {
@@ -50,6 +52,19 @@ static inline void cpu_rig_init_levels(cpu_rig *rig, const char *const *names) {
   cr_assert_gt(rig->level_count, 0);
 }
 
+// Adds level `amx`, whose instructions are emulated where there is no AMX; the rest of it must be here. False if not.
+static inline bool cpu_rig_add_amx(cpu_rig *rig) {
+  cg_cpu_isa *isa = &rig->levels[rig->level_count], rest;
+  cpu_must(cg_cpu_isa_find(&rig->arena, "cpu:x86-64-v4-bf16", &rest));
+  if (!cg_cpu_isa_runs_here(&rest)) return false;
+  cpu_must(cg_cpu_isa_find(&rig->arena, "cpu:amx", isa));
+  fprintf(stderr, "'amx' runs %s\n", cg_cpu_isa_runs_here(isa) ? "natively" : "with its tiles emulated");
+  amx_emulator_install();
+  rig->traps = true;
+  rig->level_count++;
+  return true;
+}
+
 // Levels that differ in more than dot products.
 static inline void cpu_rig_init(cpu_rig *rig) {
   static const char *const names[] = {"portable", "x86-64-v3", "x86-64-v4", "aarch64", "native", NULL};
@@ -61,7 +76,8 @@ static inline void cpu_rig_compile(cpu_rig *rig, const ir_kernel *const *kernels
   cg_cpu_options options = {.cache_dir = rig->cache, .optimize = rig->optimize};
   cpu_must(cg_cpu_compile(&rig->arena, kernels, count, rig->levels, rig->level_count, &options, rig->info));
   for (int i = 0; i < rig->level_count; i++) {
-    if (!cg_cpu_isa_runs_here(&rig->levels[i])) {
+    bool emulated = rig->traps && strstr(rig->levels[i].features, "amx-tile");
+    if (!emulated && !cg_cpu_isa_runs_here(&rig->levels[i])) {
       cr_assert(cpu_remote_start(&rig->remotes[i], &rig->levels[i], rig->info[i].path));
       continue;
     }

@@ -24,11 +24,18 @@ static const dot_case cases[] = {
     {WEIR_STORAGE_Q4_1, CG_COMPUTE_BF16},
 };
 enum { CASES = sizeof cases / sizeof *cases };
-static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 17, 96, 97, MAX_ROWS};
+static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 16, 17, 32, 96, 97, 100, MAX_ROWS};
 
 static const char module_text[] =
     "module M\n\ndim T: seq in 1..=1000\n\nentry main {\n  input %0.x: f32[T, 512] \"x\"\n"
     "  weight %1: f32[120, 512] \"w\"\n  %2 = linear %0, %1 : f32[T, 120]\n  result %2 \"y\"\n}\n";
+
+// Two matrices that share an item; both have the same weights here.
+static const char gated_text[] =
+    "module M\n\ndim T: seq in 1..=1000\n\nentry main {\n  input %0.x: f32[T, 512] \"x\"\n"
+    "  weight %1: f32[120, 512] \"w\"\n  weight %2: f32[120, 512] \"v\"\n  %3 = linear %0, %1 : f32[T, 120]\n"
+    "  %4 = silu %3 : f32[T, 120]\n  %5 = linear %0, %2 : f32[T, 120]\n  %6 = mul %4, %5 : f32[T, 120]\n"
+    "  result %6 \"y\"\n}\n";
 
 static weir_storage storage_of(void *user, const char *path) {
   (void)path;
@@ -47,6 +54,17 @@ static void init_rig(cpu_rig *rig) {
   cpu_rig_init_levels(rig, names);
   rig->optimize = "-O1";
   if (rig->level_count > 1) rig->level_count--;
+}
+
+// Vectors, on machines with AMX too, then tiles.
+static bool init_amx_rig(cpu_rig *rig) {
+  static const char *const names[] = {"native", NULL};
+  cpu_rig_init_levels(rig, names);
+  rig->optimize = "-O1";
+  bool loads = cpu_rig_add_amx(rig);
+  if (loads) cpu_must(cg_cpu_isa_find(&rig->arena, "cpu:x86-64-v4-bf16", &rig->levels[0]));
+  else cpu_rig_deinit(rig);
+  return loads;
 }
 
 // ---- data
@@ -192,7 +210,7 @@ static void lower_case(weir_arena *arena, const ir_module *module, const dot_cas
   cg_module *code;
   cpu_must(cg_lower(arena, module, &options, &code));
   out->code = code;
-  cr_assert_eq(code->weight_count, 1);
+  cr_assert_geq(code->weight_count, 1);
   cr_assert_eq(code->weights[0].format.compute, c->compute);
   weir_storage storage = code->weights[0].format.storage;
   int64_t row_bytes;
@@ -234,30 +252,86 @@ static void check_level(const cpu_rig *rig, int level, const dot_case *c, lowere
           worst);
 }
 
-Test(linear_dot, every_format_and_number_of_rows) {
-  cpu_rig rig;
-  init_rig(&rig);
+static void check_levels(cpu_rig *rig) {
   ir_module *module = NULL;
-  cpu_must(ir_parse_module(&rig.arena, module_text, sizeof module_text - 1, &module));
+  cpu_must(ir_parse_module(&rig->arena, module_text, sizeof module_text - 1, &module));
   static lowered_dot lowered[CASES];
   const ir_kernel *kernels[8 * CASES];
   int count = 0;
   for (int i = 0; i < CASES; i++) {
-    lower_case(&rig.arena, module, &cases[i], &lowered[i]);
+    lower_case(&rig->arena, module, &cases[i], &lowered[i]);
     for (int k = 0; k < lowered[i].code->kernel_count; k++) {
       bool known = false;  // packing is the same for several
       for (int j = 0; j < count; j++) known |= !strcmp(kernels[j]->name, lowered[i].code->kernels[k]->name);
       if (!known) kernels[count++] = lowered[i].code->kernels[k];
     }
   }
-  cpu_rig_compile(&rig, kernels, count);
+  cpu_rig_compile(rig, kernels, count);
   static float x[MAX_ROWS * COLS], first[MAX_ROWS * OUTS];
   make_x(x);
   for (int i = 0; i < CASES; i++) {
     first[0] = NAN;
-    for (int level = 0; level < rig.level_count; level++) check_level(&rig, level, &cases[i], &lowered[i], x, first);
+    for (int level = 0; level < rig->level_count; level++) {
+      // Pairs of bf16 add up in the order of the tiles there.
+      if (!strcmp(rig->levels[level].name, "amx") && cases[i].compute == CG_COMPUTE_BF16) first[0] = NAN;
+      check_level(rig, level, &cases[i], &lowered[i], x, first);
+    }
   }
-  cpu_rig_deinit(&rig);
+  cpu_rig_deinit(rig);
+}
+
+Test(linear_dot, every_format_and_number_of_rows) {
+  cpu_rig rig;
+  init_rig(&rig);
+  check_levels(&rig);
+}
+
+// Tiles give the bits of the vectors for int8, and one order of additions for any number of rows for bf16.
+Test(linear_dot, matrix_unit) {
+  cpu_rig rig;
+  if (!init_amx_rig(&rig)) cr_skip_test("this machine has no AVX-512 with bf16 to run the rest of 'amx'");
+  check_levels(&rig);
+  if (!cg_cpu_isa_runs_here(&(cg_cpu_isa){.arch = "x86_64", .features = "amx-tile,amx-int8,amx-bf16"}))
+    cr_assert_gt(amx_emulator_counted().products, 0);
+  cr_assert(!amx_emulator_is_open());
+}
+
+// The bits of |d| at 200 rows, which a smaller number of rows has too.
+static void run_gated(const cpu_rig *rig, int level, lowered_dot *d, const float *x, float *all) {
+  static const int counts[] = {1, 4, 5, 33};
+  static float some[MAX_ROWS * OUTS];
+  d->h.library = rig->objects[level];
+  run(d->code->programs[0], &d->h, 2, x, MAX_ROWS, all);
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    run(d->code->programs[0], &d->h, 1, x, counts[i], some);
+    cr_assert(!memcmp(some, all, (size_t)counts[i] * OUTS * 4), "%s: bits of %d rows", rig->levels[level].name,
+              counts[i]);
+  }
+}
+
+Test(linear_dot, matrix_unit_with_two_matrices) {
+  static const dot_case gated[] = {{WEIR_STORAGE_Q6_K, CG_COMPUTE_INT8},
+                                   {WEIR_STORAGE_Q4_1, CG_COMPUTE_INT8},
+                                   {WEIR_STORAGE_F32, CG_COMPUTE_BF16},
+                                   {WEIR_STORAGE_Q4_0, CG_COMPUTE_BF16}};
+  static float x[MAX_ROWS * COLS], vectors[MAX_ROWS * OUTS], tiles[MAX_ROWS * OUTS];
+  make_x(x);
+  for (size_t i = 0; i < sizeof gated / sizeof *gated; i++) {
+    cpu_rig rig;
+    if (!init_amx_rig(&rig)) cr_skip_test("this machine has no AVX-512 with bf16 to run the rest of 'amx'");
+    ir_module *module = NULL;
+    static lowered_dot d;
+    cpu_must(ir_parse_module(&rig.arena, gated_text, sizeof gated_text - 1, &module));
+    lower_case(&rig.arena, module, &gated[i], &d);
+    cpu_rig_compile(&rig, (const ir_kernel *const *)d.code->kernels, d.code->kernel_count);
+    run_gated(&rig, 0, &d, x, vectors);
+    run_gated(&rig, 1, &d, x, tiles);
+    bool exact = gated[i].compute == CG_COMPUTE_INT8;
+    for (int n = 0; n < MAX_ROWS * OUTS; n++)
+      cr_assert(exact ? tiles[n] == vectors[n] : fabsf(tiles[n] - vectors[n]) <= 1e-3f * (1 + fabsf(vectors[n])),
+                "%s: element %d is %.9g, not %.9g", weir_storage_name(gated[i].storage), n, tiles[n], vectors[n]);
+    cpu_rig_deinit(&rig);
+  }
 }
 
 // What is no number makes its own rows NaN and no others.

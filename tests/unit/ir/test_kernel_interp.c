@@ -490,6 +490,49 @@ Test(interp, tiles_are_greedy) {
   }
 }
 
+// Two rows of two words times a panel: bytes exactly, pairs in the order that kernel.h says, then what is refused.
+Test(interp, matrices) {
+  static const char text[] =
+      "kernel k \"\"\nsizes W\nin a: 16 @0\nin b: 128 @1\nout y: 128 @2\nlocal s: 64\ngrid: 1\n{\n"
+      "  matdot set y:%s[0, 16] = a:u32[0, 2], b:u32[0, 16, 0] rows 2 panels 1 words W step 16\n"
+      "  if matrix_unit() {\n    matdot add s:%s[0, 16] = a:u32[0, 2], b:u32[0, 16, 0] rows 1 panels 1 words 1 step "
+      "16\n"
+      "  }\n}\n";
+  char bytes_text[600], pairs_text[600];
+  snprintf(bytes_text, sizeof bytes_text, text, "i32", "i32");
+  snprintf(pairs_text, sizeof pairs_text, text, "f32", "f32");
+  uint32_t a[4] = {0x80ff0102, 0x00000003, 0, 0x7f000000}, b[32], y[32];
+  for (int i = 0; i < 32; i++) b[i] = i < 16 ? 0xff020104u : 0x81000005u;
+  void *args[] = {a, b, y};
+  size_t bytes[] = {sizeof a, sizeof b, sizeof y};
+  int64_t words = 2;
+  ok(ir_kernel_interpret(parse(bytes_text), args, bytes, &words, 0, 1));
+  cr_assert_eq((int32_t)y[0], -128 * 255 - 2 + 1 + 8 + 15);
+  cr_assert_eq((int32_t)y[31], 127 * 129);
+
+  // Low halves: 2^24 then 1, which is lost; high halves the same with -2^24: what is left is nothing.
+  uint16_t big = weir_f32_to_bf16(0x1p24f), minus = weir_f32_to_bf16(-0x1p24f), one = weir_f32_to_bf16(1);
+  a[0] = big | (uint32_t)minus << 16, a[1] = one | (uint32_t)one << 16;
+  for (int i = 0; i < 32; i++) b[i] = one | (uint32_t)one << 16;
+  ok(ir_kernel_interpret(parse(pairs_text), args, bytes, &words, 0, 1));
+  float sum;
+  memcpy(&sum, y, 4);
+  cr_assert_eq(sum, 0x1p24f - (0x1p24f - 1), "%g", sum);
+  words = 3;
+  weir_status status = ir_kernel_interpret(parse(pairs_text), args, bytes, &words, 0, 1);
+  cr_assert(status && strstr(weir_status_message(status), "a matrix is outside of its buffer"));
+  weir_status_release(status);
+  words = INT64_MAX;
+  ir_kinterpret_options few = {.step_limit = 1000}, unit = {.matrix_unit = true};
+  status = ir_kernel_interpret_options(parse(pairs_text), args, bytes, &words, 0, 1, &few);
+  cr_assert_eq(weir_status_code(status), WEIR_CODE_OUT_OF_RANGE);
+  weir_status_release(status);
+  words = 1;  // s was not written
+  status = ir_kernel_interpret_options(parse(pairs_text), args, bytes, &words, 0, 1, &unit);
+  cr_assert_eq(weir_status_code(status), WEIR_CODE_INVALID_DATA);
+  weir_status_release(status);
+}
+
 Test(interp, dot_products) {
   static const char text[] =
       "kernel k \"\"\nin a: 16 @0\nin b: 16 @1\nout i: 8 @2\nout f: 4 @3\nout u: 4 @4\ngrid: 1\n{\n"

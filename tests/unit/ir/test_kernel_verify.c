@@ -43,6 +43,23 @@ static void accepts(const char *body) {
   cr_assert_null(status, "%s", weir_status_message(status));
 }
 
+Test(verify, matdot) {
+#define MATDOT(how, to, of) "matdot " how " " to "[0, 16] = " of ":u32[0, 1], x:u32[0, 16, 16] rows "
+  accepts("  " MATDOT("add", "y:f32", "c") "g panels 1 words 1 step 16\n");
+  accepts("  if matrix_unit() {\n    " MATDOT("set", "s:i32", "x") "1 panels 2 words g step 8\n  }\n");
+  refuses("  " MATDOT("set", "y:f16", "x") "1 panels 1 words 1 step 16\n", "a matdot of f16");
+  refuses("  " MATDOT("set", "x:f32", "c") "1 panels 1 words 1 step 16\n", "'x' is read only");
+  refuses("  " MATDOT("set", "y:f32", "y") "1 panels 1 words 1 step 16\n", "'y' is a factor and the result");
+  refuses("  " MATDOT("set", "y:f32", "t") "1 panels 1 words 1 step 16\n", "'t' is a table of requests");
+  refuses("  " MATDOT("set", "y:f32", "x") "1.0 panels 1 words 1 step 16\n",
+          "a place, a stride or an extent is f32, not i64");
+  refuses("  lanes l in 0..16 {\n    " MATDOT("set", "y:f32", "x") "1 panels 1 words 1 step 16\n  }\n",
+          "a matdot inside a lanes range");
+  refuses("  " MATDOT("set", "y:f32", "x") "1 panels 1 words 1 step 16\n  " MATDOT("set", "y:f32",
+                                                                                   "x") "1 panels 1 words 1 step 8\n",
+          "a kernel's matdots have one type and one step");
+}
+
 Test(verify, types) {
   refuses("  let a: f32 = x:f32[0] + 1\n", "operands of add are f32 and i64");
   refuses("  let a: f32 = f32(x:f16[0] + x:f16[1])\n", "add of f16: cast to f32 first");
@@ -58,6 +75,7 @@ Test(verify, types) {
   refuses("  let a: i32 = dot4(1:i32, 2:i32, 3:i32)\n", "operand 0 of dot4 is i32, not u32");
   refuses("  let a: i32 = dot4_7(1:u32, 2:i32, 3.0)\n", "operand 2 of dot4_7 is f32, not i32");
   refuses("  let a: f32 = dot2(1:u32, 2:i32, 3.0)\n", "operand 1 of dot2 is i32, not u32");
+  refuses("  let a: bool = matrix_unit() + false\n", "add of bool");
   refuses("  let a: u32 = pack2(1.0, 2:u32)\n", "operand 1 of pack2 is u32, not f32");
   refuses("  let a: f32 = x:f32[x:i32[0]]\n", "the index is i32, not i64");
   refuses("  store y:f32[0] = g\n", "the value is i64, not f32");

@@ -1,0 +1,104 @@
+"""weir build --tune: what it writes down, that answers keep their bits, that the cache is used and that others are not touched by it."""
+import os
+import signal
+import time
+
+import common
+from common import Case, save_npy
+
+MODEL = """use std.nn;
+
+/// Wide enough that its products take more than the clock's step.
+model Wide {layers = 2, D = 256} {
+  dim T: seq in 1..=400;
+  layer: Linear{D, D, bias = true}[layers];
+  entry forward(x: f32[T, D]) -> f32[T, D] {
+    y = f(x);
+    for l in layer { y = tanh(l(y)); }
+    return f32(y);
+  }
+}
+"""
+
+
+class Tune(Case):
+    def setUp(self):
+        super().setUp()
+        self.write("wide.weir", MODEL)
+
+    def build(self, output, *more):
+        return self.json("build", "wide.weir", "--random", "3", "-o", output, *more)
+
+    def answer(self, package):
+        self.run_weir("run", package, "-i", "x=x.npy", "-o", f"output={package}.npy")
+        with open(self.path(f"{package}.npy"), "rb") as file:
+            return file.read()
+
+    def records(self):
+        folder = os.path.join(self.home, "tuning")
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+    def test_a_tuned_package(self):
+        x = [((i * 37) % 101) / 50 - 1 for i in range(37 * 256)]
+        save_npy(self.path("x.npy"), "<f4", (37, 256), x)
+        plain = self.build("plain.wpk", "--target", "cpu")
+        self.assertNotIn("tuning", plain)
+        self.assertEqual(self.records(), [])
+        tuned = self.build("tuned.wpk", "--tune", "2")
+        self.assertEqual(tuned["targets"], ["cpu:native"])
+        tuning = tuned["tuning"]
+        self.assertEqual(tuning["budget_s"], 2)
+        self.assertGreater(len(tuning["trials"]), 0)
+        self.assertGreater(len(tuning["cases"]), 0)
+        for trial in tuning["trials"]:
+            self.assertGreater(trial["share"], 0)
+            if trial["kept"]:
+                self.assertGreater(trial["gain"], 0.02)
+        # The same bits, and golden answers that hold.
+        self.assertEqual(self.answer("tuned.wpk"), self.answer("plain.wpk"))
+        self.run_weir("verify", "tuned.wpk")
+        self.assertIn("tuned:", self.run_weir("inspect", "tuned.wpk"))
+        self.assertEqual(self.json("inspect", "tuned.wpk")["tuning"], tuning)
+        # Records change nothing for builds that do not tune.
+        os.rename(self.path("plain.wpk"), self.path("before.wpk"))
+        for name in os.listdir(os.path.join(self.home, "packages")):
+            os.remove(os.path.join(self.home, "packages", name))
+        self.build("plain.wpk", "--target", "cpu")
+        with open(self.path("before.wpk"), "rb") as a, open(self.path("plain.wpk"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
+
+    def test_answers_of_the_cache(self):
+        self.build("a.wpk", "--tune", "4")
+        self.assertGreater(len(self.records()), 0)
+        again = self.build("b.wpk", "--tune", "4.5")["tuning"]
+        self.assertTrue(any(trial["remembered"] for trial in again["trials"]))
+        # Records that are damaged are measured anew.
+        for name in self.records():
+            with open(os.path.join(self.home, "tuning", name), "w") as file:
+                file.write('{"key": 1, "value": [')
+        anew = self.build("c.wpk", "--tune", "1")["tuning"]
+        self.assertFalse(any(trial["remembered"] for trial in anew["trials"][:1]))
+
+    def test_what_cannot_be_tuned(self):
+        self.run_weir("build", "wide.weir", "--random", "3", "-o", "x.wpk", "--tune", "2", "--target", "cpu,cpu:portable", code=(1, 2))
+        self.assertIn("one target", self.errors)
+        self.run_weir("build", "wide.weir", "--random", "3", "-o", "x", "--tune", "--standalone", code=2)
+        self.run_weir("build", "wide.weir", "--random", "3", "-o", "x.wpk", "--tune=0", code=2)
+        self.assertFalse(os.path.exists(self.path("x.wpk")))
+
+    def test_interrupted(self):
+        process = self.popen("build", "wide.weir", "--random", "3", "-o", "i.wpk", "--tune", "100")
+        deadline = time.time() + 60
+        while not self.records() and time.time() < deadline and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        ended = process.returncode
+        if ended:  # a search that was complete before the signal is fine
+            self.assertEqual(ended, 130)
+            self.assertFalse(os.path.exists(self.path("i.wpk")))
+        self.assert_no_leftovers()
+
+
+if __name__ == "__main__":
+    common.main()

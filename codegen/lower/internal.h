@@ -366,6 +366,12 @@ bool cg_lower_scan_kernel(function_lowering *fl, ir_node *node, weir_status *out
 // slots of the owner that its parameters are.
 weir_status cg_region_begin(function_lowering *fl, const ir_node *node, ir_function *region, function_lowering *inner,
                             int **out_args);
+// True if an iteration of the scan is one kernel (scan_cell.c); |*out_status| says how that went.
+bool cg_lower_scan_cell(function_lowering *fl, ir_node *node, weir_status *out_status);
+// As cg_region_begin for the body of the innermost of |inner|'s loops, which counts its first parameter; |arg_slots| of
+// operands that are in place already, -1 for those to capture.
+weir_status cg_region_begin_loop(function_lowering *fl, const ir_node *node, ir_function *region, const int *arg_slots,
+                                 function_lowering *inner, int **out_args);
 // A value in the local memory of the kernel.
 bool cg_is_local(const emitter *e, const ir_value *value);
 const ir_kexpr *cg_emit_local(emitter *e, const ir_value *value, const ir_kexpr *const *idx);

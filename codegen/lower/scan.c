@@ -122,6 +122,11 @@ weir_status cg_region_begin(function_lowering *fl, const ir_node *node, ir_funct
   return begin_region(fl, node, region, NULL, -1, inner, out_args);
 }
 
+weir_status cg_region_begin_loop(function_lowering *fl, const ir_node *node, ir_function *region, const int *arg_slots,
+                                 function_lowering *inner, int **out_args) {
+  return begin_region(fl, node, region, arg_slots, inner->loop_count - 1, inner, out_args);
+}
+
 weir_status cg_lower_region(function_lowering *fl, const ir_node *node, ir_function *region, const ir_dim *loops,
                             int loop_count, bool counts, const int *arg_slots, const int *result_slots) {
   weir_arena *arena = fl->low->arena;
@@ -246,7 +251,7 @@ static weir_status lower_iteration(function_lowering *fl, scan_plan *s) {
 weir_status cg_lower_scan(function_lowering *fl, ir_node *node) {
   weir_arena *arena = fl->low->arena;
   weir_status kernel;
-  if (cg_lower_scan_kernel(fl, node, &kernel)) return kernel;
+  if (cg_lower_scan_kernel(fl, node, &kernel) || cg_lower_scan_cell(fl, node, &kernel)) return kernel;
   scan_plan s = {.node = node, .carries = (int)node->attrs[1].i, .results = node->result_count};
   ir_dim *loops = WEIR_NEW_ARRAY(arena, ir_dim, fl->loop_count + 1);
   if (fl->loop_count) memcpy(loops, fl->loops, sizeof *loops * (size_t)fl->loop_count);

@@ -132,6 +132,13 @@ class Zoo(Case):
             self.assertEqual(self.errors, "", path)
             self.run_weir("fmt", "--check", path)
 
+    def test_cells_of_whole_registers_keep_their_bits(self):
+        with tempfile.TemporaryDirectory(prefix="weir-cells-") as folder:
+            package = os.path.join(folder, "model.wpk")
+            text = os.path.join(TEXTS, "recurrent.weir")
+            run([common.WEIR, "build", text, "--set=I=48", "--set=H=32", "--random", "1", "-o", package, "--target", "cpu"], self.class_home)
+            run([INVARIANCE, package, "1", str(CUTS)], self.class_home)
+
     def test_every_block_and_fn_of_the_library_is_held_to_a_reference(self):
         texts = {path: re.sub("//.*", "", open(path, encoding="utf-8").read()) for path in texts_of_the_zoo()}
         for path in glob.glob(os.path.join(MODELS, "std", "*.weir")):

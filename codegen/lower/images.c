@@ -56,7 +56,8 @@ static bool same_dims(const ir_type *a, const ir_type *b) {
 
 // |x| and |y| have as many spatial axes: what is known of one holds for the other.
 static bool join(const struct cg_images *images, const ir_value *x, const ir_value *y) {
-  return mark(images, y, images->spatial[x->id]) | mark(images, x, images->spatial[y->id]);
+  bool changed = mark(images, y, images->spatial[x->id]);
+  return mark(images, x, images->spatial[y->id]) || changed;
 }
 
 static bool visit_call(lowering *low, const struct cg_images *images, const ir_node *node) {
@@ -75,7 +76,8 @@ static bool visit(lowering *low, const struct cg_images *images, const ir_node *
   if (node->op == IR_OP_call) return visit_call(low, images, node);
   if (node->op == IR_OP_conv && cg_conv_takes_taps(node, &layout)) {
     int spatial = node->operands[1]->type.rank - 2;
-    return mark(images, node->operands[0], spatial) | mark(images, node->results[0], spatial);
+    changed = mark(images, node->operands[0], spatial);
+    return mark(images, node->results[0], spatial) || changed;
   }
   if (cg_window_is_pool(node)) return join(images, node->operands[0], node->results[0]);
   if (!(ir_op_get_info(node->op)->flags & IR_FLAG_EW)) return false;

@@ -53,7 +53,7 @@ static void must(weir_status status) {
   exit(1);
 }
 
-static void usage(void) {
+static _Noreturn void usage(void) {
   fprintf(stderr,
           "kernels linear|gated|matmul RxKxN | FILE.ir  [--storage NAME] [--compute int8|bf16] [--level cpu:x86-64-v3] "
           "[--threads n] [--copies n]\n"

@@ -12,6 +12,8 @@
 // combined pairwise 8, 4, 2, 1: this order is part of the contract, so that bits do not depend on the number of rows,
 // the split of work or the vector width of the machine.
 //
+// A kernel with |threads| is a block kernel, whose items are thread blocks of a GPU: ir/kernel_block.h.
+//
 // Text form: ir_kernel_print / ir_kernel_parse, a fixed point. All nodes live in an arena. One thread per kernel.
 #ifndef WEIR_IR_KERNEL_H
 #define WEIR_IR_KERNEL_H
@@ -48,7 +50,18 @@ enum { IR_LANES = 16, IR_KERNEL_MAX_ARGS = 16, IR_KERNEL_MAX_SIZES = 16 };
   KOP(dot4, 3, "i32: c + the sum over the bytes of u32 a, unsigned, times those of i32 b, signed; wraps")            \
   KOP(dot4_7, 3, "dot4 where no byte of a has its highest bit set, which the kernel promises")                       \
   KOP(dot2, 3, "f32: u32 a, u32 b are pairs of bf16; fma(a low, b low, fma(a high, b high, c))")                     \
-  KOP(pack2, 2, "u32: f32 a, b rounded to bf16, ties to even, as low and high half")
+  KOP(pack2, 2, "u32: f32 a, b rounded to bf16, ties to even, as low and high half")                                 \
+  /* from here on: block kernels only (ir/kernel_block.h) */                                                         \
+  KOP(shuffle_xor, 2, "operand 0 (f32, i32, u32) of the warp's thread number ^ a constant 1..31; all 32 take part")  \
+  KOP(shuffle_down, 2, "of thread number + a constant 1..31; the own where that is past the warp")                   \
+  KOP(shuffle, 2, "of thread operand 1, an i64, modulo 32")                                                          \
+  KOP(any, 1, "bool: whether it holds in any of the warp's threads; all 32 take part")                               \
+  KOP(all, 1, "bool: whether it holds in all of them")                                                               \
+  KOP(exp2, 1, "f32: 2 to the power; the machine's quick one")                                                       \
+  KOP(pack2_f16, 2, "u32: f32 a, b rounded to f16 as low and high half")                                             \
+  KOP(fma2, 3, "u32: pairs of bf16, a * b + c of the low and of the high halves, each rounded once")                 \
+  KOP(fma2_f16, 3, "u32: the same of f16")                                                                           \
+  KOP(permute, 3, "u32: byte i is byte (c >> 4 i & 7) of the eight of u32 a (0..3) and b (4..7)")
 // clang-format on
 
 typedef enum {
@@ -117,6 +130,7 @@ typedef enum {
   IR_KS_MATDOT,    // a product of two matrices in memory, see ir_kmatdot
   IR_KS_IF,        // if expr body else body2
   IR_KS_COMMENT,
+  IR_KS_BLOCK,  // an operation of block kernels, see ir/kernel_block.h
 } ir_kstmt_kind;
 
 typedef enum {
@@ -163,17 +177,18 @@ struct ir_kstmt {
   ir_kvar *var;       // FOR, LET, REG, SET, REDUCE
   ir_kvar *tile_var;  // TILES
   int tile_count, tiles[6];
-  const ir_kexpr *lo, *hi;     // FOR
-  int64_t step;                // FOR SERIAL: at least 1
-  const ir_kexpr *expr;        // LET REG SET REDUCE STORE IF
-  ir_kop combine;              // REDUCE
-  int index_count;             // SET, REDUCE: of a register array
-  const ir_kexpr *indices[3];  // SET, REDUCE; STORE, PREFETCH: indices[0]
-  int buffer;                  // STORE, PREFETCH
-  ir_ktype type;               // STORE, PREFETCH: element type in memory; expr has this type
-  const char *text;            // COMMENT
-  const ir_kmatdot *matdot;    // MATDOT, whose c has |type|
-  ir_kstmt *body, *body2;      // first statement of a list
+  const ir_kexpr *lo, *hi;        // FOR
+  int64_t step;                   // FOR SERIAL: at least 1
+  const ir_kexpr *expr;           // LET REG SET REDUCE STORE IF
+  ir_kop combine;                 // REDUCE
+  int index_count;                // SET, REDUCE: of a register array
+  const ir_kexpr *indices[3];     // SET, REDUCE; STORE, PREFETCH: indices[0]
+  int buffer;                     // STORE, PREFETCH
+  ir_ktype type;                  // STORE, PREFETCH: element type in memory; expr has this type
+  const char *text;               // COMMENT
+  const ir_kmatdot *matdot;       // MATDOT, whose c has |type|
+  const struct ir_kblock *block;  // BLOCK; its |var| is that of the atomic operation, if any
+  ir_kstmt *body, *body2;         // first statement of a list
   ir_kstmt *next;
 };
 
@@ -187,15 +202,17 @@ typedef enum {
                       // ir_kbuffer.request
   IR_KB_LOCAL,        // scratch of the running thread, |bytes| long, uninitialised at the start of an item
   IR_KB_CONST,        // literal data printed with the kernel
+  IR_KB_SHARED,       // block kernels: memory of the running block, |bytes| long, uninitialised likewise
+  IR_KB_MBARRIER,     // block kernels: |count| mbarriers of 8 bytes in shared memory
 } ir_kbuffer_kind;
 
 typedef struct {
   ir_kbuffer_kind kind;
   const char *name;
-  const ir_kexpr
-      *bytes;  // extent in terms of sizes (LOCAL, CONST: constant; TABLE: null, checked by the runtime's capacity)
-  int arg;     // which pointer of the launch; several buffers may share one. -1 for LOCAL and CONST
-  // CONST
+  const ir_kexpr *bytes;  // extent in terms of sizes (LOCAL, CONST, SHARED, MBARRIER: constant; TABLE: null, checked by
+                          // the runtime's capacity)
+  int arg;  // which pointer of the launch; several buffers may share one. -1 for LOCAL, CONST, SHARED, MBARRIER
+  // CONST; MBARRIER: count
   ir_ktype type;
   int64_t count;
   const double *data;
@@ -213,6 +230,12 @@ typedef struct {
   int arg_count;  // pointers of a launch
   ir_kvar *grid_var;
   const ir_kexpr *grid;  // number of work items, in terms of sizes
+  // Block kernels: threads of a block, 0 in all others; blocks that a multiprocessor should hold, 0: no wish; blocks of
+  // a cluster, 0: none; tensor maps.
+  int threads, resident, cluster;
+  ir_kvar *thread_var;
+  int map_count, map_capacity;
+  struct ir_kmap *maps;
   ir_kstmt *body;
   int var_count;
 } ir_kernel;

@@ -58,8 +58,7 @@ static int buffer_push(ir_kbuilder *b, const ir_kbuffer *buffer) {
 }
 
 int ir_kb_add_buffer(ir_kbuilder *b, ir_kbuffer_kind kind, const char *name, const ir_kexpr *bytes, int arg) {
-  bool own = kind == IR_KB_LOCAL || kind == IR_KB_CONST;
-  if (own) arg = -1;
+  if (kind >= IR_KB_LOCAL) arg = -1;
   else if (arg < 0) arg = b->kernel->arg_count;
   bool table = kind == IR_KB_TABLE_IN || kind == IR_KB_TABLE_INOUT;
   return buffer_push(
@@ -101,6 +100,16 @@ static const ir_kexpr *var_read(ir_kbuilder *b, ir_kvar *var, const ir_kfacts *f
 static const ir_kexpr *range_read(ir_kbuilder *b, ir_kvar *var, const ir_kexpr *lo, const ir_kexpr *hi) {
   ir_kfacts facts = ir_kx_range_facts(lo, hi);
   return var_read(b, var, &facts);
+}
+
+const ir_kexpr *ir_kb_range_var(ir_kbuilder *b, const char *name, const ir_kexpr *lo, const ir_kexpr *hi) {
+  return range_read(b, var_new(b, IR_KVAR_RANGE, name, IR_KT_i64), lo, hi);
+}
+
+const ir_kexpr *ir_kb_value_var(ir_kbuilder *b, const char *name, ir_ktype type) {
+  ir_kfacts facts = {.depth = 1, .data = true};
+  ir_ktype_limits(type, &facts.lo, &facts.hi);
+  return var_read(b, var_new(b, IR_KVAR_VALUE, name, type), &facts);
 }
 
 const ir_kexpr *ir_kb_set_grid(ir_kbuilder *b, const ir_kexpr *count, const char *name) {

@@ -117,7 +117,8 @@ static ir_kfacts compute_facts(const ir_kexpr *e) {
   int64_t least_value, most_value;
   ir_ktype_limits(e->type, &least_value, &most_value);
   f.lo = least_value, f.hi = most_value;
-  f.data = e->op == IR_K_load || (e->op == IR_K_var && e->var && e->var->kind == IR_KVAR_REG);
+  bool of_warp = e->op >= IR_K_shuffle_xor && e->op <= IR_K_all;
+  f.data = of_warp || e->op == IR_K_load || (e->op == IR_K_var && e->var && e->var->kind == IR_KVAR_REG);
   for (int i = 0; i < e->arg_count && i < 4; i++) {
     args[i] = ir_kx_facts(e->args[i]);
     f.depth = args[i].depth >= f.depth ? args[i].depth + 1 : f.depth;

@@ -4,6 +4,7 @@
 // things.
 #include <string.h>
 
+#include "ir/kernel_block.h"
 #include "ir/kernel_internal.h"
 
 typedef struct {
@@ -57,6 +58,48 @@ static void matdot(stream *s, const ir_kmatdot *d) {
   for (int i = 0; i < IR_KM_COUNT; i++) expr(s, d->at[i]);
 }
 
+static void place(stream *s, const ir_kplace *at) {
+  word(s, (uint64_t)at->buffer << 32 | (uint64_t)at->type);
+  expr(s, at->index);
+  expr(s, at->request);
+}
+
+static void registers(stream *s, const ir_kregs *r) {
+  var(s, r->var);
+  for (int i = 0; i < r->index_count; i++) expr(s, r->indices[i]);
+}
+
+static void block(stream *s, const ir_kblock *b) {
+  const ir_kplace *const places[] = {&b->to, &b->from, &b->signal, &b->shared_a.at, &b->shared_b.at};
+  const ir_kwgmma *const factors[] = {&b->shared_a, &b->shared_b};
+  const ir_kregs *const regs[] = {&b->c, &b->a, &b->b};
+  const int numbers[] = {(int)b->op, (int)b->kind, (int)b->hint, b->trans, b->up, b->number, (int)b->combine, b->map};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) word(s, (uint64_t)numbers[i]);
+  for (int i = 0; i < 5; i++) place(s, places[i]);
+  for (int i = 0; i < 2; i++) word(s, (uint64_t)factors[i]->swizzle << 32 | (uint64_t)factors[i]->trans);
+  for (int i = 0; i < 2; i++) word(s, (uint64_t)factors[i]->stride);
+  for (int i = 0; i < 3; i++) registers(s, regs[i]);
+  expr(s, b->value);
+  expr(s, b->condition);
+  for (int i = 0; i < IR_KMAP_MAX_RANK; i++) expr(s, b->coords[i]);
+}
+
+static void block_head(stream *s, const ir_kernel *k) {
+  word(s, (uint64_t)k->threads << 32 | (uint64_t)k->resident << 16 | (uint64_t)k->cluster);
+  var(s, k->thread_var);
+  for (int i = 0; i < k->map_count; i++) {
+    const ir_kmap *m = &k->maps[i];
+    word(s, (uint64_t)m->buffer << 32 | (uint64_t)m->type);
+    word(s, (uint64_t)m->rank << 32 | (uint64_t)m->swizzle);
+    expr(s, m->offset);
+    for (int d = 0; d < m->rank; d++) {
+      expr(s, m->dims[d]);
+      expr(s, m->strides[d]);
+      word(s, (uint64_t)m->box[d]);
+    }
+  }
+}
+
 static void list(stream *s, const ir_kstmt *stmt) {
   for (; stmt; stmt = stmt->next) {
     if (stmt->kind == IR_KS_COMMENT) continue;
@@ -69,6 +112,7 @@ static void list(stream *s, const ir_kstmt *stmt) {
     word(s, (uint64_t)stmt->tile_count);
     for (int i = 0; i < stmt->tile_count; i++) word(s, (uint64_t)stmt->tiles[i]);
     if (stmt->kind == IR_KS_MATDOT) matdot(s, stmt->matdot);
+    if (stmt->kind == IR_KS_BLOCK) block(s, stmt->block);
     expr(s, stmt->lo);
     expr(s, stmt->hi);
     expr(s, stmt->expr);
@@ -93,6 +137,7 @@ static void kernel_stream(stream *s, const ir_kernel *k) {
   }
   expr(s, k->grid);
   var(s, k->grid_var);
+  if (k->threads) block_head(s, k);
   list(s, k->body);
 }
 

@@ -17,7 +17,7 @@ enum { IR_K_MAX_DEPTH = 1000, IR_K_MAX_NEST = 64, IR_K_MAX_REG_ELEMENTS = 4096 }
 // from memory, which may.
 typedef struct ir_kfacts {
   int64_t lo, hi;
-  bool data;              // depends on a load or a register
+  bool data;              // depends on a load, a register or other threads of a warp
   bool wraps;             // this node itself may have wrapped
   int depth;              // of the tree below, this node included
   const ir_kexpr *below;  // a value it is known to be less than, or null
@@ -80,6 +80,11 @@ const ir_kexpr *ir_kb_int_const(ir_kbuilder *b, ir_ktype type, int64_t value);
 // A statement at the end of the open list; a value without the short cuts of ir_kb_let.
 ir_kstmt *ir_kb_stmt(ir_kbuilder *b, ir_kstmt_kind kind);
 const ir_kexpr *ir_kb_let_raw(ir_kbuilder *b, const char *name, const ir_kexpr *expr);
+// Reads of new variables without a statement: a range variable over |lo|..|hi|, a value from memory.
+const ir_kexpr *ir_kb_range_var(ir_kbuilder *b, const char *name, const ir_kexpr *lo, const ir_kexpr *hi);
+const ir_kexpr *ir_kb_value_var(ir_kbuilder *b, const char *name, ir_ktype type);
+// An operation of block kernels at the end of the open list; copies.
+void ir_kb_block(ir_kbuilder *b, const struct ir_kblock *block);
 
 // ---- text
 // The kernel with |complaint| under the line of |mark| (a statement, or a buffer of the kernel); null marks nothing,

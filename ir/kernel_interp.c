@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/kernel_block_interp.h"
 #include "ir/kernel_interp.h"
 #include "runtime/base/half.h"
 
@@ -25,25 +26,6 @@ typedef struct {
 typedef enum { FAULT_NONE, FAULT_BOUNDS, FAULT_UNWRITTEN, FAULT_DIM, FAULT_STEPS, FAULT_PROMISE, FAULT_MATRIX } fault;
 
 // ---- cold operations
-static double floor_fmod(double x, double y) {
-  double r = fmod(x, y);
-  return r != 0 && (r < 0) != (y < 0) ? r + y : r;
-}
-
-static double float_min(double x, double y) { return isnan(x) ? x : isnan(y) ? y : x < y ? x : y; }
-static double float_max(double x, double y) { return isnan(x) ? x : isnan(y) ? y : x > y ? x : y; }
-
-static float dot2(uint32_t a, uint32_t b, float c) {
-  float high = fmaf(weir_bf16_to_f32((uint16_t)(a >> 16)), weir_bf16_to_f32((uint16_t)(b >> 16)), c);
-  return fmaf(weir_bf16_to_f32((uint16_t)a), weir_bf16_to_f32((uint16_t)b), high);
-}
-
-static ir_ki_value bitcast(ir_ktype from, ir_ktype to, ir_ki_value v) {
-  char bytes[8] = {0};
-  ir_ki_store(from, bytes, v);
-  return ir_ki_load(to, bytes);
-}
-
 static ir_ki_value combine(ir_kop op, ir_ktype type, bool round_f32, ir_ki_value x, ir_ki_value y) {
   ir_ki_value r = {0};
   if (!ir_ktype_is_float(type)) {
@@ -52,8 +34,8 @@ static ir_ki_value combine(ir_kop op, ir_ktype type, bool round_f32, ir_ki_value
   }
   r.f = op == IR_K_add   ? x.f + y.f
         : op == IR_K_mul ? x.f * y.f
-        : op == IR_K_max ? float_max(x.f, y.f)
-                         : float_min(x.f, y.f);
+        : op == IR_K_max ? ir_ki_float_max(x.f, y.f)
+                         : ir_ki_float_min(x.f, y.f);
   if (round_f32 && type == IR_KT_f32) r.f = (float)r.f;
   return r;
 }
@@ -185,9 +167,9 @@ static fault run(machine *m, const ir_ki_insn **out_insn) {
   FLOAT2(FSUB, f, x - y)
   FLOAT2(FMUL, f, x * y)
   FLOAT2(FDIV, f, x / y)
-  FLOAT2(FMOD, f, floor_fmod(x, y))
-  FLOAT2(FMIN, f, float_min(x, y))
-  FLOAT2(FMAX, f, float_max(x, y))
+  FLOAT2(FMOD, f, ir_ki_floor_fmod(x, y))
+  FLOAT2(FMIN, f, ir_ki_float_min(x, y))
+  FLOAT2(FMAX, f, ir_ki_float_max(x, y))
   FLOAT2(FMA, f, x * y + s[in->c].f)
   FLOAT2(FMA32, f, fmaf((float)x, (float)y, (float)s[in->c].f))
   FLOAT1(FNEG, -x)
@@ -226,7 +208,7 @@ static fault run(machine *m, const ir_ki_insn **out_insn) {
     NEXT_INSN;
   }
   CASE(DOT2) {
-    s[in->dst].f = dot2((uint32_t)s[in->a].i, (uint32_t)s[in->b].i, (float)s[in->c].f);
+    s[in->dst].f = ir_ki_dot2((uint32_t)s[in->a].i, (uint32_t)s[in->b].i, (float)s[in->c].f);
     NEXT_INSN;
   }
   CASE(PACK2) {
@@ -251,7 +233,7 @@ static fault run(machine *m, const ir_ki_insn **out_insn) {
     NEXT_INSN;
   }
   CASE(BITCAST) {
-    s[in->dst] = bitcast((ir_ktype)(in->aux / 32), (ir_ktype)(in->aux % 32), s[in->a]);
+    s[in->dst] = ir_ki_bitcast((ir_ktype)(in->aux / 32), (ir_ktype)(in->aux % 32), s[in->a]);
     NEXT_INSN;
   }
   LOAD(f16, uint16_t, f, weir_f16_to_f32(raw))
@@ -384,7 +366,7 @@ failed:
 }
 
 // ---- setting up
-static bool eval_size(const ir_kexpr *e, const int64_t *sizes, int64_t *out) {
+bool ir_ki_size(const ir_kexpr *e, const int64_t *sizes, int64_t *out) {
   int64_t a = 0, b = 0;
   if (e->op == IR_K_const) {
     *out = e->i;
@@ -394,8 +376,8 @@ static bool eval_size(const ir_kexpr *e, const int64_t *sizes, int64_t *out) {
     *out = sizes[e->index];
     return true;
   }
-  if (e->arg_count < 1 || e->arg_count > 2 || !eval_size(e->args[0], sizes, &a)) return false;
-  if (e->arg_count == 2 && !eval_size(e->args[1], sizes, &b)) return false;
+  if (e->arg_count < 1 || e->arg_count > 2 || !ir_ki_size(e->args[0], sizes, &a)) return false;
+  if (e->arg_count == 2 && !ir_ki_size(e->args[1], sizes, &b)) return false;
   return ir_k_int_op(e->op, e->args[0]->type, a, b, out);
 }
 
@@ -411,7 +393,7 @@ static weir_status bind_argument(const ir_kernel *k, const ir_kbuffer *b, void *
     return WEIR_OK;
   }
   int64_t needed;
-  if (!eval_size(b->bytes, sizes, &needed) || needed < 0)
+  if (!ir_ki_size(b->bytes, sizes, &needed) || needed < 0)
     return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "kernel %s: extent of '%s' overflows", k->name, b->name);
   if ((uint64_t)needed > arg_bytes || (needed && !arg))
     return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "kernel %s: '%s' needs %" PRId64 " bytes and has %zu", k->name,
@@ -421,18 +403,18 @@ static weir_status bind_argument(const ir_kernel *k, const ir_kbuffer *b, void *
   return WEIR_OK;
 }
 
-static weir_status bind_buffers(machine *m, weir_arena *arena, void *const *args, const size_t *arg_bytes,
-                                const int64_t *sizes) {
-  const ir_kernel *k = m->kernel;
-  m->buffers = WEIR_NEW_ARRAY(arena, memory, k->buffer_count + 1);
+weir_status ir_ki_bind(weir_arena *arena, const ir_kernel *k, void *const *args, const size_t *arg_bytes,
+                       const int64_t *sizes, ir_ki_memory **out_buffers) {
+  *out_buffers = WEIR_NEW_ARRAY(arena, memory, k->buffer_count + 1);
   for (int i = 0; i < k->buffer_count; i++) {
     const ir_kbuffer *b = &k->buffers[i];
-    memory *out = &m->buffers[i];
+    memory *out = &(*out_buffers)[i];
     if (b->arg >= 0) {
       WEIR_TRY(bind_argument(k, b, args[b->arg], arg_bytes[b->arg], sizes, out));
       continue;
     }
     out->bytes = (uint64_t)b->bytes->i;
+    if (b->kind >= IR_KB_SHARED) continue;
     out->base = weir_arena_alloc(arena, out->bytes);
     if (b->kind == IR_KB_LOCAL) out->written = weir_arena_alloc(arena, out->bytes);
     for (int64_t n = 0; b->kind == IR_KB_CONST && n < b->count; n++) {
@@ -476,9 +458,9 @@ static weir_status interpret(weir_arena *arena, const ir_kernel *kernel, void *c
                              const int64_t *sizes, int64_t begin, int64_t end, const ir_kinterpret_options *options) {
   machine m = {.kernel = kernel, .step_limit = options->step_limit};
   WEIR_TRY(ir_ki_compile(arena, kernel, options->round_f32, options->matrix_unit, &m.code));
-  WEIR_TRY(bind_buffers(&m, arena, args, arg_bytes, sizes));
+  WEIR_TRY(ir_ki_bind(arena, kernel, args, arg_bytes, sizes, &m.buffers));
   int64_t grid;
-  if (!eval_size(kernel->grid, sizes, &grid) || begin < 0 || end > grid)
+  if (!ir_ki_size(kernel->grid, sizes, &grid) || begin < 0 || end > grid)
     return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "kernel %s: items %" PRId64 "..%" PRId64 " of %" PRId64,
                             kernel->name, begin, end, grid);
   m.slots = m.code.slots;
@@ -496,7 +478,8 @@ weir_status ir_kernel_interpret_options(const ir_kernel *kernel, void *const *ar
   WEIR_TRY(ir_kernel_verify(kernel));
   weir_arena arena;
   weir_arena_init(&arena);
-  weir_status status = interpret(&arena, kernel, args, arg_bytes, sizes, begin, end, options);
+  weir_status status = kernel->threads ? ir_kw_run(&arena, kernel, args, arg_bytes, sizes, begin, end, options)
+                                       : interpret(&arena, kernel, args, arg_bytes, sizes, begin, end, options);
   weir_arena_deinit(&arena);
   return status;
 }

@@ -78,11 +78,26 @@ typedef struct {
   uint8_t *written;    // LOCAL: the item number (1..255) that wrote each byte
 } ir_ki_memory;
 
+// NaN if either is.
+static inline double ir_ki_float_min(double x, double y) { return x != x ? x : y != y ? y : x < y ? x : y; }
+static inline double ir_ki_float_max(double x, double y) { return x != x ? x : y != y ? y : x > y ? x : y; }
+
 static inline int32_t ir_ki_dot4(uint32_t a, int32_t b, int32_t c) {
   uint32_t sum = (uint32_t)c;
   for (int i = 0; i < 4; i++) sum += (uint32_t)((int32_t)(a >> 8 * i & 255) * (int8_t)((uint32_t)b >> 8 * i));
   return (int32_t)sum;
 }
+
+// kernel_interp_memory.c
+double ir_ki_floor_fmod(double x, double y);
+float ir_ki_dot2(uint32_t a, uint32_t b, float c);
+ir_ki_value ir_ki_bitcast(ir_ktype from, ir_ktype to, ir_ki_value v);
+
+// kernel_interp.c: the value of an expression of sizes, false where it overflows; the buffers of a run, where shared
+// memory has an extent only.
+bool ir_ki_size(const ir_kexpr *e, const int64_t *sizes, int64_t *out);
+weir_status ir_ki_bind(weir_arena *arena, const ir_kernel *k, void *const *args, const size_t *arg_bytes,
+                       const int64_t *sizes, ir_ki_memory **out_buffers);
 
 // kernel_interp_matrix.c: the product of a MATDOT whose expressions have the values |at|. Every element of a factor is
 // a step. False where an access is outside, or of local memory that the item has not written; |*steps| above the limit

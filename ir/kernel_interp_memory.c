@@ -27,6 +27,22 @@ double ir_ki_narrow(ir_ktype type, double value) {
   return ir_round_to((ir_dtype)type, value);
 }
 
+double ir_ki_floor_fmod(double x, double y) {
+  double r = fmod(x, y);
+  return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+}
+
+float ir_ki_dot2(uint32_t a, uint32_t b, float c) {
+  float high = fmaf(weir_bf16_to_f32((uint16_t)(a >> 16)), weir_bf16_to_f32((uint16_t)(b >> 16)), c);
+  return fmaf(weir_bf16_to_f32((uint16_t)a), weir_bf16_to_f32((uint16_t)b), high);
+}
+
+ir_ki_value ir_ki_bitcast(ir_ktype from, ir_ktype to, ir_ki_value v) {
+  char bytes[8] = {0};
+  ir_ki_store(from, bytes, v);
+  return ir_ki_load(to, bytes);
+}
+
 ir_ki_value ir_ki_load(ir_ktype type, const void *at) {
   ir_ki_value v = {0};
   uint8_t byte;

@@ -10,35 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ir/kernel_internal.h"
+#include "ir/kernel_text.h"
 
 enum { MAX_TEXT_BYTES = 1 << 23, MAX_EXPR_NEST = 200, MAX_BUFFERS = 64, MAX_NAMES = 2000, MAX_TOKEN = 200 };
 
-typedef enum { NAME_SIZE, NAME_BUFFER, NAME_VAR } name_kind;
-typedef struct {
-  const char *name;  // as written, number included
-  name_kind kind;
-  int buffer;
-  const ir_kexpr *size;
-  ir_kvar *var;
-} entry;
+typedef ir_kparser parser;
+typedef ir_kentry entry;
 
-typedef struct {
-  weir_arena *arena;
-  const char *at, *end;
-  int line;        // of the cursor
-  int token_line;  // of the last token read
-  int failed_line;
-  ir_kbuilder b;
-  entry *names;
-  int name_count, name_capacity;
-  int nest;
-  bool failed;
-  char message[256];
-} parser;
-
-static bool fail(parser *p, const char *fmt, ...) WEIR_PRINTF(2, 3);
-static bool fail(parser *p, const char *fmt, ...) {
+bool ir_kr_fail(parser *p, const char *fmt, ...) {
   if (p->failed) return false;
   p->failed = true;
   p->failed_line = p->token_line;
@@ -50,9 +29,9 @@ static bool fail(parser *p, const char *fmt, ...) {
 }
 
 // Something else stands at the cursor.
-static bool fail_expected(parser *p, const char *what) {
+bool ir_kr_fail_expected(parser *p, const char *what) {
   p->token_line = p->line;
-  return fail(p, "expected %s", what);
+  return ir_kr_fail(p, "expected %s", what);
 }
 
 // ---- bytes
@@ -68,23 +47,23 @@ static void skip_space(parser *p, bool newlines) {
   }
 }
 
-static bool peek(parser *p, const char *token) {
+bool ir_kr_peek(parser *p, const char *token) {
   skip_space(p, true);
   size_t length = strlen(token);
   return (size_t)(p->end - p->at) >= length && !memcmp(p->at, token, length);
 }
 
-static bool accept(parser *p, const char *token) {
-  if (p->failed || !peek(p, token)) return false;
+bool ir_kr_accept(parser *p, const char *token) {
+  if (p->failed || !ir_kr_peek(p, token)) return false;
   take(p, strlen(token));
   return true;
 }
 
-static bool expect(parser *p, const char *token) {
+bool ir_kr_expect(parser *p, const char *token) {
   char quoted[8];
-  if (accept(p, token)) return true;
+  if (ir_kr_accept(p, token)) return true;
   snprintf(quoted, sizeof quoted, "'%s'", token);
-  return fail_expected(p, quoted);
+  return ir_kr_fail_expected(p, quoted);
 }
 
 static bool is_name_byte(char c) { return isalnum((unsigned char)c) || c == '_'; }
@@ -99,12 +78,12 @@ static size_t name_extent(const char *at, const char *end) {
   return (size_t)(c - at);
 }
 
-static const char *parse_name(parser *p) {
+const char *ir_kr_name(parser *p) {
   skip_space(p, true);
   size_t length = name_extent(p->at, p->end);
   if (p->failed || length == 0 || length > MAX_TOKEN) {
-    if (length) fail(p, "the name is too long");
-    else fail_expected(p, "a name");
+    if (length) ir_kr_fail(p, "the name is too long");
+    else ir_kr_fail_expected(p, "a name");
     return NULL;
   }
   const char *name = weir_arena_strndup(p->arena, p->at, length);
@@ -112,7 +91,7 @@ static const char *parse_name(parser *p) {
   return name;
 }
 
-static bool accept_word(parser *p, const char *word) {
+bool ir_kr_accept_word(parser *p, const char *word) {
   skip_space(p, true);
   size_t length = strlen(word);
   if (p->failed || name_extent(p->at, p->end) != length || memcmp(p->at, word, length)) return false;
@@ -120,7 +99,7 @@ static bool accept_word(parser *p, const char *word) {
   return true;
 }
 
-static const char *plain_name(parser *p, const char *name) {
+const char *ir_kr_plain_name(parser *p, const char *name) {
   size_t length = strcspn(name, "#");
   return weir_arena_strndup(p->arena, name, length);
 }
@@ -147,18 +126,18 @@ static const char *number_text(parser *p, bool *out_is_float) {
   return text;
 }
 
-static int64_t parse_int(parser *p, int64_t lo, int64_t hi) {
+int64_t ir_kr_int(parser *p, int64_t lo, int64_t hi) {
   skip_space(p, true);
   bool is_float;
   const char *text = p->failed ? NULL : number_text(p, &is_float);
   if (!text || is_float) {
-    fail_expected(p, "an integer");
+    ir_kr_fail_expected(p, "an integer");
     return lo;
   }
   errno = 0;
   long long value = strtoll(text, NULL, 10);
   if (errno || value < lo || value > hi) {
-    fail(p, "%s is out of range", text);
+    ir_kr_fail(p, "%s is out of range", text);
     return lo;
   }
   return value;
@@ -173,51 +152,49 @@ static bool find_type(const char *name, ir_ktype *out) {
   return false;
 }
 
-static ir_ktype parse_type(parser *p) {
+ir_ktype ir_kr_type(parser *p) {
   ir_ktype type = IR_KT_f32;
-  const char *name = parse_name(p);
-  if (name && !find_type(name, &type)) fail(p, "unknown element type '%s'", name);
+  const char *name = ir_kr_name(p);
+  if (name && !find_type(name, &type)) ir_kr_fail(p, "unknown element type '%s'", name);
   return type;
 }
 
 // ---- names
-static entry *find(parser *p, const char *name) {
+entry *ir_kr_find(parser *p, const char *name) {
   for (int i = p->name_count - 1; i >= 0; i--)
     if (!strcmp(p->names[i].name, name)) return &p->names[i];
   return NULL;
 }
 
-static bool declare(parser *p, entry e) {
+bool ir_kr_declare(parser *p, entry e) {
   static const char *const literals[] = {"true", "false", "inf", "nan"};
   for (int i = 0; i < 4; i++)
-    if (!strcmp(e.name, literals[i])) return fail(p, "'%s' is a literal", e.name);
-  if (find(p, e.name)) return fail(p, "'%s' is in use already", e.name);
-  if (p->name_count == MAX_NAMES) return fail(p, "too many names");
+    if (!strcmp(e.name, literals[i])) return ir_kr_fail(p, "'%s' is a literal", e.name);
+  if (ir_kr_find(p, e.name)) return ir_kr_fail(p, "'%s' is in use already", e.name);
+  if (p->name_count == MAX_NAMES) return ir_kr_fail(p, "too many names");
   WEIR_PUSH(p->arena, p->names, p->name_count, p->name_capacity, e);
   return true;
 }
 
-static bool declare_var(parser *p, const char *name, ir_kvar *var) {
-  return declare(p, (entry){.name = name, .kind = NAME_VAR, .var = var});
+bool ir_kr_declare_var(parser *p, const char *name, ir_kvar *var) {
+  return ir_kr_declare(p, (entry){.name = name, .kind = IR_KNAME_VAR, .var = var});
 }
 
-static int parse_buffer(parser *p) {
-  const char *name = parse_name(p);
-  entry *e = name ? find(p, name) : NULL;
-  if (e && e->kind == NAME_BUFFER) return e->buffer;
-  if (name) fail(p, "no buffer '%s'", name);
+int ir_kr_buffer(parser *p) {
+  const char *name = ir_kr_name(p);
+  entry *e = name ? ir_kr_find(p, name) : NULL;
+  if (e && e->kind == IR_KNAME_BUFFER) return e->buffer;
+  if (name) ir_kr_fail(p, "no buffer '%s'", name);
   return 0;
 }
 
 // ---- expressions
-static const ir_kexpr *parse_expr(parser *p, int level);
-
 static const ir_kexpr *nothing(parser *p) { return ir_kb_int(&p->b, 0); }
 
 static const ir_kexpr *raw(parser *p, ir_kop op, ir_ktype type, const ir_kexpr *x, const ir_kexpr *y,
                            const ir_kexpr *z) {
   const ir_kexpr *e = ir_kb_raw(&p->b, op, type, x, y, z);
-  if (e->facts->depth > IR_K_MAX_DEPTH) fail(p, "the expression is nested too deeply");
+  if (e->facts->depth > IR_K_MAX_DEPTH) ir_kr_fail(p, "the expression is nested too deeply");
   return p->failed ? nothing(p) : e;
 }
 
@@ -225,24 +202,24 @@ static const ir_kexpr *const_value(parser *p, const char *text, bool is_float) {
   ir_ktype type = is_float ? IR_KT_f32 : IR_KT_i64;
   if (p->at < p->end && *p->at == ':') {
     p->at++;
-    type = parse_type(p);
+    type = ir_kr_type(p);
   }
-  if (is_float != ir_ktype_is_float(type)) fail(p, "%s is no %s", text, ir_ktype_name(type));
+  if (is_float != ir_ktype_is_float(type)) ir_kr_fail(p, "%s is no %s", text, ir_ktype_name(type));
   if (is_float) return ir_kb_const(&p->b, type, type == IR_KT_f32 ? (double)strtof(text, NULL) : strtod(text, NULL));
   int64_t lo, hi;
   ir_ktype_limits(type, &lo, &hi);
   errno = 0;
   long long value = strtoll(text, NULL, 10);
-  if (errno || value < lo || value > hi) fail(p, "%s is out of range", text);
+  if (errno || value < lo || value > hi) ir_kr_fail(p, "%s is out of range", text);
   return ir_kb_int_const(&p->b, type, value);
 }
 
 // A number of the text, inf and nan included; null if there is none.
 static const char *float_text(parser *p, bool *out_is_float) {
   *out_is_float = true;
-  if (accept_word(p, "inf")) return "inf";
-  if (accept_word(p, "nan")) return "nan";
-  if (peek(p, "-inf") && name_extent(p->at + 1, p->end) == 3) {
+  if (ir_kr_accept_word(p, "inf")) return "inf";
+  if (ir_kr_accept_word(p, "nan")) return "nan";
+  if (ir_kr_peek(p, "-inf") && name_extent(p->at + 1, p->end) == 3) {
     p->at += 4;
     return "-inf";
   }
@@ -251,24 +228,24 @@ static const char *float_text(parser *p, bool *out_is_float) {
 
 static const ir_kexpr *parse_literal(parser *p) {
   bool is_float;
-  if (accept_word(p, "true")) return ir_kb_int_const(&p->b, IR_KT_bool, 1);
-  if (accept_word(p, "false")) return ir_kb_int_const(&p->b, IR_KT_bool, 0);
+  if (ir_kr_accept_word(p, "true")) return ir_kb_int_const(&p->b, IR_KT_bool, 1);
+  if (ir_kr_accept_word(p, "false")) return ir_kb_int_const(&p->b, IR_KT_bool, 0);
   const char *text = float_text(p, &is_float);
   return text ? const_value(p, text, is_float) : NULL;
 }
 
 // "(a, b, c)": the number of arguments.
-static int parse_args(parser *p, const ir_kexpr **args, int capacity, const char *open, const char *close) {
+int ir_kr_args(parser *p, const ir_kexpr **args, int capacity, const char *open, const char *close) {
   int count = 0;
-  expect(p, open);
+  ir_kr_expect(p, open);
   do {
     if (count == capacity) {
-      fail(p, "too many operands");
+      ir_kr_fail(p, "too many operands");
       break;
     }
-    args[count++] = parse_expr(p, 1);
-  } while (accept(p, ","));
-  expect(p, close);
+    args[count++] = ir_kr_expr(p, 1);
+  } while (ir_kr_accept(p, ","));
+  ir_kr_expect(p, close);
   return count;
 }
 
@@ -288,85 +265,86 @@ static const ir_kexpr *parse_call(parser *p, const char *name) {
   ir_ktype type;
   ir_kop op;
   if (!strcmp(name, ir_kop_name(IR_K_matrix_unit))) {
-    expect(p, "(");
-    expect(p, ")");
+    ir_kr_expect(p, "(");
+    ir_kr_expect(p, ")");
     return ir_kb_matrix_unit(&p->b);
   }
-  int count = parse_args(p, a, 3, "(", ")");
+  int count = ir_kr_args(p, a, 3, "(", ")");
   if (p->failed) return nothing(p);
   if (find_type(name, &type)) {
-    if (count != 1) fail(p, "a cast has one operand");
+    if (count != 1) ir_kr_fail(p, "a cast has one operand");
     return raw(p, IR_K_cast, type, a[0], NULL, NULL);
   }
   if (!find_op(name, &op)) {
-    fail(p, "unknown operation '%s'", name);
+    ir_kr_fail(p, "unknown operation '%s'", name);
     return nothing(p);
   }
-  if (count != ir_kop_arity(op)) fail(p, "%s has %d operands", name, ir_kop_arity(op));
+  if (count != ir_kop_arity(op)) ir_kr_fail(p, "%s has %d operands", name, ir_kop_arity(op));
   ir_ktype result = a[0]->type;
   if (op == IR_K_select && a[1]) result = a[1]->type;
   if (op == IR_K_dot4 || op == IR_K_dot4_7) result = IR_KT_i32;
   if (op == IR_K_dot2) result = IR_KT_f32;
-  if (op == IR_K_pack2) result = IR_KT_u32;
+  if (op == IR_K_pack2 || op == IR_K_pack2_f16) result = IR_KT_u32;
   return raw(p, op, result, a[0], a[1], a[2]);
 }
 
 // "[index]" or "[request; index]" behind a buffer and its type.
-static void parse_element(parser *p, const ir_kexpr **out_request, const ir_kexpr **out_index) {
+void ir_kr_element(parser *p, const ir_kexpr **out_request, const ir_kexpr **out_index) {
   *out_request = NULL;
-  expect(p, "[");
-  *out_index = parse_expr(p, 1);
-  if (accept(p, ";")) {
+  ir_kr_expect(p, "[");
+  *out_index = ir_kr_expr(p, 1);
+  if (ir_kr_accept(p, ";")) {
     *out_request = *out_index;
-    *out_index = parse_expr(p, 1);
+    *out_index = ir_kr_expr(p, 1);
   }
-  expect(p, "]");
+  ir_kr_expect(p, "]");
 }
 
 static const ir_kexpr *parse_typed(parser *p, const char *name) {
-  ir_ktype type = parse_type(p);
-  if (!strcmp(name, "bitcast") && peek(p, "(")) {
+  ir_ktype type = ir_kr_type(p);
+  if (!strcmp(name, "bitcast") && ir_kr_peek(p, "(")) {
     const ir_kexpr *x = NULL;
-    parse_args(p, &x, 1, "(", ")");
+    ir_kr_args(p, &x, 1, "(", ")");
     return p->failed ? nothing(p) : raw(p, IR_K_bitcast, type, x, NULL, NULL);
   }
-  entry *e = find(p, name);
-  if (!e || e->kind != NAME_BUFFER) {
-    fail(p, "no buffer '%s'", name);
+  entry *e = ir_kr_find(p, name);
+  if (!e || e->kind != IR_KNAME_BUFFER) {
+    ir_kr_fail(p, "no buffer '%s'", name);
     return nothing(p);
   }
   int buffer = e->buffer;
   const ir_kexpr *request, *index;
-  parse_element(p, &request, &index);
+  ir_kr_element(p, &request, &index);
   if (p->failed) return nothing(p);
   return request ? ir_kb_load_table(&p->b, type, buffer, request, index) : ir_kb_load(&p->b, type, buffer, index);
 }
 
 static const ir_kexpr *parse_read(parser *p, const char *name) {
-  entry *e = find(p, name);
+  entry *e = ir_kr_find(p, name);
   const ir_kexpr *a[3] = {NULL, NULL, NULL};
-  if (e && e->kind == NAME_SIZE) return e->size;
-  if (!e || e->kind != NAME_VAR) {
-    fail(p, e ? "'%s' is a buffer" : "unknown name '%s'", name);
+  if (e && e->kind == IR_KNAME_SIZE) return e->size;
+  if (!e || e->kind != IR_KNAME_VAR) {
+    if (!e) ir_kr_fail(p, "unknown name '%s'", name);
+    else ir_kr_fail(p, "'%s' is a %s", name, e->kind == IR_KNAME_MAP ? "map" : "buffer");
     return nothing(p);
   }
   ir_kvar *var = e->var;
-  if (peek(p, "[")) {
-    if (var->kind != IR_KVAR_REG) fail(p, "'%s' is no array", name);
-    parse_args(p, a, 3, "[", "]");
+  if (ir_kr_peek(p, "[")) {
+    if (var->kind != IR_KVAR_REG) ir_kr_fail(p, "'%s' is no array", name);
+    ir_kr_args(p, a, 3, "[", "]");
   }
   return p->failed ? nothing(p) : ir_kb_read(&p->b, var, a[0], a[1], a[2]);
 }
 
 static const ir_kexpr *parse_primary(parser *p) {
-  if (accept(p, "(")) {
-    const ir_kexpr *e = parse_expr(p, 1);
-    expect(p, ")");
+  if (ir_kr_accept(p, "(")) {
+    const ir_kexpr *e = ir_kr_expr(p, 1);
+    ir_kr_expect(p, ")");
     return e;
   }
   const ir_kexpr *literal = parse_literal(p);
   if (literal || p->failed) return literal ? literal : nothing(p);
-  const char *name = parse_name(p);
+  const char *name = ir_kr_name(p);
   if (!name) return nothing(p);
   if (p->at < p->end && *p->at == '(') return parse_call(p, name);
   if (p->at < p->end && *p->at == ':') {
@@ -381,10 +359,10 @@ static bool accept_infix(parser *p, int level, ir_kop *out) {
   size_t best = 0;
   skip_space(p, true);
   // "//" begins a comment.
-  if (p->failed || peek(p, "//")) return false;
+  if (p->failed || ir_kr_peek(p, "//")) return false;
   for (int i = 0; i < IR_K_COUNT; i++) {
     const char *symbol = ir_kop_symbol((ir_kop)i);
-    if (!symbol || strlen(symbol) <= best || !peek(p, symbol)) continue;
+    if (!symbol || strlen(symbol) <= best || !ir_kr_peek(p, symbol)) continue;
     best = strlen(symbol);
     *out = (ir_kop)i;
   }
@@ -393,17 +371,17 @@ static bool accept_infix(parser *p, int level, ir_kop *out) {
   return true;
 }
 
-static const ir_kexpr *parse_expr(parser *p, int level) {
+const ir_kexpr *ir_kr_expr(parser *p, int level) {
   if (p->failed) return nothing(p);
   if (level > 4) return parse_primary(p);
   if (level == 1 && ++p->nest > MAX_EXPR_NEST) {
-    fail(p, "the expression is nested too deeply");
+    ir_kr_fail(p, "the expression is nested too deeply");
     return nothing(p);
   }
-  const ir_kexpr *x = parse_expr(p, level + 1);
+  const ir_kexpr *x = ir_kr_expr(p, level + 1);
   ir_kop op;
   while (accept_infix(p, level, &op)) {
-    const ir_kexpr *y = parse_expr(p, level + 1);
+    const ir_kexpr *y = ir_kr_expr(p, level + 1);
     if (p->failed) break;
     x = raw(p, op, level == 2 ? IR_KT_bool : x->type, x, y, NULL);
   }
@@ -416,50 +394,51 @@ static bool parse_list(parser *p, int depth);
 
 static bool parse_block(parser *p, int depth) {
   int visible = p->name_count;
-  bool ok = expect(p, "{") && parse_list(p, depth + 1) && expect(p, "}");
+  bool ok = ir_kr_expect(p, "{") && parse_list(p, depth + 1) && ir_kr_expect(p, "}");
   p->name_count = visible;
   return ok;
 }
 
 static bool parse_tiles(parser *p, int tiles[6], int *out_count) {
   *out_count = 0;
-  if (!accept_word(p, "by")) return fail_expected(p, "'by'");
+  if (!ir_kr_accept_word(p, "by")) return ir_kr_fail_expected(p, "'by'");
   do {
-    if (*out_count == 6) return fail(p, "too many tiles");
-    tiles[(*out_count)++] = (int)parse_int(p, 1, 1 << 20);
-  } while (accept(p, ","));
+    if (*out_count == 6) return ir_kr_fail(p, "too many tiles");
+    tiles[(*out_count)++] = (int)ir_kr_int(p, 1, 1 << 20);
+  } while (ir_kr_accept(p, ","));
   return !p->failed;
 }
 
 static bool parse_for(parser *p, ir_krange range, int depth) {
-  const char *name = parse_name(p), *size_name = NULL;
-  if (range == IR_KR_TILES && expect(p, ",")) size_name = parse_name(p);
+  const char *name = ir_kr_name(p), *size_name = NULL;
+  if (range == IR_KR_TILES && ir_kr_expect(p, ",")) size_name = ir_kr_name(p);
   if (p->failed) return false;
-  if (!accept_word(p, "in")) return fail_expected(p, "'in'");
-  const ir_kexpr *lo = parse_expr(p, 1), *size = NULL, *var;
-  if (!expect(p, "..")) return false;
-  const ir_kexpr *hi = parse_expr(p, 1);
+  if (!ir_kr_accept_word(p, "in")) return ir_kr_fail_expected(p, "'in'");
+  const ir_kexpr *lo = ir_kr_expr(p, 1), *size = NULL, *var;
+  if (!ir_kr_expect(p, "..")) return false;
+  const ir_kexpr *hi = ir_kr_expr(p, 1);
   int visible = p->name_count;
   if (range == IR_KR_TILES) {
     int tiles[6], count;
     if (!parse_tiles(p, tiles, &count)) return false;
-    var = ir_kb_tiles(&p->b, plain_name(p, name), lo, hi, tiles, count, &size);
-    size->var->name = plain_name(p, size_name);
+    var = ir_kb_tiles(&p->b, ir_kr_plain_name(p, name), lo, hi, tiles, count, &size);
+    size->var->name = ir_kr_plain_name(p, size_name);
   } else {
-    int64_t step = accept_word(p, "step") ? parse_int(p, 1, INT64_MAX) : 1;
+    int64_t step = ir_kr_accept_word(p, "step") ? ir_kr_int(p, 1, INT64_MAX) : 1;
     if (p->failed) return false;
-    var = ir_kb_for(&p->b, range, plain_name(p, name), lo, hi, step);
+    var = ir_kb_for(&p->b, range, ir_kr_plain_name(p, name), lo, hi, step);
   }
-  bool ok = declare_var(p, name, var->var) && (!size || declare_var(p, size_name, size->var)) && parse_block(p, depth);
+  bool ok = ir_kr_declare_var(p, name, var->var) && (!size || ir_kr_declare_var(p, size_name, size->var)) &&
+            parse_block(p, depth);
   p->name_count = visible;
   ir_kb_end(&p->b);
   return ok;
 }
 
 static bool parse_if(parser *p, int depth) {
-  ir_kb_if(&p->b, parse_expr(p, 1));
+  ir_kb_if(&p->b, ir_kr_expr(p, 1));
   bool ok = parse_block(p, depth);
-  if (ok && accept_word(p, "else")) {
+  if (ok && ir_kr_accept_word(p, "else")) {
     ir_kb_else(&p->b);
     ok = parse_block(p, depth);
   }
@@ -468,53 +447,55 @@ static bool parse_if(parser *p, int depth) {
 }
 
 static bool parse_let(parser *p) {
-  const char *name = parse_name(p);
-  expect(p, ":");
-  ir_ktype type = parse_type(p);
-  expect(p, "=");
-  const ir_kexpr *value = parse_expr(p, 1);
+  const char *name = ir_kr_name(p);
+  ir_kr_expect(p, ":");
+  ir_ktype type = ir_kr_type(p);
+  ir_kr_expect(p, "=");
+  if (ir_kr_atomic_value(p, name, type)) return true;
+  const ir_kexpr *value = ir_kr_expr(p, 1);
   if (p->failed) return false;
-  if (value->type != type) return fail(p, "the value is %s", ir_ktype_name(value->type));
-  return declare_var(p, name, ir_kb_let_raw(&p->b, plain_name(p, name), value)->var);
+  if (value->type != type) return ir_kr_fail(p, "the value is %s", ir_ktype_name(value->type));
+  return ir_kr_declare_var(p, name, ir_kb_let_raw(&p->b, ir_kr_plain_name(p, name), value)->var);
 }
 
 static bool parse_reg(parser *p) {
-  const char *name = parse_name(p);
-  expect(p, ":");
-  ir_ktype type = parse_type(p);
+  const char *name = ir_kr_name(p);
+  ir_kr_expect(p, ":");
+  ir_ktype type = ir_kr_type(p);
   int dims[3] = {0}, rank = 0;
-  if (accept(p, "[")) {
+  if (ir_kr_accept(p, "[")) {
     do {
-      if (rank == 3) return fail(p, "registers have three dims at most");
-      dims[rank++] = (int)parse_int(p, 1, IR_K_MAX_REG_ELEMENTS);
-    } while (accept(p, ","));
-    expect(p, "]");
+      if (rank == 3) return ir_kr_fail(p, "registers have three dims at most");
+      dims[rank++] = (int)ir_kr_int(p, 1, IR_K_MAX_REG_ELEMENTS);
+    } while (ir_kr_accept(p, ","));
+    ir_kr_expect(p, "]");
   }
-  bool lanes = accept_word(p, "lanes");
-  expect(p, "=");
-  const ir_kexpr *initial = parse_expr(p, 1);
+  bool lanes = ir_kr_accept_word(p, "lanes");
+  ir_kr_expect(p, "=");
+  const ir_kexpr *initial = ir_kr_expr(p, 1);
   if (p->failed) return false;
-  return declare_var(p, name, ir_kb_reg(&p->b, plain_name(p, name), type, lanes, rank, dims, initial));
+  return ir_kr_declare_var(p, name, ir_kb_reg(&p->b, ir_kr_plain_name(p, name), type, lanes, rank, dims, initial));
 }
 
 static bool parse_set(parser *p, bool reduce) {
   ir_kop combine = IR_K_add;
   if (reduce) {
-    const char *word = parse_name(p);
+    const char *word = ir_kr_name(p);
     static const ir_kop combines[] = {IR_K_add, IR_K_max, IR_K_min, IR_K_mul};
     int i = 0;
     while (word && i < 4 && strcmp(word, ir_kop_name(combines[i]))) i++;
-    if (i == 4) return fail(p, "no reduction '%s'", word);
+    if (i == 4) return ir_kr_fail(p, "no reduction '%s'", word);
     combine = combines[i & 3];
   }
-  const char *name = parse_name(p);
-  entry *e = name ? find(p, name) : NULL;
-  if (!e || e->kind != NAME_VAR || e->var->kind != IR_KVAR_REG) return fail(p, "no register '%s'", name ? name : "");
+  const char *name = ir_kr_name(p);
+  entry *e = name ? ir_kr_find(p, name) : NULL;
+  if (!e || e->kind != IR_KNAME_VAR || e->var->kind != IR_KVAR_REG)
+    return ir_kr_fail(p, "no register '%s'", name ? name : "");
   ir_kvar *var = e->var;
   const ir_kexpr *a[3] = {NULL, NULL, NULL};
-  int count = peek(p, "[") ? parse_args(p, a, 3, "[", "]") : 0;
-  expect(p, "=");
-  const ir_kexpr *value = parse_expr(p, 1);
+  int count = ir_kr_peek(p, "[") ? ir_kr_args(p, a, 3, "[", "]") : 0;
+  ir_kr_expect(p, "=");
+  const ir_kexpr *value = ir_kr_expr(p, 1);
   if (p->failed) return false;
   ir_kstmt *stmt = ir_kb_stmt(&p->b, reduce ? IR_KS_REDUCE : IR_KS_SET);
   stmt->var = var;
@@ -526,11 +507,11 @@ static bool parse_set(parser *p, bool reduce) {
 }
 
 static bool parse_prefetch(parser *p) {
-  int buffer = parse_buffer(p);
-  expect(p, ":");
-  ir_ktype type = parse_type(p);
+  int buffer = ir_kr_buffer(p);
+  ir_kr_expect(p, ":");
+  ir_ktype type = ir_kr_type(p);
   const ir_kexpr *request, *index;
-  parse_element(p, &request, &index);
+  ir_kr_element(p, &request, &index);
   if (p->failed) return false;
   ir_kb_prefetch(&p->b, type, buffer, request, index);
   return true;
@@ -538,46 +519,48 @@ static bool parse_prefetch(parser *p) {
 
 // "x:u32[at, row]" of the given type and number of indices; gives the buffer.
 static int parse_matrix(parser *p, ir_ktype *out_type, const ir_kexpr **at, int count) {
-  int buffer = parse_buffer(p);
-  expect(p, ":");
-  *out_type = parse_type(p);
-  if (!p->failed && parse_args(p, at, count, "[", "]") != count) fail(p, "a matrix has %d indices here", count);
+  int buffer = ir_kr_buffer(p);
+  ir_kr_expect(p, ":");
+  *out_type = ir_kr_type(p);
+  if (!p->failed && ir_kr_args(p, at, count, "[", "]") != count) ir_kr_fail(p, "a matrix has %d indices here", count);
   return buffer;
 }
 
-static bool parse_word(parser *p, const char *word) { return accept_word(p, word) || fail(p, "expected '%s'", word); }
+bool ir_kr_word(parser *p, const char *word) {
+  return ir_kr_accept_word(p, word) || ir_kr_fail(p, "expected '%s'", word);
+}
 
 static bool parse_matdot(parser *p) {
-  ir_kmatdot d = {.adds = accept_word(p, "add")};
+  ir_kmatdot d = {.adds = ir_kr_accept_word(p, "add")};
   ir_ktype type, a, b;
-  if (!d.adds && !parse_word(p, "set")) return false;
+  if (!d.adds && !ir_kr_word(p, "set")) return false;
   d.c = parse_matrix(p, &type, &d.at[IR_KM_AT_C], 2);
-  expect(p, "=");
+  ir_kr_expect(p, "=");
   d.a = parse_matrix(p, &a, &d.at[IR_KM_AT_A], 2);
-  expect(p, ",");
+  ir_kr_expect(p, ",");
   d.b = parse_matrix(p, &b, &d.at[IR_KM_AT_B], 3);
-  if (p->failed || !parse_word(p, "rows")) return false;
-  if (a != IR_KT_u32 || b != IR_KT_u32) return fail(p, "the factors of matdot are u32");
-  d.at[IR_KM_ROWS] = parse_expr(p, 1);
-  if (p->failed || !parse_word(p, "panels")) return false;
-  d.panels = (int)parse_int(p, 1, 16);
-  if (p->failed || !parse_word(p, "words")) return false;
-  d.at[IR_KM_WORDS] = parse_expr(p, 1);
-  if (p->failed || !parse_word(p, "step")) return false;
-  d.step = (int)parse_int(p, 1, 16);
+  if (p->failed || !ir_kr_word(p, "rows")) return false;
+  if (a != IR_KT_u32 || b != IR_KT_u32) return ir_kr_fail(p, "the factors of matdot are u32");
+  d.at[IR_KM_ROWS] = ir_kr_expr(p, 1);
+  if (p->failed || !ir_kr_word(p, "panels")) return false;
+  d.panels = (int)ir_kr_int(p, 1, 16);
+  if (p->failed || !ir_kr_word(p, "words")) return false;
+  d.at[IR_KM_WORDS] = ir_kr_expr(p, 1);
+  if (p->failed || !ir_kr_word(p, "step")) return false;
+  d.step = (int)ir_kr_int(p, 1, 16);
   if (p->failed) return false;
   ir_kb_matdot(&p->b, type, &d);
   return true;
 }
 
 static bool parse_store(parser *p) {
-  int buffer = parse_buffer(p);
-  expect(p, ":");
-  ir_ktype type = parse_type(p);
+  int buffer = ir_kr_buffer(p);
+  ir_kr_expect(p, ":");
+  ir_ktype type = ir_kr_type(p);
   const ir_kexpr *request, *index;
-  parse_element(p, &request, &index);
-  expect(p, "=");
-  const ir_kexpr *value = parse_expr(p, 1);
+  ir_kr_element(p, &request, &index);
+  ir_kr_expect(p, "=");
+  const ir_kexpr *value = ir_kr_expr(p, 1);
   if (p->failed) return false;
   if (request) ir_kb_store_table(&p->b, type, buffer, request, index, value);
   else ir_kb_store(&p->b, type, buffer, index, value);
@@ -588,7 +571,7 @@ static bool parse_comment(parser *p) {
   if (p->at < p->end && *p->at == ' ') p->at++;
   const char *eol = p->at;
   for (; eol < p->end && *eol != '\n'; eol++)
-    if ((unsigned char)*eol < ' ' || *eol == 127) return fail(p, "control character in a comment");
+    if ((unsigned char)*eol < ' ' || *eol == 127) return ir_kr_fail(p, "control character in a comment");
   ir_kb_comment(&p->b, "%.*s", (int)(eol - p->at), p->at);
   p->at = eol;
   return true;
@@ -596,30 +579,30 @@ static bool parse_comment(parser *p) {
 
 static bool parse_stmt(parser *p, int depth) {
   static const char *const ranges[] = {"for", "lanes", "unroll", "tiles"};
-  if (accept(p, "//")) return parse_comment(p);
+  if (ir_kr_accept(p, "//")) return parse_comment(p);
   for (int i = 0; i < 4; i++)
-    if (accept_word(p, ranges[i])) return parse_for(p, (ir_krange)i, depth);
-  if (accept_word(p, "if")) return parse_if(p, depth);
-  if (accept_word(p, "let")) return parse_let(p);
-  if (accept_word(p, "reg")) return parse_reg(p);
-  if (accept_word(p, "set")) return parse_set(p, false);
-  if (accept_word(p, "reduce")) return parse_set(p, true);
-  if (accept_word(p, "store")) return parse_store(p);
-  if (accept_word(p, "prefetch")) return parse_prefetch(p);
-  if (accept_word(p, "matdot")) return parse_matdot(p);
-  return fail_expected(p, "a statement");
+    if (ir_kr_accept_word(p, ranges[i])) return parse_for(p, (ir_krange)i, depth);
+  if (ir_kr_accept_word(p, "if")) return parse_if(p, depth);
+  if (ir_kr_accept_word(p, "let")) return parse_let(p);
+  if (ir_kr_accept_word(p, "reg")) return parse_reg(p);
+  if (ir_kr_accept_word(p, "set")) return parse_set(p, false);
+  if (ir_kr_accept_word(p, "reduce")) return parse_set(p, true);
+  if (ir_kr_accept_word(p, "store")) return parse_store(p);
+  if (ir_kr_accept_word(p, "prefetch")) return parse_prefetch(p);
+  if (ir_kr_accept_word(p, "matdot")) return parse_matdot(p);
+  return ir_kr_block(p) || ir_kr_fail_expected(p, "a statement");
 }
 
 static bool parse_list(parser *p, int depth) {
-  if (depth > IR_K_MAX_NEST) return fail(p, "statements are nested too deeply");
-  while (!peek(p, "}"))
+  if (depth > IR_K_MAX_NEST) return ir_kr_fail(p, "statements are nested too deeply");
+  while (!ir_kr_peek(p, "}"))
     if (!parse_stmt(p, depth)) return false;
   return true;
 }
 
 // ---- the head
 static const char *parse_quoted(parser *p) {
-  if (!expect(p, "\"")) return "";
+  if (!ir_kr_expect(p, "\"")) return "";
   char *out = weir_arena_alloc(p->arena, (size_t)(p->end - p->at) + 1), *o = out;
   while (p->at < p->end && *p->at != '"' && *p->at != '\n') {
     char c = *p->at++;
@@ -630,102 +613,110 @@ static const char *parse_quoted(parser *p) {
       } else if (c == 'x' && p->end - p->at >= 2) {
         char hex[3] = {p->at[0], p->at[1], 0}, *stop;
         c = (char)strtol(hex, &stop, 16);
-        if (stop != hex + 2 || !isxdigit((unsigned char)hex[0]) || !c) fail(p, "bad escape");
+        if (stop != hex + 2 || !isxdigit((unsigned char)hex[0]) || !c) ir_kr_fail(p, "bad escape");
         p->at += 2;
       }
     }
     *o++ = c;
   }
-  expect(p, "\"");
-  return memchr(out, 0, (size_t)(o - out)) ? (fail(p, "zero byte in a string"), "") : out;
+  ir_kr_expect(p, "\"");
+  return memchr(out, 0, (size_t)(o - out)) ? (ir_kr_fail(p, "zero byte in a string"), "") : out;
 }
 
 static bool parse_sizes(parser *p) {
   do {
-    const char *name = parse_name(p);
+    const char *name = ir_kr_name(p);
     if (!name) return false;
-    if (strchr(name, '#')) return fail(p, "a size has a plain name");
-    if (p->b.kernel->size_count == IR_KERNEL_MAX_SIZES) return fail(p, "too many sizes");
-    if (find(p, name)) return fail(p, "'%s' is in use already", name);
-    if (!declare(p, (entry){.name = name, .kind = NAME_SIZE, .size = ir_kb_add_size(&p->b, name)})) return false;
-  } while (accept(p, ","));
+    if (strchr(name, '#')) return ir_kr_fail(p, "a size has a plain name");
+    if (p->b.kernel->size_count == IR_KERNEL_MAX_SIZES) return ir_kr_fail(p, "too many sizes");
+    if (ir_kr_find(p, name)) return ir_kr_fail(p, "'%s' is in use already", name);
+    if (!ir_kr_declare(p, (entry){.name = name, .kind = IR_KNAME_SIZE, .size = ir_kb_add_size(&p->b, name)}))
+      return false;
+  } while (ir_kr_accept(p, ","));
   return true;
 }
 
 static bool parse_const_data(parser *p, const char *name) {
-  ir_ktype type = parse_type(p);
-  expect(p, "[");
+  ir_ktype type = ir_kr_type(p);
+  ir_kr_expect(p, "[");
   // An element takes two bytes of text at least.
-  int64_t count = parse_int(p, 1, (p->end - p->at) / 2 + 1);
-  expect(p, "]");
-  expect(p, "=");
+  int64_t count = ir_kr_int(p, 1, (p->end - p->at) / 2 + 1);
+  ir_kr_expect(p, "]");
+  ir_kr_expect(p, "=");
   if (p->failed) return false;
   double *data = WEIR_NEW_ARRAY(p->arena, double, count);
   for (int64_t i = 0; i < count; i++) {
-    if (i && !expect(p, ",")) return false;
+    if (i && !ir_kr_expect(p, ",")) return false;
     bool is_float;
     skip_space(p, true);
     const char *number = float_text(p, &is_float);
-    if (!number) return fail_expected(p, "a number");
+    if (!number) return ir_kr_fail_expected(p, "a number");
     data[i] = type == IR_KT_f32 ? (double)strtof(number, NULL) : strtod(number, NULL);
     int64_t lo, hi;
     ir_ktype_limits(type, &lo, &hi);
     bool fits = ir_ktype_is_float(type) || (!is_float && data[i] >= (double)lo && data[i] <= (double)hi);
-    if (!fits) return fail(p, "element %lld is no %s", (long long)i, ir_ktype_name(type));
+    if (!fits) return ir_kr_fail(p, "element %lld is no %s", (long long)i, ir_ktype_name(type));
   }
-  int buffer = ir_kb_add_const(&p->b, plain_name(p, name), type, count, data);
-  return declare(p, (entry){.name = name, .kind = NAME_BUFFER, .buffer = buffer});
+  int buffer = ir_kb_add_const(&p->b, ir_kr_plain_name(p, name), type, count, data);
+  return ir_kr_declare(p, (entry){.name = name, .kind = IR_KNAME_BUFFER, .buffer = buffer});
 }
 
 static bool parse_buffer_line(parser *p, ir_kbuffer_kind kind) {
-  const char *name = parse_name(p);
+  const char *name = ir_kr_name(p);
   if (!name) return false;
-  if (p->b.kernel->buffer_count == MAX_BUFFERS) return fail(p, "too many buffers");
+  if (p->b.kernel->buffer_count == MAX_BUFFERS) return ir_kr_fail(p, "too many buffers");
   bool table = kind == IR_KB_TABLE_IN || kind == IR_KB_TABLE_INOUT;
-  if (!table && !expect(p, ":")) return false;
+  if (!table && !ir_kr_expect(p, ":")) return false;
   if (kind == IR_KB_CONST) return parse_const_data(p, name);
-  const ir_kexpr *bytes = table ? NULL : parse_expr(p, 1);
+  if (kind == IR_KB_MBARRIER) {
+    int count = (int)ir_kr_int(p, 1, 1024);
+    if (p->failed) return false;
+    int made = ir_kb_add_mbarriers(&p->b, ir_kr_plain_name(p, name), count);
+    return ir_kr_declare(p, (entry){.name = name, .kind = IR_KNAME_BUFFER, .buffer = made});
+  }
+  const ir_kexpr *bytes = table ? NULL : ir_kr_expr(p, 1);
   int arg = -1;
-  if (kind != IR_KB_LOCAL) {
-    if (!expect(p, "@")) return false;
-    arg = (int)parse_int(p, 0, IR_KERNEL_MAX_ARGS - 1);
+  if (kind < IR_KB_LOCAL) {
+    if (!ir_kr_expect(p, "@")) return false;
+    arg = (int)ir_kr_int(p, 0, IR_KERNEL_MAX_ARGS - 1);
   }
   if (p->failed) return false;
-  int buffer = ir_kb_add_buffer(&p->b, kind, plain_name(p, name), bytes, arg);
-  return declare(p, (entry){.name = name, .kind = NAME_BUFFER, .buffer = buffer});
+  int buffer = ir_kb_add_buffer(&p->b, kind, ir_kr_plain_name(p, name), bytes, arg);
+  return ir_kr_declare(p, (entry){.name = name, .kind = IR_KNAME_BUFFER, .buffer = buffer});
 }
 
 static bool parse_head(parser *p) {
-  static const char *const words[] = {"in", "out", "inout", "table_in", "table_inout", "local", "const"};
-  if (!accept_word(p, "kernel")) return fail_expected(p, "'kernel'");
-  const char *name = parse_name(p);
+  static const char *const words[] = {"in",    "out",   "inout",  "table_in", "table_inout",
+                                      "local", "const", "shared", "mbarrier"};
+  if (!ir_kr_accept_word(p, "kernel")) return ir_kr_fail_expected(p, "'kernel'");
+  const char *name = ir_kr_name(p);
   const char *banner = parse_quoted(p);
   if (p->failed) return false;
-  ir_kb_init(&p->b, p->arena, plain_name(p, name), banner);
-  if (accept_word(p, "sizes") && !parse_sizes(p)) return false;
+  ir_kb_init(&p->b, p->arena, ir_kr_plain_name(p, name), banner);
+  if (ir_kr_accept_word(p, "sizes") && !parse_sizes(p)) return false;
   for (;;) {
     int kind = 0;
-    while (kind <= IR_KB_CONST && !accept_word(p, words[kind])) kind++;
-    if (kind > IR_KB_CONST) break;
+    while (kind <= IR_KB_MBARRIER && !ir_kr_accept_word(p, words[kind])) kind++;
+    if (kind > IR_KB_MBARRIER) break;
     if (!parse_buffer_line(p, (ir_kbuffer_kind)kind)) return false;
   }
-  if (!accept_word(p, "grid")) return fail_expected(p, "a buffer or 'grid'");
-  const char *grid = peek(p, ":") ? NULL : parse_name(p);
-  if (!expect(p, ":")) return false;
-  const ir_kexpr *count = parse_expr(p, 1);
+  while (ir_kr_accept_word(p, "map"))
+    if (!ir_kr_map(p)) return false;
+  if (!ir_kr_accept_word(p, "grid")) return ir_kr_fail_expected(p, "a buffer or 'grid'");
+  const char *grid = ir_kr_peek(p, ":") ? NULL : ir_kr_name(p);
+  if (!ir_kr_expect(p, ":")) return false;
+  const ir_kexpr *count = ir_kr_expr(p, 1);
   if (p->failed) return false;
-  if (!grid) {
-    p->b.kernel->grid = count;
-    return true;
-  }
-  return declare_var(p, grid, ir_kb_set_grid(&p->b, count, plain_name(p, grid))->var);
+  if (!grid) p->b.kernel->grid = count;
+  else if (!ir_kr_declare_var(p, grid, ir_kb_set_grid(&p->b, count, ir_kr_plain_name(p, grid))->var)) return false;
+  return ir_kr_threads(p);
 }
 
 // |p->b| is not there before the head's first line is read.
 static bool parse_kernel(parser *p) {
   if (!parse_head(p) || !parse_block(p, 0)) return false;
   skip_space(p, true);
-  return p->at == p->end || fail_expected(p, "the end of the text");
+  return p->at == p->end || ir_kr_fail_expected(p, "the end of the text");
 }
 
 weir_status ir_kernel_parse(weir_arena *arena, const char *text, size_t length, ir_kernel **out_kernel) {

@@ -8,29 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ir/kernel_internal.h"
-#include "ir/text_buffer.h"
+#include "ir/kernel_text.h"
 
-typedef struct {
-  const void *what;  // variable or buffer; null for a size
-  const char *name, *base;
-  int number;
-} visible;
-
-typedef struct {
-  weir_arena *arena;
-  ir_text text;
-  const ir_kernel *kernel;
-  visible *names;
-  int name_count, name_capacity;
-  const void *mark;
-  const char *complaint;
-  size_t mark_start, mark_end;
-} printer;
+typedef ir_kprinter printer;
 
 // ---- names
-static const char *declare(printer *p, const void *what, const char *name) {
-  visible v = {what, name, name, 0};
+const char *ir_kp_declare(printer *p, const void *what, const char *name) {
+  ir_kvisible v = {what, name, name, 0};
   for (int i = 0; i < p->name_count; i++)
     if (p->names[i].number >= v.number && !strcmp(p->names[i].base, name)) v.number = p->names[i].number + 1;
   if (v.number) v.name = weir_arena_printf(p->arena, "%s#%d", name, v.number);
@@ -38,15 +22,15 @@ static const char *declare(printer *p, const void *what, const char *name) {
   return v.name;
 }
 
-static const char *name_of(const printer *p, const void *what, const char *otherwise) {
+const char *ir_kp_name_of(const printer *p, const void *what, const char *otherwise) {
   for (int i = p->name_count - 1; i >= 0; i--)
     if (p->names[i].what == what) return p->names[i].name;
   return weir_arena_printf(p->arena, "%s?", otherwise);
 }
 
-static const char *buffer_name(const printer *p, int index) {
+const char *ir_kp_buffer_name(const printer *p, int index) {
   if (index < 0 || index >= p->kernel->buffer_count) return "?";
-  return name_of(p, &p->kernel->buffers[index], "?");
+  return ir_kp_name_of(p, &p->kernel->buffers[index], "?");
 }
 
 // ---- expressions
@@ -73,25 +57,23 @@ static void print_const(printer *p, const ir_kexpr *e) {
     ir_text_printf(&p->text, ":%s", ir_ktype_name(e->type));
 }
 
-static void print_expr(printer *p, const ir_kexpr *e, int level);
-
-static void print_args(printer *p, const ir_kexpr *const *args, int count, const char *open, const char *close) {
+void ir_kp_args(printer *p, const ir_kexpr *const *args, int count, const char *open, const char *close) {
   ir_text_puts(&p->text, open);
   for (int i = 0; i < count; i++) {
     if (i) ir_text_puts(&p->text, ", ");
-    print_expr(p, args[i], 0);
+    ir_kp_expr(p, args[i], 0);
   }
   ir_text_puts(&p->text, close);
 }
 
 // "k:f16[request; index]"
-static void print_element(printer *p, int buffer, ir_ktype type, const ir_kexpr *index, const ir_kexpr *request) {
-  ir_text_printf(&p->text, "%s:%s[", buffer_name(p, buffer), ir_ktype_name(type));
+void ir_kp_element(printer *p, int buffer, ir_ktype type, const ir_kexpr *index, const ir_kexpr *request) {
+  ir_text_printf(&p->text, "%s:%s[", ir_kp_buffer_name(p, buffer), ir_ktype_name(type));
   if (request) {
-    print_expr(p, request, 0);
+    ir_kp_expr(p, request, 0);
     ir_text_puts(&p->text, "; ");
   }
-  print_expr(p, index, 0);
+  ir_kp_expr(p, index, 0);
   ir_text_puts(&p->text, "]");
 }
 
@@ -103,14 +85,14 @@ static void print_infix(printer *p, const ir_kexpr *e, int outer) {
   int left = chains ? level - 1 : level;
   bool parens = level <= outer;
   if (parens) ir_text_puts(&p->text, "(");
-  print_expr(p, x, left);
+  ir_kp_expr(p, x, left);
   ir_text_printf(&p->text, " %s ", ir_kop_symbol(e->op));
-  print_expr(p, e->args[1], level);
+  ir_kp_expr(p, e->args[1], level);
   if (parens) ir_text_puts(&p->text, ")");
 }
 
 // |level|: operators of this level and below need parentheses.
-static void print_expr(printer *p, const ir_kexpr *e, int level) {
+void ir_kp_expr(printer *p, const ir_kexpr *e, int level) {
   if (!e) {
     ir_text_puts(&p->text, "?");
     return;
@@ -125,11 +107,11 @@ static void print_expr(printer *p, const ir_kexpr *e, int level) {
       return;
     }
     case IR_K_var:
-      ir_text_puts(&p->text, e->var ? name_of(p, e->var, e->var->name) : "?");
-      if (e->arg_count) print_args(p, e->args, e->arg_count, "[", "]");
+      ir_text_puts(&p->text, e->var ? ir_kp_name_of(p, e->var, e->var->name) : "?");
+      if (e->arg_count) ir_kp_args(p, e->args, e->arg_count, "[", "]");
       return;
     case IR_K_load:
-      print_element(p, e->index, e->type, e->args[0], e->arg_count > 1 ? e->args[1] : NULL);
+      ir_kp_element(p, e->index, e->type, e->args[0], e->arg_count > 1 ? e->args[1] : NULL);
       return;
     case IR_K_cast:
       ir_text_puts(&p->text, ir_ktype_name(e->type));
@@ -144,7 +126,7 @@ static void print_expr(printer *p, const ir_kexpr *e, int level) {
       }
       ir_text_puts(&p->text, ir_kop_name(e->op));
   }
-  print_args(p, e->args, e->arg_count, "(", ")");
+  ir_kp_args(p, e->args, e->arg_count, "(", ")");
 }
 
 // ---- statements
@@ -170,13 +152,13 @@ static void print_for(printer *p, const ir_kstmt *s, int depth, size_t start) {
   static const char *const words[] = {"for", "lanes", "unroll", "tiles"};
   int visible_before = p->name_count;
   ir_text_printf(&p->text, "%s ", words[s->range & 3]);
-  const char *name = declare(p, s->var, s->var->name);
+  const char *name = ir_kp_declare(p, s->var, s->var->name);
   ir_text_puts(&p->text, name);
-  if (s->range == IR_KR_TILES) ir_text_printf(&p->text, ", %s", declare(p, s->tile_var, s->tile_var->name));
+  if (s->range == IR_KR_TILES) ir_text_printf(&p->text, ", %s", ir_kp_declare(p, s->tile_var, s->tile_var->name));
   ir_text_puts(&p->text, " in ");
-  print_expr(p, s->lo, 0);
+  ir_kp_expr(p, s->lo, 0);
   ir_text_puts(&p->text, "..");
-  print_expr(p, s->hi, 0);
+  ir_kp_expr(p, s->hi, 0);
   if (s->range == IR_KR_TILES) {
     for (int i = 0; i < s->tile_count; i++) ir_text_printf(&p->text, "%s%d", i ? ", " : " by ", s->tiles[i]);
   } else if (s->step != 1) {
@@ -192,7 +174,7 @@ static void print_for(printer *p, const ir_kstmt *s, int depth, size_t start) {
 
 static void print_if(printer *p, const ir_kstmt *s, int depth, size_t start) {
   ir_text_puts(&p->text, "if ");
-  print_expr(p, s->expr, 0);
+  ir_kp_expr(p, s->expr, 0);
   ir_text_puts(&p->text, " {\n");
   mark_line(p, s, start, depth);
   print_body(p, s->body, depth);
@@ -208,33 +190,34 @@ static void print_if(printer *p, const ir_kstmt *s, int depth, size_t start) {
 static void print_declaration(printer *p, const ir_kstmt *s) {
   const ir_kvar *v = s->var;
   const char *word = s->kind == IR_KS_REG ? "reg" : "let";
-  ir_text_printf(&p->text, "%s %s: %s", word, declare(p, v, v->name), ir_ktype_name(v->type));
+  ir_text_printf(&p->text, "%s %s: %s", word, ir_kp_declare(p, v, v->name), ir_ktype_name(v->type));
   for (int i = 0; i < v->rank && i < 3; i++) ir_text_printf(&p->text, "%s%d", i ? ", " : "[", v->dims[i]);
   if (v->rank > 0) ir_text_puts(&p->text, "]");
   ir_text_puts(&p->text, s->kind == IR_KS_REG && v->lanes ? " lanes = " : " = ");
-  print_expr(p, s->expr, 0);
+  ir_kp_expr(p, s->expr, 0);
 }
 
 static void print_set(printer *p, const ir_kstmt *s) {
   if (s->kind == IR_KS_SET) ir_text_puts(&p->text, "set ");
   else ir_text_printf(&p->text, "reduce %s ", ir_kop_name(s->combine));
-  ir_text_puts(&p->text, name_of(p, s->var, s->var->name));
-  if (s->index_count) print_args(p, s->indices, s->index_count, "[", "]");
+  ir_text_puts(&p->text, ir_kp_name_of(p, s->var, s->var->name));
+  if (s->index_count) ir_kp_args(p, s->indices, s->index_count, "[", "]");
   ir_text_puts(&p->text, " = ");
-  print_expr(p, s->expr, 0);
+  ir_kp_expr(p, s->expr, 0);
 }
 
 static void print_matdot(printer *p, const ir_kstmt *s) {
   const ir_kmatdot *d = s->matdot;
-  ir_text_printf(&p->text, "matdot %s %s:%s", d->adds ? "add" : "set", buffer_name(p, d->c), ir_ktype_name(s->type));
-  print_args(p, &d->at[IR_KM_AT_C], 2, "[", "] = ");
-  ir_text_printf(&p->text, "%s:u32", buffer_name(p, d->a));
-  print_args(p, &d->at[IR_KM_AT_A], 2, "[", "], ");
-  ir_text_printf(&p->text, "%s:u32", buffer_name(p, d->b));
-  print_args(p, &d->at[IR_KM_AT_B], 3, "[", "] rows ");
-  print_expr(p, d->at[IR_KM_ROWS], 0);
+  ir_text_printf(&p->text, "matdot %s %s:%s", d->adds ? "add" : "set", ir_kp_buffer_name(p, d->c),
+                 ir_ktype_name(s->type));
+  ir_kp_args(p, &d->at[IR_KM_AT_C], 2, "[", "] = ");
+  ir_text_printf(&p->text, "%s:u32", ir_kp_buffer_name(p, d->a));
+  ir_kp_args(p, &d->at[IR_KM_AT_A], 2, "[", "], ");
+  ir_text_printf(&p->text, "%s:u32", ir_kp_buffer_name(p, d->b));
+  ir_kp_args(p, &d->at[IR_KM_AT_B], 3, "[", "] rows ");
+  ir_kp_expr(p, d->at[IR_KM_ROWS], 0);
   ir_text_printf(&p->text, " panels %d words ", d->panels);
-  print_expr(p, d->at[IR_KM_WORDS], 0);
+  ir_kp_expr(p, d->at[IR_KM_WORDS], 0);
   ir_text_printf(&p->text, " step %d", d->step);
 }
 
@@ -258,19 +241,22 @@ static void print_stmt(printer *p, const ir_kstmt *s, int depth) {
       break;
     case IR_KS_STORE:
       ir_text_puts(&p->text, "store ");
-      print_element(p, s->buffer, s->type, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL);
+      ir_kp_element(p, s->buffer, s->type, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL);
       ir_text_puts(&p->text, " = ");
-      print_expr(p, s->expr, 0);
+      ir_kp_expr(p, s->expr, 0);
       break;
     case IR_KS_PREFETCH:
       ir_text_puts(&p->text, "prefetch ");
-      print_element(p, s->buffer, s->type, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL);
+      ir_kp_element(p, s->buffer, s->type, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL);
       break;
     case IR_KS_MATDOT:
       print_matdot(p, s);
       break;
     case IR_KS_COMMENT:
       ir_text_printf(&p->text, "//%s%s", *s->text ? " " : "", s->text);
+      break;
+    case IR_KS_BLOCK:
+      ir_kp_block(p, s->block);
       break;
   }
   ir_text_puts(&p->text, "\n");
@@ -283,9 +269,11 @@ static void print_list(printer *p, const ir_kstmt *stmt, int depth) {
 
 // ---- the head
 static void print_buffer(printer *p, const ir_kbuffer *b) {
-  static const char *const words[] = {"in", "out", "inout", "table_in", "table_inout", "local", "const"};
+  static const char *const words[] = {"in",    "out",   "inout",  "table_in", "table_inout",
+                                      "local", "const", "shared", "mbarrier"};
   size_t start = p->text.length;
-  ir_text_printf(&p->text, "%s %s", (unsigned)b->kind <= IR_KB_CONST ? words[b->kind] : "?", declare(p, b, b->name));
+  ir_text_printf(&p->text, "%s %s", (unsigned)b->kind <= IR_KB_MBARRIER ? words[b->kind] : "?",
+                 ir_kp_declare(p, b, b->name));
   if (b->kind == IR_KB_CONST) {
     ir_text_printf(&p->text, ": %s[%lld] =", ir_ktype_name(b->type), (long long)b->count);
     for (int64_t i = 0; i < b->count; i++) {
@@ -295,9 +283,11 @@ static void print_buffer(printer *p, const ir_kbuffer *b) {
       else if (ir_ktype_is_float(b->type)) ir_text_double(&p->text, b->data[i]);
       else ir_text_printf(&p->text, "%lld", (long long)ir_ktype_saturate(b->type, b->data[i]));
     }
+  } else if (b->kind == IR_KB_MBARRIER) {
+    ir_text_printf(&p->text, ": %lld", (long long)b->count);
   } else if (b->bytes) {
     ir_text_puts(&p->text, ": ");
-    print_expr(p, b->bytes, 0);
+    ir_kp_expr(p, b->bytes, 0);
   }
   if (b->arg >= 0) ir_text_printf(&p->text, " @%d", b->arg);
   ir_text_puts(&p->text, "\n");
@@ -312,15 +302,22 @@ static void print_kernel(printer *p) {
   mark_line(p, k, 0, 0);
   for (int i = 0; i < k->size_count && i < IR_KERNEL_MAX_SIZES; i++) {
     ir_text_printf(&p->text, "%s%s", i ? ", " : "sizes ", k->sizes[i]);
-    declare(p, NULL, k->sizes[i]);
+    ir_kp_declare(p, NULL, k->sizes[i]);
   }
   if (k->size_count) ir_text_puts(&p->text, "\n");
   for (int i = 0; i < k->buffer_count; i++) print_buffer(p, &k->buffers[i]);
+  for (int i = 0; i < k->map_count; i++) {
+    size_t start = p->text.length;
+    ir_kp_map(p, &k->maps[i]);
+    mark_line(p, &k->maps[i], start, 0);
+  }
   ir_text_puts(&p->text, "grid");
-  if (k->grid_var) ir_text_printf(&p->text, " %s", declare(p, k->grid_var, k->grid_var->name));
+  if (k->grid_var) ir_text_printf(&p->text, " %s", ir_kp_declare(p, k->grid_var, k->grid_var->name));
   ir_text_puts(&p->text, ": ");
-  print_expr(p, k->grid, 0);
-  ir_text_puts(&p->text, "\n{\n");
+  ir_kp_expr(p, k->grid, 0);
+  ir_text_puts(&p->text, "\n");
+  if (k->threads) ir_kp_threads(p);
+  ir_text_puts(&p->text, "{\n");
   print_list(p, k->body, 1);
   ir_text_puts(&p->text, "}\n");
 }

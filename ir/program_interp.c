@@ -243,6 +243,7 @@ static weir_status run_launch(run_state *s, const rt_launch *l) {
     if (!rt_expr_eval(l->dims[i], s->sizes, &dims[i])) BAD("dim %d overflows", i);
   const ir_kernel *kernel = s->kernels[l->kernel];
   WEIR_TRY(check_kernel(l, kernel));
+  if (s->call->launch) return s->call->launch(s->call->user, kernel, args, bytes, dims, grid);
   return ir_kernel_interpret_options(kernel, args, bytes, dims, 0, grid, s->options);
 }
 

@@ -23,6 +23,11 @@ typedef struct {
   const void *const *weights;  // each of rt_weight.bytes
   void *const *const *states;  // [state][request]: storage of |state_bytes[state]| bytes
   const size_t *state_bytes;
+  // In the interpreter's place, for each launch; null: the interpreter. |bytes| are those of the arguments, of a table
+  // those of each of its pointers' memory.
+  weir_status (*launch)(void *user, const ir_kernel *kernel, void *const *args, const size_t *bytes,
+                        const int64_t *dims, int64_t grid);
+  void *user;
 } ir_program_call;
 
 // |kernels[i]| stands for the program's kernel i. INVALID_ARGUMENT if the call does not fit the program, INVALID_DATA

@@ -166,5 +166,5 @@ Test(text, the_page_shows_kernels) {
     check_round_trip(weir_arena_strndup(&arena, at, (size_t)(stop - at)));
     at = stop + 3;
   }
-  cr_assert_eq(count, 2);
+  cr_assert_eq(count, 3);
 }

@@ -75,8 +75,16 @@ static bench *bench_new(void) {
   b->inputs[0] = b->ids, b->weights[0] = b->table, b->outputs[0] = b->y, b->outputs[1] = b->info;
   b->state_tables[0] = b->state_pointers;
   b->state_bytes[0] = sizeof b->states[0], b->output_bytes[1] = sizeof b->info;
-  b->call = (ir_program_call){2,          b->values,       b->past,    b->inputs,       b->input_bytes,
-                              b->outputs, b->output_bytes, b->weights, b->state_tables, b->state_bytes};
+  b->call = (ir_program_call){.requests = 2,
+                              .values = b->values,
+                              .past = b->past,
+                              .inputs = b->inputs,
+                              .input_bytes = b->input_bytes,
+                              .outputs = b->outputs,
+                              .output_bytes = b->output_bytes,
+                              .weights = b->weights,
+                              .states = b->state_tables,
+                              .state_bytes = b->state_bytes};
   return b;
 }
 

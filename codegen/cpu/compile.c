@@ -283,9 +283,8 @@ static void levels_check(build *b) {
   }
 }
 
-static weir_status build_all(build *b, const ir_kernel *const *kernels, int kernel_count) {
+static weir_status build_all(build *b) {
   WEIR_TRY(toolchains_find(b));
-  WEIR_TRY(cg_sources_make(b->arena, kernels, kernel_count, &b->sources, &b->source_count));
   b->source_paths = WEIR_NEW_ARRAY(b->arena, const char *, b->source_count);
   levels_check(b);
   WEIR_TRY(compile_missing(b));
@@ -298,16 +297,22 @@ static double seconds_now(void) {
   return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-weir_status cg_cpu_compile(weir_arena *arena, const ir_kernel *const *kernels, int kernel_count, const cg_cpu_isa *isas,
-                           int isa_count, const cg_cpu_options *options, cg_cpu_object *out_objects) {
+static weir_status compile_sources(weir_arena *arena, cg_source *sources, int source_count, const cg_cpu_isa *isas,
+                                   int isa_count, const cg_cpu_options *options, cg_cpu_object *out_objects) {
   double start = seconds_now();
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  build b = {.arena = arena, .options = options, .isas = isas, .isa_count = isa_count, .objects = out_objects};
+  build b = {.arena = arena,
+             .options = options,
+             .isas = isas,
+             .isa_count = isa_count,
+             .objects = out_objects,
+             .sources = sources,
+             .source_count = source_count};
   b.jobs = options->jobs > 0 ? options->jobs : cores < 1 ? 1 : cores > 256 ? 256 : (int)cores;
   b.optimize = options->optimize ? options->optimize : "-O2";
   WEIR_TRY(weir_make_dirs(options->cache_dir));
   WEIR_TRY(cg_cache_work_begin(arena, options->cache_dir, &b.folder));
-  weir_status status = build_all(&b, kernels, kernel_count);
+  weir_status status = build_all(&b);
   cg_cache_work_end(b.folder);
   bool grew = b.running_count > 0;
   for (int i = 0; i < isa_count && !status; i++) {
@@ -318,4 +323,18 @@ weir_status cg_cpu_compile(weir_arena *arena, const ir_kernel *const *kernels, i
   if (grew) cg_cache_trim(options->cache_dir, most_bytes);
   if (grew && options->source_dir) cg_cache_trim(options->source_dir, most_bytes);
   return status;
+}
+
+weir_status cg_cpu_compile(weir_arena *arena, const ir_kernel *const *kernels, int kernel_count, const cg_cpu_isa *isas,
+                           int isa_count, const cg_cpu_options *options, cg_cpu_object *out_objects) {
+  cg_source *sources = NULL;
+  int count = 0;
+  WEIR_TRY(cg_sources_make(arena, kernels, kernel_count, &sources, &count));
+  return compile_sources(arena, sources, count, isas, isa_count, options, out_objects);
+}
+
+weir_status cg_cpu_compile_text(weir_arena *arena, const char *text, size_t bytes, const cg_cpu_isa *isas,
+                                int isa_count, const cg_cpu_options *options, cg_cpu_object *out_objects) {
+  cg_source source = {"kernels", text, bytes};
+  return compile_sources(arena, &source, 1, isas, isa_count, options, out_objects);
 }

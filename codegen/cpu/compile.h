@@ -44,5 +44,8 @@ typedef struct {
 // what was compiled, and the source that was refused.
 weir_status cg_cpu_compile(weir_arena *arena, const ir_kernel *const *kernels, int kernel_count, const cg_cpu_isa *isas,
                            int isa_count, const cg_cpu_options *options, cg_cpu_object *out_objects) WEIR_MUST_USE;
+// The same for what cg_cpu_print has printed, as one file.
+weir_status cg_cpu_compile_text(weir_arena *arena, const char *text, size_t bytes, const cg_cpu_isa *isas,
+                                int isa_count, const cg_cpu_options *options, cg_cpu_object *out_objects) WEIR_MUST_USE;
 
 #endif

@@ -1,99 +1,21 @@
-// Statements as C: declarations of buffers and sizes, then the expanded statements, each behind the temporaries it is
-// the first to need.
+// Statements of the CPU as C: declarations of buffers and sizes, loops of vectors, stores, reductions.
 #include <string.h>
 
-#include "codegen/cpu/code.h"
-#include "runtime/base/half.h"
-
-enum { MAX_INLINE_DEPTH = 5 };
-
-static void emit_scope(cg_code *c, ir_text *out, cg_scope *scope, int indent);
-
-static void start_line(ir_text *out, int indent) { ir_text_printf(out, "%*s", 2 * indent, ""); }
-
-// ---- temporaries
-static bool is_leaf(const cg_node *n) {
-  return n->arg_count == 0 || (n->op == CG_SPLAT && n->args[0]->op == IR_K_const);
-}
-
-static bool needs_name(cg_node *n) {
-  int deepest = 0;
-  for (int i = 0; i < n->arg_count; i++) {
-    const cg_node *arg = n->args[i];
-    if (arg && !arg->c_name && arg->print_depth > deepest) deepest = arg->print_depth;
-  }
-  n->print_depth = deepest + 1;
-  if (is_leaf(n)) return false;
-  return n->wanted || n->deep || n->uses > 1 || n->print_depth > MAX_INLINE_DEPTH;
-}
-
-static const char *proposal(const cg_code *c, const cg_node *n) {
-  if (n->name) return n->name;
-  if (n->op == IR_K_load || n->op == CG_LOAD_RAMP)
-    return weir_arena_printf(c->arena, "%s_v", c->kernel->buffers[n->index].name);
-  if (n->op == CG_SPLAT && n->args[0]->c_name) return weir_arena_printf(c->arena, "%s_v", n->args[0]->c_name);
-  if (n->type == IR_KT_bool) return "on";
-  return n->type == IR_KT_i64 ? "at" : "t";
-}
-
-static void emit_temporaries(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
-  for (int i = 0; i < s->pre_count; i++) {
-    cg_node *n = s->pre[i];
-    if (!n->live || !needs_name(n)) continue;
-    const char *name = cg_unique(c, proposal(c, n), c->scope);
-    start_line(out, indent);
-    ir_text_printf(out, "const %s %s = ", cg_c_type(n->type, n->vector), name);
-    cg_emit_expr(c, out, n);
-    ir_text_puts(out, ";\n");
-    n->c_name = name;
-  }
-}
-
-// ---- loops
-static void emit_body(cg_code *c, ir_text *out, cg_scope *body, int indent) {
-  ir_text_puts(out, " {\n");
-  emit_scope(c, out, body, indent + 1);
-  start_line(out, indent);
-  ir_text_puts(out, "}");
-}
-
-static void emit_step(ir_text *out, const char *name, int64_t step) {
-  if (step == 1) ir_text_printf(out, "%s++)", name);
-  else ir_text_printf(out, "%s += %lld)", name, (long long)step);
-}
-
-static void emit_for(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
-  const char *end = NULL;
-  if (s->opaque) {
-    end = cg_unique(c, weir_arena_printf(c->arena, "%s_end", s->name), c->scope);
-    ir_text_printf(out, "i64 %s = ", end);
-    cg_emit_expr(c, out, s->hi);
-    ir_text_printf(out, ";\n%*sOPAQUE(%s);\n%*s", 2 * indent, "", end, 2 * indent, "");
-  }
-  ir_text_printf(out, "for (i64 %s = ", s->name);
-  cg_emit_expr(c, out, s->lo);
-  ir_text_printf(out, "; %s < ", s->name);
-  if (end) ir_text_puts(out, end);
-  else cg_emit_expr(c, out, s->hi);
-  ir_text_puts(out, "; ");
-  emit_step(out, s->name, s->step);
-  emit_body(c, out, s->body, indent);
-  ir_text_puts(out, "\n");
-}
+#include "codegen/cpu/internal.h"
 
 static void emit_tile(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
   bool optional = !s->last && s->registers > 0;
   if (optional) ir_text_printf(out, "#if VF_REGISTERS >= %d\n", s->registers);
-  start_line(out, indent);
+  cg_emit_line(out, indent);
   ir_text_puts(out, "for (; ");
   cg_emit_expr(c, out, s->hi);
   ir_text_printf(out, " - %s >= %lld; ", s->name, (long long)s->step);
-  emit_step(out, s->name, s->step);
+  cg_emit_step(out, s->name, s->step);
   ir_text_puts(out, " {\n");
-  start_line(out, indent + 1);
+  cg_emit_line(out, indent + 1);
   ir_text_puts(out, "FRESH_REGISTERS;\n");
-  emit_scope(c, out, s->body, indent + 1);
-  start_line(out, indent);
+  cg_emit_scope(c, out, s->body, indent + 1);
+  cg_emit_line(out, indent);
   ir_text_puts(out, "}");
   ir_text_puts(out, optional ? "\n#endif\n" : "\n");
 }
@@ -102,7 +24,7 @@ static void emit_blocks(cg_code *c, ir_text *out, const cg_stmt *s, int indent) 
   ir_text_printf(out, "for (; %s + 16 <= ", s->name);
   cg_emit_expr(c, out, s->hi);
   ir_text_printf(out, "; %s += 16)", s->name);
-  emit_body(c, out, s->body, indent);
+  cg_emit_body(c, out, s->body, indent);
   ir_text_puts(out, "\n");
 }
 
@@ -118,36 +40,11 @@ static void emit_masked_for(cg_code *c, ir_text *out, const cg_stmt *s, int inde
   cg_emit_expr(c, out, s->hi);
   ir_text_printf(out, s->mask ? "))); %s = vl_add(%s, vl_splat(%lld)))" : ")); %s = vl_add(%s, vl_splat(%lld)))", k, k,
                  (long long)s->step);
-  emit_body(c, out, s->body, indent);
-  ir_text_puts(out, "\n");
-}
-
-static void emit_if(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
-  ir_text_puts(out, "if (");
-  cg_emit_expr(c, out, s->value);
-  ir_text_puts(out, ")");
-  emit_body(c, out, s->body, indent);
-  if (s->body2) {
-    ir_text_puts(out, " else");
-    emit_body(c, out, s->body2, indent);
-  }
+  cg_emit_body(c, out, s->body, indent);
   ir_text_puts(out, "\n");
 }
 
 // ---- simple statements
-static void emit_set(cg_code *c, ir_text *out, const cg_stmt *s) {
-  if (s->kind == CG_DECLARE) ir_text_printf(out, "%s ", cg_c_type(s->slot->type, s->slot->vector));
-  ir_text_printf(out, "%s = ", s->slot->name);
-  if (s->mask) {
-    ir_text_printf(out, "v%c_select(", cg_rep(s->slot->type));
-    cg_emit_expr(c, out, s->mask);
-    ir_text_puts(out, ", ");
-  }
-  cg_emit_expr(c, out, s->value);
-  if (s->mask) ir_text_printf(out, ", %s)", s->slot->name);
-  ir_text_puts(out, ";\n");
-}
-
 static void emit_scalar_store(cg_code *c, ir_text *out, const cg_stmt *s) {
   bool plain = cg_base_type(s->type) == s->type;
   if (s->mask) {
@@ -209,13 +106,7 @@ static void emit_matdot(cg_code *c, ir_text *out, const cg_stmt *s) {
 }
 
 static void emit_stmt(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
-  emit_temporaries(c, out, s, indent);
-  if ((s->kind == CG_COMMENT && !s->name) || (s->kind == CG_DECLARE && !s->slot->used)) return;
-  if (s->kind != CG_TILE) start_line(out, indent);
   switch (s->kind) {
-    case CG_FOR:
-      emit_for(c, out, s, indent);
-      break;
     case CG_TILE:
       emit_tile(c, out, s, indent);
       break;
@@ -224,18 +115,6 @@ static void emit_stmt(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
       break;
     case CG_MASKED_FOR:
       emit_masked_for(c, out, s, indent);
-      break;
-    case CG_IF:
-      emit_if(c, out, s, indent);
-      break;
-    case CG_DECLARE:
-    case CG_SET:
-      emit_set(c, out, s);
-      break;
-    case CG_COUNTER:
-      ir_text_printf(out, "i64 %s = ", s->name);
-      cg_emit_expr(c, out, s->value);
-      ir_text_puts(out, ";\n");
       break;
     case CG_STORE:
       if (s->value->vector || s->index->vector) emit_vector_store(c, out, s);
@@ -252,19 +131,19 @@ static void emit_stmt(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
     case CG_FINISH:
       emit_finish(out, s);
       break;
-    case CG_COMMENT:
-      ir_text_printf(out, "// %s\n", s->name);
+    default:  // printed by cg_emit_scope
       break;
   }
 }
 
-static void emit_scope(cg_code *c, ir_text *out, cg_scope *scope, int indent) {
-  c->scope = scope;
-  scope->closed = false;
-  for (const cg_stmt *s = scope->first; s; s = s->next) emit_stmt(c, out, s, indent);
-  scope->closed = true;
-  c->scope = scope->parent;
+static void emit_load(cg_code *c, ir_text *out, const cg_node *n) {
+  bool plain = cg_base_type(n->type) == n->type && n->type != IR_KT_bool;
+  if (!plain) ir_text_printf(out, "s%c_from_%s(", cg_rep(n->type), ir_ktype_name(n->type));
+  cg_emit_place(c, out, n->index, n->type, n->args[1], n->args[0], true);
+  if (!plain) ir_text_puts(out, ")");
 }
+
+const cg_target cg_cpu_target = {.load = emit_load, .stmt = emit_stmt};
 
 // ---- buffers
 static bool is_table(const ir_kbuffer *b) { return b->kind == IR_KB_TABLE_IN || b->kind == IR_KB_TABLE_INOUT; }
@@ -285,33 +164,12 @@ static bool may_restrict(const cg_code *c, int buffer) {
   return pointers == 1;
 }
 
-static void emit_literal(ir_text *out, ir_ktype type, double value) {
-  switch (type) {
-    case IR_KT_f16:
-      ir_text_printf(out, "%u", weir_f32_to_f16((float)value));
-      break;
-    case IR_KT_bf16:
-      ir_text_printf(out, "%u", weir_f32_to_bf16((float)value));
-      break;
-    case IR_KT_f32:
-    case IR_KT_f64:
-      cg_emit_float(out, type, value);
-      break;
-    default:
-      ir_text_printf(out, "%lldLL", (long long)value);
-      break;
-  }
-}
-
 static void emit_const_buffer(cg_code *c, ir_text *out, int buffer) {
   const ir_kbuffer *b = &c->kernel->buffers[buffer];
   const char *name = cg_unique(c, b->name, NULL);
   ir_text_printf(out, "  static const %s %s[] __attribute__((aligned(64))) = {", cg_memory_type(b->type), name);
-  for (int64_t i = 0; i < b->count; i++) {
-    ir_text_puts(out, i % 12 ? ", " : i ? ",\n      " : "\n      ");
-    emit_literal(out, b->type, b->data[i]);
-  }
-  ir_text_puts(out, b->count ? "};\n" : "0};\n");
+  cg_emit_data(out, b);
+  ir_text_puts(out, "};\n");
   for (int t = 0; t < IR_KT_COUNT; t++) {
     if (!c->access[buffer][t].used) continue;
     const char *type = cg_memory_type((ir_ktype)t);
@@ -351,6 +209,6 @@ void cg_emit(cg_code *c, ir_text *out) {
   emit_buffers(c, out);
   for (int i = 0; i < k->size_count; i++) ir_text_printf(out, "  const i64 %s = dims[%d];\n", c->size_names[i], i);
   if (c->matrix_step) ir_text_printf(out, "  MATRIX_OPEN(%d);\n", c->matrix_step);
-  emit_scope(c, out, c->root, 1);
+  cg_emit_scope(c, out, c->root, 1);
   ir_text_puts(out, c->matrix_step ? "  MATRIX_CLOSE();\n}\n" : "}\n");
 }

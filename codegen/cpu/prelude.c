@@ -5,13 +5,16 @@
 // memory come only for the element types that need them: every kernel file pays for what stands here.
 #include <string.h>
 
-#include "codegen/cpu/code.h"
+#include "codegen/cpu/internal.h"
 
+static const char head_text[] =
+#include "codegen/cpu/prelude_head.inc"
+    ;
 static const char base_text[] =
-#include "codegen/cpu/prelude_scalar.inc"
+#include "codegen/text/prelude_scalar.inc"
     ;
 static const char trig_text[] =
-#include "codegen/cpu/prelude_trig.inc"
+#include "codegen/text/prelude_trig.inc"
     ;
 static const char vector_text[] =
 #include "codegen/cpu/prelude_vector.inc"
@@ -22,6 +25,9 @@ static const char memory_text[] =
 static const char dot_text[] =
 #include "codegen/cpu/prelude_dot.inc"
     ;
+static const char scalar_dot_text[] =
+#include "codegen/text/prelude_dot.inc"
+    ;
 static const char matrix_text[] =
 #include "codegen/cpu/prelude_matrix.inc"
     ;
@@ -29,7 +35,7 @@ static const char vector_trig_text[] =
 #include "codegen/cpu/prelude_vector_trig.inc"
     ;
 static const char math_text[] =
-#include "codegen/cpu/prelude_math.inc"
+#include "codegen/text/prelude_math.inc"
     ;
 
 static void put_math(ir_text *out, char shape) {
@@ -40,12 +46,14 @@ static void put_math(ir_text *out, char shape) {
 }
 
 void cg_prelude(ir_text *out, const bool memory[IR_KT_COUNT], bool dots, bool matrices) {
+  ir_text_puts(out, head_text);
   ir_text_puts(out, base_text);
   put_math(out, 's');
   ir_text_puts(out, trig_text);
   ir_text_puts(out, vector_text);
   ir_text_puts(out, memory_text);
   put_math(out, 'v');
+  if (dots) ir_text_puts(out, scalar_dot_text);
   if (dots) ir_text_puts(out, dot_text);
   if (matrices) ir_text_puts(out, matrix_text);
   ir_text_puts(out, vector_trig_text);

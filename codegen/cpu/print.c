@@ -1,7 +1,7 @@
 // The C file: prelude, then each kernel behind a banner.
 #include <string.h>
 
-#include "codegen/cpu/code.h"
+#include "codegen/cpu/internal.h"
 #include "codegen/cpu/print.h"
 #include "runtime/base/checked.h"
 
@@ -41,11 +41,14 @@ static void emit_banner(ir_text *out, const ir_kernel *k) {
 
 weir_status cg_print_kernel(weir_arena *arena, const ir_kernel *kernel, cg_printed *out) {
   int64_t scratch;
+  if (kernel->threads)
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "kernel '%s' is a block kernel, which only the cuda target runs",
+                            kernel->name);
   WEIR_TRY(cg_cpu_scratch_bytes(kernel, &scratch));
   // The name is the symbol; the prefix keeps clear of the words of C and of the prelude.
   if (strncmp(kernel->name, "k_", 2) || strchr(kernel->name, '.'))
     return weir_status_make(WEIR_CODE_INTERNAL, "kernel '%s': the name is no k_... symbol", kernel->name);
-  cg_code c = {.arena = arena, .kernel = kernel};
+  cg_code c = {.target = &cg_cpu_target, .arena = arena, .kernel = kernel};
   c.values = WEIR_NEW_ARRAY(arena, cg_node *, kernel->var_count + 1);
   c.slots = WEIR_NEW_ARRAY(arena, cg_slot *, kernel->var_count + 1);
   c.written = WEIR_NEW_ARRAY(arena, bool, kernel->arg_count + 1);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codegen/cpu/code.h"
+#include "codegen/cpu/internal.h"
 
 enum { SMALL_BYTES = 6000, FILE_BYTES = 24000, CUT = 4 };
 

@@ -8,9 +8,11 @@
 //   whole  an item is a tile and runs over its pieces, one after the other
 //   split  for few rows over many keys an item is one piece; what each gives lies in memory until all are done, and a
 //          second kernel merges the pieces of a head in order
+// For a device of thread blocks the inside of an item is that of block_attend.c in both.
 #include <math.h>
 
 #include "codegen/lower/attend_internal.h"
+#include "ir/kernel_block.h"
 
 enum {
   TILE_ROWS = 96,  // of a tile, query heads of the group counted, where a group is not longer
@@ -130,10 +132,52 @@ static void add_piece_locals(attend_kernel *a) {
 }
 
 static void begin(attend_kernel *a, const char *schedule, const char *banner) {
-  const char *name =
-      weir_arena_printf(a->fl->low->arena, "attend%s%s%s%s_%dx%d", schedule, a->bias ? "_bias" : "",
-                        a->causal ? "_causal" : "", a->panels ? "_panels" : "", (int)a->group, (int)a->depth);
+  const char *name = weir_arena_printf(a->fl->low->arena, "%sattend%s%s%s%s_%dx%d", a->block ? "block_" : "", schedule,
+                                       a->bias ? "_bias" : "", a->causal ? "_causal" : "", a->panels ? "_panels" : "",
+                                       (int)a->group, (int)a->depth);
   cg_emit_begin(&a->e, a->fl, a->root, name, banner);
+}
+
+// The inside of an item, the tile bound: all pieces, or |piece| alone, whose numbers go to |parts|.
+static void emit_block(attend_kernel *a, const ir_kexpr *thread, const ir_kexpr *piece, int parts,
+                       const ir_kexpr *place) {
+  const int talls[] = {1, 2, cg_block_attend_rows(a) / 4};
+  ir_kbuilder *b = &a->e.b;
+  block_attend p;
+  cg_block_attend_open(&p, a, thread);
+  const ir_kexpr *first = piece ? NULL : first_piece(a);
+  // Few rows run a text of their own, of fewer registers.
+  for (int n = piece ? 0 : 2; n < 3; n++) {
+    bool last = n == 2 || talls[n] * 4 >= a->tile * a->group;
+    if (!last) ir_kb_if(b, ir_kb_op(b, IR_K_le, IR_KT_bool, a->rows, at_int(a, talls[n] * 4), NULL));
+    cg_block_attend_begin(&p, talls[n], !piece);
+    bind_piece(a, piece ? piece : at_serial(a, "piece", first, a->key_end, ATTEND_PIECE));
+    cg_block_attend_piece(&p);
+    if (piece) {
+      cg_block_attend_store_part(&p, parts, place);
+    } else {
+      cg_block_attend_merge(&p);
+      at_end(a);
+      cg_block_attend_store(&p);
+    }
+    if (last) {
+      for (int open = piece ? n : 0; open; open--) at_end(a);
+      return;
+    }
+    ir_kb_else(b);
+  }
+}
+
+static void emit_pieces_in_order(attend_kernel *a) {
+  load_queries(a);
+  clear_outputs(a);
+  add_piece_locals(a);
+  add_local(a, &a->lw, "merge", 2 * ATTEND_ROWS);
+  const ir_kexpr *first = first_piece(a);
+  bind_piece(a, at_serial(a, "piece", first, a->key_end, ATTEND_PIECE));
+  cg_attend_piece(a, -1, NULL);
+  at_end(a);
+  store_outputs(a);
 }
 
 static weir_status emit_whole(attend_kernel *a) {
@@ -145,24 +189,18 @@ static weir_status emit_whole(attend_kernel *a) {
   const ir_kexpr *tiles = ir_kb_div(b, at_add(a, most, at_int(a, a->tile - 1)), tile_rows);
   const ir_kexpr *grid = ir_kb_mul(b, ir_kb_mul(b, cg_emit_images(e, a->root, a->lead), heads), tiles);
   const ir_kexpr *n = ir_kb_set_grid(b, grid, "n");
+  const ir_kexpr *thread = a->block ? ir_kb_set_threads(b, "t", CG_ATTEND_THREADS, 0) : NULL;
   const ir_kexpr *pair = ir_kb_let(b, "pair", ir_kb_div(b, n, tiles));
   a->head = ir_kb_let(b, "head", ir_kb_mod(b, pair, heads));
   cg_emit_set_image(e, a->root, a->lead, ir_kb_div(b, pair, heads), a->lead_idx);
   bind_tile(a, ir_kb_let(b, "t0", ir_kb_mul(b, ir_kb_mod(b, n, tiles), tile_rows)));
-  load_queries(a);
-  clear_outputs(a);
-  add_piece_locals(a);
-  add_local(a, &a->lw, "merge", 2 * ATTEND_ROWS);
-  const ir_kexpr *first = first_piece(a);
-  bind_piece(a, at_serial(a, "piece", first, a->key_end, ATTEND_PIECE));
-  cg_attend_piece(a, -1, NULL);
-  at_end(a);
-  store_outputs(a);
+  if (a->block) emit_block(a, thread, NULL, -1, NULL);
+  else emit_pieces_in_order(a);
   at_end(a);
   if (a->split) {
     e->item.guarded = true;
     e->item.guard = most;
-    e->item.guard_lo = SPLIT_ROWS + 1;
+    e->item.guard_lo = a->few + 1;
     e->item.guard_hi = INT64_MAX;
   }
   return cg_emit_finish(e);
@@ -186,7 +224,7 @@ static const ir_kexpr *piece_slots(attend_kernel *a) {
 static void guard_few(attend_kernel *a) {
   a->e.item.guarded = true;
   a->e.item.guard = cg_emit_most(&a->e, a->q->type.dims[a->lead]);
-  a->e.item.guard_hi = SPLIT_ROWS + 1;
+  a->e.item.guard_hi = a->few + 1;
 }
 
 static weir_status emit_pieces(attend_kernel *a, int parts) {
@@ -196,6 +234,7 @@ static weir_status emit_pieces(attend_kernel *a, int parts) {
   const ir_kexpr *slots = piece_slots(a), *heads = at_int(a, a->key_heads);
   const ir_kexpr *requests = cg_emit_images(e, a->root, 0);
   const ir_kexpr *n = ir_kb_set_grid(b, ir_kb_mul(b, ir_kb_mul(b, requests, heads), slots), "n");
+  const ir_kexpr *thread = a->block ? ir_kb_set_threads(b, "t", CG_ATTEND_THREADS, 0) : NULL;
   // Heads run fastest: their keys and values stand side by side.
   a->head = ir_kb_let(b, "head", ir_kb_mod(b, n, heads));
   const ir_kexpr *rest = ir_kb_let(b, "rest", ir_kb_div(b, n, heads)),
@@ -206,11 +245,15 @@ static weir_status emit_pieces(attend_kernel *a, int parts) {
   const ir_kexpr *piece = at_local(a, at, ATTEND_PIECE, first_piece(a));
   piece = ir_kb_let(b, "piece", piece);
   ir_kb_if(b, ir_kb_op(b, IR_K_lt, IR_KT_bool, piece, a->key_end, NULL));
-  load_queries(a);
-  add_piece_locals(a);
-  bind_piece(a, piece);
+  if (!a->block) {
+    load_queries(a);
+    add_piece_locals(a);
+    bind_piece(a, piece);
+  }
   const ir_kexpr *place = ir_kb_let(b, "place", part_place(a, at_local(a, request, a->key_heads, a->head), slots, at));
-  cg_attend_piece(a, cg_emit_slot(e, parts, IR_KB_OUT), place);
+  int to = cg_emit_slot(e, parts, IR_KB_OUT);
+  if (a->block) emit_block(a, thread, piece, to, place);
+  else cg_attend_piece(a, to, place);
   at_end(a);
   at_end(a);
   guard_few(a);
@@ -288,10 +331,11 @@ static void choose_heights(attend_kernel *a) {
 
 static weir_status lower_split(attend_kernel *a) {
   attend_kernel few = *a;
-  few.tile = SPLIT_ROWS;
+  few.tile = few.few;
   int64_t part = few.tile * few.group * cg_attend_part(&few) * few.key_heads * ir_ktype_bytes(few.type);
   int parts = cg_add_parts(few.fl, few.root, part, few.k->type.dims[few.lead], ATTEND_PIECE);
   attend_kernel merge = few;
+  merge.block = false;
   WEIR_TRY(emit_pieces(&few, parts));
   return emit_merge(&merge, parts);
 }
@@ -313,7 +357,9 @@ weir_status cg_lower_attend(function_lowering *fl, ir_value *root) {
   a.window = ir_node_attr(node, IR_ATTR_window)->i;
   a.scale = ir_node_attr(node, IR_ATTR_scale)->f;
   a.panels = cg_panel_keys(fl, a.k);
-  a.tile = tile_rows(&a);
+  a.block = cg_block_attend_takes(&a);
+  a.tile = a.block ? cg_block_attend_rows(&a) / a.group : tile_rows(&a);
+  a.few = a.block && a.tile < SPLIT_ROWS ? a.tile : SPLIT_ROWS;
   choose_heights(&a);
   a.split = splits(&a);
   attend_kernel whole = a;

@@ -34,7 +34,44 @@ typedef struct {
   const ir_kexpr *key_lo;        // the first of those that there is a key for
   int lq, lk, ls, lw;            // LOCAL: queries, keys in panels, scores, weights of the merge
   int lo, lm;                    // LOCAL: outputs; maxima and sums
+  int64_t few;                   // rows of a request up to which the split schedule runs
+  bool block;                    // items are blocks of threads
 } attend_kernel;
+
+// ---- block_attend.c: the inner part of an item that is a block of CG_ATTEND_THREADS threads
+enum {
+  CG_ATTEND_THREADS = 128,
+  CG_ATTEND_BLOCK_ROWS = 32
+};  // rows: at most of a tile, query heads of the group counted
+
+typedef struct {
+  attend_kernel *a;
+  const ir_kexpr *thread, *warp, *lane;
+  int queries, staged, weights;  // SHARED
+  int tall;                      // rows of a warp at most, every fourth
+  const ir_kexpr *first;         // first of the 64 positions at hand, from the piece's first on
+  // Of the piece, and of all before: [row of the warp], outputs [row][every 32nd column]
+  ir_kvar *out, *largest, *sum, *all_out, *all_largest, *all_sum;
+  ir_kvar *score, *key, *query, *weight, *four;
+} block_attend;
+
+bool cg_block_attend_takes(const attend_kernel *a);
+// Rows of a tile: half as many where values are wide, so that a thread's outputs stay in registers.
+int cg_block_attend_rows(const attend_kernel *a);
+// Once in a kernel, with the tile bound: shared memory, and the tile's queries there.
+void cg_block_attend_open(block_attend *p, attend_kernel *a, const ir_kexpr *thread);
+// For tiles of at most 4 |tall| rows. |merges|: sums over pieces are wanted.
+void cg_block_attend_begin(block_attend *p, int tall, bool merges);
+void cg_block_attend_piece(block_attend *p);                                         // the piece that is bound
+void cg_block_attend_merge(block_attend *p);                                         // adds it to those before
+void cg_block_attend_store(block_attend *p);                                         // the outputs of all pieces
+void cg_block_attend_store_part(block_attend *p, int parts, const ir_kexpr *place);  // what the piece gave
+
+// Of keys in the panels of a state: elements of a word; element |u| of a word of the key in lane |lane| of a panel of
+// the piece.
+int cg_attend_word_elements(const attend_kernel *a);
+const ir_kexpr *cg_attend_panel_key(attend_kernel *a, const ir_kexpr *panel, const ir_kexpr *lane, const ir_kexpr *word,
+                                    int u);
 
 // Rows of the tile that are computed together.
 typedef struct {

@@ -21,7 +21,7 @@ typedef struct {
   ir_kvar *acc;
 } score_tile;
 
-static int word_elements(const attend_kernel *a) {
+int cg_attend_word_elements(const attend_kernel *a) {
   return a->panels ? cg_panel_word_elements(a->panels->type.dtype, a->key_heads * a->depth) : 1;
 }
 
@@ -44,32 +44,37 @@ static const ir_kexpr *word_element(attend_kernel *a, const ir_kexpr *bits, int 
 }
 
 // Word |word| of the keys of panel |panel| of the piece in the storage of the state, one key a lane.
-static const ir_kexpr *panel_line(attend_kernel *a, const score_tile *t, const ir_kexpr *panel, const ir_kexpr *word) {
+static const ir_kexpr *panel_line(attend_kernel *a, const ir_kexpr *lane, const ir_kexpr *panel, const ir_kexpr *word) {
   ir_kbuilder *b = &a->e.b;
-  int64_t words = a->depth / word_elements(a);
+  int64_t words = a->depth / cg_attend_word_elements(a);
   const ir_kexpr *rows = at_int(a, RT_PANEL_ROWS);
   panel = at_add(a, panel, at_sub(a, ir_kb_div(b, a->piece, rows), ir_kb_div(b, a->origin, rows)));
   const ir_kexpr *line = at_local(a, panel, a->key_heads * words, at_local(a, a->head, words, word));
-  return at_local(a, line, RT_PANEL_ROWS, t->lane);
+  return at_local(a, line, RT_PANEL_ROWS, lane);
 }
 
-// Element |u| of word |word| of these keys.
-static const ir_kexpr *key_element(attend_kernel *a, const score_tile *t, const ir_kexpr *panel, const ir_kexpr *word,
-                                   int u) {
+const ir_kexpr *cg_attend_panel_key(attend_kernel *a, const ir_kexpr *panel, const ir_kexpr *lane, const ir_kexpr *word,
+                                    int u) {
   ir_kbuilder *b = &a->e.b;
-  if (!a->panels) return at_load(a, a->lk, at_local(a, at_local(a, panel, a->depth, word), IR_LANES, t->lane));
   int buffer = cg_emit_slot(&a->e, cg_info(a->fl, a->panels)->slot, IR_KB_IN);
-  const ir_kexpr *request = cg_emit_request(&a->e), *line = panel_line(a, t, panel, word);
-  bool whole = word_elements(a) == 1;
+  const ir_kexpr *request = cg_emit_request(&a->e), *line = panel_line(a, lane, panel, word);
+  bool whole = cg_attend_word_elements(a) == 1;
   ir_ktype type = whole ? (ir_ktype)a->panels->type.dtype : IR_KT_u32;
   const ir_kexpr *bits = ir_kb_load_table(b, type, buffer, request, line);
   return whole ? ir_kb_cast(b, a->type, bits) : word_element(a, bits, u);
 }
 
+// Element |u| of word |word| of these keys.
+static const ir_kexpr *key_element(attend_kernel *a, const score_tile *t, const ir_kexpr *panel, const ir_kexpr *word,
+                                   int u) {
+  if (a->panels) return cg_attend_panel_key(a, panel, t->lane, word, u);
+  return at_load(a, a->lk, at_local(a, at_local(a, panel, a->depth, word), IR_LANES, t->lane));
+}
+
 // One element at a time, so that a register has the query's for all panels of the tile.
 static void add_scores(attend_kernel *a, const attend_rows *r, const score_tile *t) {
   ir_kbuilder *b = &a->e.b;
-  int per = word_elements(a);
+  int per = cg_attend_word_elements(a);
   const ir_kexpr *word = at_serial(a, "d", at_int(a, 0), at_int(a, a->depth / per), 1);
   for (int u = 0; u < per; u++) {
     const ir_kexpr *at = at_add(a, ir_kb_mul(b, word, at_int(a, per)), at_int(a, u)), *p = at_unroll(a, "p", t->size);
@@ -86,7 +91,7 @@ static void add_scores(attend_kernel *a, const attend_rows *r, const score_tile 
 static void scores(attend_kernel *a, const attend_rows *r, const ir_kexpr *lo, const ir_kexpr *hi) {
   // Of words with several elements more registers are in flight: three panels leave room for them.
   static const int fours[] = {4, 2, 1}, threes[] = {3, 1};
-  bool words = word_elements(a) > 1;
+  bool words = cg_attend_word_elements(a) > 1;
   ir_kbuilder *b = &a->e.b;
   score_tile t;
   int dims[2] = {ATTEND_ROWS, ATTEND_VECTORS};

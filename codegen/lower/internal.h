@@ -138,6 +138,7 @@ typedef struct {
   const ir_value *x;
   cg_compute compute;
   ir_value *codes, *scales, *scaled_sums, *minus_32, *minus_16;
+  ir_value *starts;  // int8_row: -128 times the sum of a row's codes
 } packed_rows;
 
 // One function being lowered.

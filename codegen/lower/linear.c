@@ -4,7 +4,7 @@
 // One work item computes a block of columns (up to four panels of 16) for a chunk of rows. Whatever the schedule, an
 // output element is one lane's accumulator that takes its inputs in order, so its bits are the same in a tile of any
 // height, at any number of rows and threads.
-#include "codegen/lower/linear_internal.h"
+#include "codegen/lower/block.h"
 
 void cg_linear_row(linear_kernel *k, const ir_kexpr *m, const ir_kexpr **idx) {
   ir_kbuilder *b = &k->e.b;
@@ -40,7 +40,8 @@ int cg_linear_operands(linear_kernel *k, cg_panel_operand *out) {
     int buffer = cg_emit_slot(&k->e, cg_info(k->fl, k->linears[m]->operands[1])->slot, IR_KB_IN);
     const ir_kexpr *first = ir_kb_div(b, k->column, ir_kb_int(b, IR_LANES));
     for (int p = 0; p < k->panels; p++)
-      out[count++] = (cg_panel_operand){buffer, ir_kb_add(b, first, cg_linear_panel(k, ir_kb_int(b, p)))};
+      out[count++] =
+          (cg_panel_operand){.buffer = buffer, .panel = ir_kb_add(b, first, cg_linear_panel(k, ir_kb_int(b, p)))};
   }
   return count;
 }
@@ -189,13 +190,16 @@ static const ir_kexpr *even_chunk(linear_kernel *k) {
   return ir_kb_mul(b, ir_kb_op(b, IR_K_max, IR_KT_i64, pieces(b, rows, tile), one, NULL), tile);
 }
 
-void cg_linear_begin(linear_kernel *k, const char *name, const char *banner) {
-  emitter *e = &k->e;
-  cg_emit_begin(e, k->fl, k->root, name, banner);
-  ir_kbuilder *b = &e->b;
-  int64_t panels = (k->outs + IR_LANES - 1) / IR_LANES;
+void cg_linear_open(linear_kernel *k, const char *name, const char *banner) {
+  cg_emit_begin(&k->e, k->fl, k->root, name, banner);
   k->leading = leading_rows(k);
-  k->rows = ir_kb_mul(b, cg_emit_rows(e, k->domain), k->leading);
+  k->rows = ir_kb_mul(&k->e.b, cg_emit_rows(&k->e, k->domain), k->leading);
+}
+
+void cg_linear_begin(linear_kernel *k, const char *name, const char *banner) {
+  ir_kbuilder *b = &k->e.b;
+  cg_linear_open(k, name, banner);
+  int64_t panels = (k->outs + IR_LANES - 1) / IR_LANES;
   const ir_kexpr *chunk = ir_kb_int(b, CG_CHUNK_ROWS);
   if (k->most_rows) chunk = even_chunk(k);
   const ir_kexpr *chunks = pieces(b, k->rows, chunk);
@@ -226,6 +230,8 @@ weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **lin
       !w->def && fl->function->params[w->result].kind == IR_PARAM_WEIGHT && cg_is_panel(fl->out->formats[w->result]);
   if (!packed || cg_compute_type(root->type.dtype) != IR_KT_f32) return cg_lower_product(fl, root);
   if (cg_info(fl, root)->ragged >> (root->type.rank - 1) & 1) return cg_lower_product(fl, root);
+  weir_status done;
+  if (cg_block_linear(fl, root, linears, linear_count, &done)) return done;
   if (cg_linear_compute(fl, linears[0])) return cg_lower_linear_dot(fl, root, linears, linear_count);
   return cg_lower_linear_float(fl, root, linears, linear_count);
 }

@@ -11,14 +11,17 @@
 // Where a level has a matrix unit, all of bf16 and int8 for more than a few rows go there (linear_matrix.c): the bits
 // of int8 are the same, those of bf16 are the unit's, for any number of rows.
 //
+// int8_row (linear_int8_row.c): one integer sum over all inputs, then the two scales.
+//
 // int8 decodes into registers always, which is a few integer operations for many rows; few rows take more panels at a
 // time, to read memory in more places at once. bf16: pairs of the package are read as they are; weights in blocks are
 // decoded into registers for few rows, into a slab of pairs for more.
 #include "codegen/lower/linear_internal.h"
 
 enum {
-  FEW_ROWS = 4,  // up to this many rows run the schedule for few
-  SLAB = 128,    // inputs decoded at a time by the staged schedule, more if a block is longer
+  FEW_ROWS = 4,   // up to this many rows run the schedule for few
+  FEW_PAIRS = 2,  // the same of bf16: decoding into pairs takes registers
+  SLAB = 128,     // inputs decoded at a time by the staged schedule, more if a block is longer
 };
 
 cg_compute cg_linear_compute(const function_lowering *fl, const ir_node *node) {
@@ -41,15 +44,22 @@ typedef struct {
   const ir_kexpr *even[2 * CG_MAX_PANELS];  // bf16 of blocks: weights of the even input before
 } dot_kernel;
 
-// Element |at| of row |i| of the tile of |value|, one of the packed temporaries.
-static const ir_kexpr *load_x(dot_kernel *d, ir_value *value, ir_ktype type, const ir_kexpr *i, const ir_kexpr *at) {
-  linear_kernel *k = &d->k;
-  ir_kbuilder *b = &k->e.b;
+const ir_kexpr *cg_linear_packed_place(linear_kernel *k, ir_value *value, const ir_kexpr *m, const ir_kexpr *at) {
   const ir_kexpr *idx[IR_MAX_RANK];
-  cg_linear_row(k, ir_kb_add(b, k->first, i), idx);
+  cg_linear_row(k, m, idx);
   idx[value->type.rank - 1] = at;
+  return cg_emit_place_of(&k->e, value, idx);
+}
+
+const ir_kexpr *cg_linear_packed(linear_kernel *k, ir_value *value, ir_ktype type, const ir_kexpr *m,
+                                 const ir_kexpr *at) {
   int buffer = cg_emit_slot(&k->e, cg_info(k->fl, value)->slot, IR_KB_IN);
-  return ir_kb_load(b, type, buffer, cg_emit_place_of(&k->e, value, idx));
+  return ir_kb_load(&k->e.b, type, buffer, cg_linear_packed_place(k, value, m, at));
+}
+
+// Element |at| of row |i| of the tile.
+static const ir_kexpr *load_x(dot_kernel *d, ir_value *value, ir_ktype type, const ir_kexpr *i, const ir_kexpr *at) {
+  return cg_linear_packed(&d->k, value, type, ir_kb_add(&d->k.e.b, d->k.first, i), at);
 }
 
 static const ir_kexpr *open_rows(dot_kernel *d) {
@@ -241,6 +251,11 @@ static void emit_staged(dot_kernel *d, const int *heights, int count) {
   cg_linear_store_sums(k);
 }
 
+// Whether words of the package are multiplied as they lie, which is one schedule for any number of rows.
+static bool takes_package(const cg_weight_format *format) {
+  return format->layout == CG_LAYOUT_PAIRS || format->compute == CG_COMPUTE_INT8_ROW;
+}
+
 static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices,
                                  const packed_rows *x, const char *key, bool few, int64_t guard_lo, int64_t guard_hi) {
   dot_kernel d = {.k = {.fl = fl, .root = root, .linears = linears, .matrices = matrices}, .key = key, .x = *x};
@@ -250,18 +265,19 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
   k->storage = d.format.storage;
   k->outs = cg_const_dim(w->type.dims[0]);
   k->cols = cg_const_dim(w->type.dims[1]);
-  bool int8 = d.format.compute == CG_COMPUTE_INT8, pairs = d.format.layout == CG_LAYOUT_PAIRS;
-  bool staged = !int8 && !pairs && !few;
+  bool int8 = d.format.compute == CG_COMPUTE_INT8, whole = takes_package(&d.format);
+  bool staged = !int8 && !whole && !few;
   k->panels = (int)cg_schedule_divisor(fl->low, key, few ? "few.panels" : "many.panels",
                                        cg_linear_panels(k->outs, (int8 && !few ? 2 : CG_MAX_PANELS) / matrices),
                                        (k->outs + IR_LANES - 1) / IR_LANES, CG_MAX_PANELS / matrices);
   cg_linear_fit_root(k);
-  // int8: a vector has a sum besides its accumulator.
-  int heights[6], count = cg_linear_heights(k->matrices * k->panels * (int8 ? 2 : 1), CG_CHUNK_ROWS, heights);
+  // int8: a vector has a sum besides its accumulator, and scales for each 16 inputs take registers too.
+  int most = few && !int8 ? FEW_PAIRS : int8 && cg_panel_sub(k->storage) == 16 ? 4 : CG_CHUNK_ROWS;
+  int heights[6], count = cg_linear_heights(k->matrices * k->panels * (int8 ? 2 : 1), most, heights);
   weir_arena *arena = fl->low->arena;
   const char *storage = weir_storage_name(k->storage), *compute = cg_compute_name(d.format.compute);
   const char *name = weir_arena_printf(arena, "linear%s_%s_%s%s_%dx%d", cg_linear_suffix(k), storage, compute,
-                                       pairs    ? ""
+                                       whole    ? ""
                                        : few    ? "_few"
                                        : staged ? "_staged"
                                                 : "",
@@ -272,6 +288,7 @@ static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node 
   cg_linear_begin(k, name, banner);
   bool units = (!int8 || !few) && cg_linear_matrix(k, &d.format, x);
   if (staged) emit_staged(&d, heights, count);
+  else if (d.format.compute == CG_COMPUTE_INT8_ROW) cg_linear_int8_row(k, x, heights, count);
   else emit_direct(&d, heights, count);
   if (units) ir_kb_end(&k->e.b);
   return cg_linear_finish(k, guard_lo, guard_hi);
@@ -283,9 +300,10 @@ weir_status cg_lower_linear_dot(function_lowering *fl, ir_value *root, ir_node *
   WEIR_TRY(cg_pack_rows(fl, linears[0]->operands[0], format->compute, &x));
   const char *key = cg_linear_key(fl, format->storage, cg_compute_name(format->compute), linear_count,
                                   &linears[0]->operands[1]->type);
-  if (format->layout == CG_LAYOUT_PAIRS) return emit_schedule(fl, root, linears, linear_count, &x, key, false, 0, 0);
+  if (takes_package(format)) return emit_schedule(fl, root, linears, linear_count, &x, key, false, 0, 0);
   static const int64_t limits[] = {8};
-  int64_t few = cg_schedule_choice(fl->low, key, "few.rows", FEW_ROWS, limits, 1);
+  int64_t few = cg_schedule_choice(fl->low, key, "few.rows", format->compute == CG_COMPUTE_BF16 ? FEW_PAIRS : FEW_ROWS,
+                                   limits, 1);
   WEIR_TRY(emit_schedule(fl, root, linears, linear_count, &x, key, true, 0, few + 1));
   return emit_schedule(fl, root, linears, linear_count, &x, key, false, few + 1, INT64_MAX);
 }

@@ -7,7 +7,7 @@
 // bits are the same in either, in a tile of any shape, at any number of rows and threads.
 //
 // Tiles of many rows have two widths: all vectors of the item where there are 32 registers, one where there are fewer.
-#include "codegen/lower/linear_internal.h"
+#include "codegen/lower/block.h"
 
 enum {
   DIRECT_ROWS = 4,  // up to this many rows the direct schedule runs
@@ -125,7 +125,7 @@ static void direct_tiles(float_kernel *f, const cg_panel_operand *all, int wides
     for (int v = 0; v < f->visited; v++) {
       const cg_panel_operand *first = &all[v / panels * k->panels];
       const ir_kexpr *at = cg_linear_panel(k, ir_kb_add(b, f->panel, integer(f, v % panels)));
-      ops[v] = (cg_panel_operand){first->buffer, ir_kb_add(b, first->panel, at)};
+      ops[v] = (cg_panel_operand){.buffer = first->buffer, .panel = ir_kb_add(b, first->panel, at)};
     }
     cg_panel_emit(b, k->storage, k->cols, ops, f->visited, k->lane, integer(f, 0), integer(f, k->cols), visit_direct,
                   f);
@@ -140,7 +140,7 @@ static void emit_direct(float_kernel *f) {
   linear_kernel *k = &f->k;
   ir_kbuilder *b = &k->e.b;
   static const int heights[] = {DIRECT_ROWS, 2, 1};
-  bool blocks = weir_storage_info(k->storage)->kind == WEIR_STORAGE_CLASS_BLOCK;
+  bool blocks = weir_storage_has_codes(k->storage);
   if (k->outs % IR_LANES) cg_linear_add_sums(k);
   cg_panel_operand all[2 * CG_MAX_PANELS];
   cg_linear_operands(k, all);
@@ -198,7 +198,8 @@ static void decode_slab(float_kernel *f) {
   cg_linear_operands(k, ops);
   for (int m = 0; m < k->matrices; m++) {
     const ir_kexpr *p = ir_kb_for(b, IR_KR_SERIAL, "p", integer(f, 0), integer(f, k->panels), 1);
-    cg_panel_operand op = {ops[m * k->panels].buffer, ir_kb_add(b, ops[m * k->panels].panel, cg_linear_panel(k, p))};
+    const cg_panel_operand *first = &ops[m * k->panels];
+    cg_panel_operand op = {.buffer = first->buffer, .panel = ir_kb_add(b, first->panel, cg_linear_panel(k, p))};
     f->fill = ir_kb_add(b, integer(f, m * k->panels), p);
     k->lane = ir_kb_for(b, IR_KR_LANES, "l", integer(f, 0), integer(f, IR_LANES), 1);
     cg_panel_emit(b, k->storage, k->cols, &op, 1, k->lane, k->slab_start, f->slab_end, fill_slab, f);
@@ -348,7 +349,7 @@ static int64_t few_rows(function_lowering *fl, const char *key) {
 }
 
 weir_status cg_lower_linear_few(function_lowering *fl, ir_value *value, ir_node **linears, int linear_count) {
-  if (cg_linear_compute(fl, linears[0])) return WEIR_OK;
+  if (cg_linear_compute(fl, linears[0]) || cg_block_takes(fl, cg_info(fl, value)->group, linears)) return WEIR_OK;
   cg_info(fl, value)->slot = cg_add_temp(fl, value);
   const char *key = key_of(fl, linears, linear_count);
   return emit_schedule(fl, value, linears, linear_count, key, DIRECT, 0, few_rows(fl, key) + 1);

@@ -39,6 +39,8 @@ typedef struct {
 
 // The item: opens the kernel |name| and its grid. Everything down to |matrices|, storage, cols, outs and panels is set.
 void cg_linear_begin(linear_kernel *k, const char *name, const char *banner);
+// The kernel alone, with |leading| and |rows|, for who cuts items otherwise (block_linear.c).
+void cg_linear_open(linear_kernel *k, const char *name, const char *banner);
 // Closes it; runs where |guard_lo| <= rows < |guard_hi|, always where |guard_hi| is 0.
 weir_status cg_linear_finish(linear_kernel *k, int64_t guard_lo, int64_t guard_hi);
 // Panels of a matrix for an item: at most |wanted|, a divisor of all.
@@ -64,6 +66,8 @@ bool cg_linear_meets_in_memory(const linear_kernel *k);
 // Panel |p| of an item counted from its first; the first panel of item |block|.
 const ir_kexpr *cg_linear_panel(linear_kernel *k, const ir_kexpr *p);
 const ir_kexpr *cg_linear_first_panel(linear_kernel *k, const ir_kexpr *block);
+// Turns a pair and stores it: outputs |n| and n + |half| panels of row |m|, whose sums are |sums|.
+void cg_linear_store_pair(linear_kernel *k, const ir_kexpr *m, const ir_kexpr *n, const ir_kexpr *const *sums);
 // Turns and stores the sums of the chunk.
 void cg_linear_store_turned(linear_kernel *k);
 
@@ -84,6 +88,20 @@ const ir_kexpr *cg_linear_sum_index(linear_kernel *k, const ir_kexpr *row, const
 void cg_linear_clear_sums(linear_kernel *k);
 void cg_linear_spill(linear_kernel *k, bool load);
 void cg_linear_store_sums(linear_kernel *k);
+
+// ---- linear_dot.c: rows packed by pack.c
+// The place of element |at| of row |m| of |value|, one of the packed temporaries, and the element there.
+const ir_kexpr *cg_linear_packed_place(linear_kernel *k, ir_value *value, const ir_kexpr *m, const ir_kexpr *at);
+const ir_kexpr *cg_linear_packed(linear_kernel *k, ir_value *value, ir_ktype type, const ir_kexpr *m,
+                                 const ir_kexpr *at);
+
+// linear_int8_row.c: tiles of products of bytes with one scale for each row of both sides.
+void cg_linear_int8_row(linear_kernel *k, const packed_rows *x, const int *heights, int count);
+// The scale of each lane of the operands, into |out|; stands in a lanes range.
+void cg_linear_row_scales(linear_kernel *k, const cg_panel_operand *operands, int count, const ir_kexpr **out);
+// The element that an integer |sum|, from -128 times the codes of its row on, stands for.
+const ir_kexpr *cg_linear_row_total(linear_kernel *k, const ir_kexpr *sum, const ir_kexpr *weight_scale,
+                                    const ir_kexpr *scale);
 
 // linear_matrix.c: the product by a matrix unit, from rows packed as |x|, with the epilogue of all rows of the item.
 // Stands in the first branch of an `if` of the level and leaves the second open, for the schedule without a unit.

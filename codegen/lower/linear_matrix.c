@@ -11,7 +11,7 @@
 #include "codegen/lower/linear_internal.h"
 
 enum {
-  PAIR_STEP = 16,     // words of a step of bf16, which its order of additions depends on
+  PAIR_STEP = 16,     // words of a step of whole rows; the order of additions of bf16 depends on it
   PAIR_INPUTS = 128,  // inputs decoded at a time, more if a block is longer
   CODE_INPUTS = 256,
 };
@@ -37,19 +37,6 @@ static int buffer_of(matrix_kernel *p, ir_value *value) {
   return cg_emit_slot(&p->k->e, cg_info(p->k->fl, value)->slot, IR_KB_IN);
 }
 
-// The place of element |at| of row |m| of |value|, one of the packed temporaries.
-static const ir_kexpr *place(matrix_kernel *p, ir_value *value, const ir_kexpr *m, const ir_kexpr *at) {
-  const ir_kexpr *idx[IR_MAX_RANK];
-  cg_linear_row(p->k, m, idx);
-  idx[value->type.rank - 1] = at;
-  return cg_emit_place_of(&p->k->e, value, idx);
-}
-
-static const ir_kexpr *load_x(matrix_kernel *p, ir_value *value, ir_ktype type, const ir_kexpr *m, const ir_kexpr *at) {
-  int buffer = buffer_of(p, value);
-  return ir_kb_load(&p->k->e.b, type, buffer, place(p, value, m, at));
-}
-
 static const ir_kexpr *open_lanes(linear_kernel *k) {
   ir_kbuilder *b = &k->e.b;
   return k->lane = ir_kb_for(b, IR_KR_LANES, "l", ir_kb_int(b, 0), ir_kb_int(b, IR_LANES), 1);
@@ -61,7 +48,7 @@ static ir_kmatdot begin_product(matrix_kernel *p, int c, const ir_kexpr *word, c
   ir_kmatdot d = {.c = c, .a = buffer_of(p, p->x->codes), .panels = p->vectors, .step = step};
   d.at[IR_KM_AT_C] = ir_kb_int(b, 0);
   d.at[IR_KM_ROW_C] = ir_kb_int(b, (int64_t)p->vectors * IR_LANES);
-  d.at[IR_KM_AT_A] = place(p, p->x->codes, p->k->lo, word);
+  d.at[IR_KM_AT_A] = cg_linear_packed_place(p->k, p->x->codes, p->k->lo, word);
   d.at[IR_KM_ROW_A] = ir_kb_int(b, cg_const_dim(p->x->codes->type.dims[p->x->codes->type.rank - 1]));
   d.at[IR_KM_ROWS] = ir_kb_sub(b, p->k->hi, p->k->lo);
   d.at[IR_KM_WORDS] = words;
@@ -183,12 +170,12 @@ static void multiply_sub(matrix_kernel *p, const ir_kexpr *sub, int products) {
   const ir_kexpr *m = ir_kb_for(b, IR_KR_SERIAL, "m", k->lo, k->hi, 1), *start = NULL, *scaled = NULL;
   if (p->offset) {
     ir_value *minus = p->sub == 16 ? p->x->minus_16 : p->x->minus_32;
-    start = load_x(p, minus, IR_KT_i32, m, ir_kb_div(b, input, ir_kb_int(b, p->sub)));
+    start = cg_linear_packed(k, minus, IR_KT_i32, m, ir_kb_div(b, input, ir_kb_int(b, p->sub)));
     int shift = __builtin_ctz((unsigned)p->offset);
     start = ir_kb_op(b, IR_K_shl, IR_KT_i32, start, ir_kb_const(b, IR_KT_i32, shift), NULL);
   }
-  if (p->has_minima) scaled = load_x(p, p->x->scaled_sums, IR_KT_f32, m, group);
-  const ir_kexpr *scale = load_x(p, p->x->scales, IR_KT_f32, m, group);
+  if (p->has_minima) scaled = cg_linear_packed(k, p->x->scaled_sums, IR_KT_f32, m, group);
+  const ir_kexpr *scale = cg_linear_packed(k, p->x->scales, IR_KT_f32, m, group);
   for (int n = 0; n < p->vectors; n++) {
     const ir_kexpr *at = cg_linear_sum_index(k, m, ir_kb_int(b, n), k->lane);
     const ir_kexpr *total = ir_kb_load(b, IR_KT_f32, k->sums, at), *sum = ir_kb_load(b, IR_KT_i32, products, at);
@@ -196,6 +183,40 @@ static void multiply_sub(matrix_kernel *p, const ir_kexpr *sub, int products) {
     if (scaled) total = ir_kb_op(b, IR_K_fma, IR_KT_f32, minima[n], scaled, total);
     const ir_kexpr *factor = ir_kb_mul(b, ir_kb_cast(b, IR_KT_f32, sum), scales[n]);
     ir_kb_store(b, IR_KT_f32, k->sums, at, ir_kb_op(b, IR_K_fma, IR_KT_f32, factor, scale, total));
+  }
+  ir_kb_end(b);
+  ir_kb_end(b);
+}
+
+// One scale a row: the codes of the package, all inputs at once.
+static void multiply_rows(matrix_kernel *p) {
+  linear_kernel *k = p->k;
+  ir_kbuilder *b = &k->e.b;
+  cg_panel_operand ops[2 * CG_MAX_PANELS];
+  int count = cg_linear_operands(k, ops), run = k->spread || k->half ? 1 : k->panels;
+  int64_t words = cg_panel_words(k->storage, k->cols), rows = k->most_rows ? k->most_rows : CG_CHUNK_ROWS;
+  int products = ir_kb_add_buffer(b, IR_KB_LOCAL, "products", ir_kb_int(b, 4 * rows * p->vectors * IR_LANES), -1);
+  for (int n = 0; n < p->vectors; n += run) {
+    ir_kmatdot d = begin_product(p, products, ir_kb_int(b, 0), ir_kb_int(b, k->cols / 4), PAIR_STEP);
+    d.b = ops[n].buffer;
+    d.panels = run;
+    d.at[IR_KM_AT_C] = ir_kb_int(b, (int64_t)n * IR_LANES);
+    d.at[IR_KM_AT_B] =
+        ir_kb_add(b, ir_kb_mul(b, ops[n].panel, ir_kb_int(b, words)), ir_kb_int(b, cg_panel_front(k->storage)));
+    d.at[IR_KM_ROW_B] = ir_kb_int(b, IR_LANES);
+    d.at[IR_KM_PANEL_B] = ir_kb_int(b, words);
+    ir_kb_matdot(b, IR_KT_i32, &d);
+  }
+  open_lanes(k);
+  const ir_kexpr *scales[2 * CG_MAX_PANELS], *zero = ir_kb_int(b, 0);
+  cg_linear_row_scales(k, ops, count, scales);
+  const ir_kexpr *m = ir_kb_for(b, IR_KR_SERIAL, "m", k->lo, k->hi, 1);
+  const ir_kexpr *start = cg_linear_packed(k, p->x->starts, IR_KT_i32, m, zero);
+  const ir_kexpr *scale = cg_linear_packed(k, p->x->scales, IR_KT_f32, m, zero);
+  for (int n = 0; n < count; n++) {
+    const ir_kexpr *at = cg_linear_sum_index(k, m, ir_kb_int(b, n), k->lane);
+    const ir_kexpr *sum = ir_kb_add(b, ir_kb_load(b, IR_KT_i32, products, at), start);
+    ir_kb_store(b, IR_KT_f32, k->sums, at, cg_linear_row_total(k, sum, scales[n], scale));
   }
   ir_kb_end(b);
   ir_kb_end(b);
@@ -229,9 +250,10 @@ bool cg_linear_matrix(linear_kernel *k, const cg_weight_format *format, const pa
   if (!rows_are_contiguous(k, x->codes)) return false;
   ir_kb_if(b, ir_kb_matrix_unit(b));
   cg_linear_add_sums(k);
-  bool package = format->layout == CG_LAYOUT_PAIRS;
-  if (!package) cg_linear_clear_sums(k);
+  bool package = format->layout == CG_LAYOUT_PAIRS, rows = format->compute == CG_COMPUTE_INT8_ROW;
+  if (!package && !rows) cg_linear_clear_sums(k);
   if (package) multiply_package(&p);
+  else if (rows) multiply_rows(&p);
   else if (format->compute == CG_COMPUTE_INT8) multiply_codes(&p);
   else multiply_decoded(&p);
   cg_linear_store_sums(k);

@@ -55,6 +55,16 @@ static const ir_kexpr *before_turn(linear_kernel *k, const ir_kexpr **idx, const
   return ir_kb_let(&k->e.b, "x", value);
 }
 
+void cg_linear_store_pair(linear_kernel *k, const ir_kexpr *m, const ir_kexpr *n, const ir_kexpr *const *sums) {
+  ir_kbuilder *b = &k->e.b;
+  const ir_kexpr *width = ir_kb_int(b, cg_const_dim(k->root->type.dims[2])), *idx[IR_MAX_RANK], *x[2];
+  cg_linear_row(k, m, idx);
+  for (int i = 0; i < 2; i++)
+    x[i] = before_turn(k, idx, ir_kb_add(b, n, ir_kb_int(b, (int64_t)i * k->half * IR_LANES)), sums[i]);
+  idx[1] = ir_kb_div(b, n, width);
+  cg_rope_store_pair(&k->e, k->root, idx, ir_kb_mod(b, n, width), x);
+}
+
 // Vectors |p| and p + run of row |m|, the current one, which is |row| of its request.
 static void store_pairs(linear_kernel *k, int p, const ir_kexpr *m, const ir_kexpr *row) {
   ir_kbuilder *b = &k->e.b;

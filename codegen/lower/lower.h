@@ -20,6 +20,8 @@ typedef struct {
   void *user;
   const struct cg_choice *choices;  // schedules other than the default ones; those that fit nothing are passed over
   int choice_count;
+  bool blocks;  // for a device of thread blocks: templates that are block kernels (ir/kernel_block.h) where there are
+                // any
 } cg_lower_options;
 
 // A schedule's parameter, of the kernels that |key| names by template and shape ("linear_q4_1_1536x576", "few.panels").

@@ -3,8 +3,8 @@
 // The kernel runs over rows and takes in what computes them where nothing else wants that in memory (a norm is written
 // as codes only). A group is 32 inputs. int8: with m the largest magnitude of a group, its scale is m / 127 and its
 // codes are the values times 127 / m, rounded to the nearest, ties to even. A group whose m is below 2^-100 is zeros;
-// one with an infinity or NaN has NaN for a scale, so that all that it enters becomes NaN. bf16: each
-// value rounded to the nearest, ties to even. Nothing here depends on other rows.
+// one with an infinity or NaN has NaN for a scale, so that all that it enters becomes NaN. int8_row: the same with the
+// whole row for a group. bf16: each value rounded to the nearest, ties to even. Nothing here depends on other rows.
 #include <math.h>
 
 #include "codegen/lower/internal.h"
@@ -26,7 +26,7 @@ static unsigned sums_wanted(const function_lowering *fl, const ir_value *x) {
 }
 
 // A temporary with |per| inputs of |x| an element.
-static ir_value *rows_of(function_lowering *fl, const ir_value *x, ir_dtype dtype, int per) {
+static ir_value *rows_of(function_lowering *fl, const ir_value *x, ir_dtype dtype, int64_t per) {
   ir_type type = x->type;
   int last = type.rank - 1;
   type.dtype = dtype;
@@ -102,34 +102,66 @@ static void store_sums(pack_kernel *p, ir_kvar *const *sums, const ir_kexpr *sca
 
 static const ir_kexpr *number(pack_kernel *p, double value) { return ir_kb_const(&p->e.b, IR_KT_f32, value); }
 
-static void emit_int8_group(pack_kernel *p) {
+// From the largest magnitude of a group; returns what values are multiplied by.
+static const ir_kexpr *scale_of(pack_kernel *p, const ir_kexpr *most, const ir_kexpr **out_scale) {
   ir_kbuilder *b = &p->e.b;
-  int two = 2;
-  ir_kvar *values = ir_kb_reg(b, "v", IR_KT_f32, true, 1, &two, number(p, 0)), *sums[2];
-  const ir_kexpr *most = read_group(p, values);
   const ir_kexpr *some = ir_kb_op(b, IR_K_ge, IR_KT_bool, most, number(p, 0x1p-100), NULL);
   const ir_kexpr *none = ir_kb_op(b, IR_K_lt, IR_KT_bool, most, number(p, 0x1p-100), NULL);
   const ir_kexpr *finite = ir_kb_op(b, IR_K_lt, IR_KT_bool, most, number(p, INFINITY), NULL);
   const ir_kexpr *usual = ir_kb_op(b, IR_K_and, IR_KT_bool, some, finite, NULL);
   const ir_kexpr *scale = ir_kb_mul(b, most, number(p, 1.0f / 127));
   scale = ir_kb_op(b, IR_K_select, IR_KT_f32, finite, scale, number(p, NAN));
-  scale = ir_kb_let(b, "scale", ir_kb_op(b, IR_K_select, IR_KT_f32, none, number(p, 0), scale));
+  *out_scale = ir_kb_let(b, "scale", ir_kb_op(b, IR_K_select, IR_KT_f32, none, number(p, 0), scale));
   const ir_kexpr *inverse = ir_kb_div(b, number(p, 127), most);
-  inverse = ir_kb_let(b, "inverse", ir_kb_op(b, IR_K_select, IR_KT_f32, usual, inverse, number(p, 0)));
+  return ir_kb_let(b, "inverse", ir_kb_op(b, IR_K_select, IR_KT_f32, usual, inverse, number(p, 0)));
+}
+
+// Writes the code of |value|, input |at| of the row, and returns it.
+static const ir_kexpr *store_code(pack_kernel *p, const ir_kexpr *value, const ir_kexpr *inverse, const ir_kexpr *at) {
+  ir_kbuilder *b = &p->e.b;
+  value = ir_kb_op(b, IR_K_fma, IR_KT_f32, value, inverse, number(p, ROUNDER));
+  const ir_kexpr *code = ir_kb_op(b, IR_K_bitcast, IR_KT_i32, value, NULL, NULL);
+  code = ir_kb_let(b, "code", ir_kb_sub(b, code, ir_kb_const(b, IR_KT_i32, ROUNDER_BITS)));
+  const ir_kexpr *first = ir_kb_mul(b, place(p, p->to->codes, ir_kb_int(b, 0)), ir_kb_int(b, 4));
+  store(p, p->to->codes, IR_KT_i8, ir_kb_add(b, first, at), ir_kb_cast(b, IR_KT_i8, code));
+  return code;
+}
+
+static void emit_int8_group(pack_kernel *p) {
+  ir_kbuilder *b = &p->e.b;
+  int two = 2;
+  ir_kvar *values = ir_kb_reg(b, "v", IR_KT_f32, true, 1, &two, number(p, 0)), *sums[2];
+  const ir_kexpr *scale, *inverse = scale_of(p, read_group(p, values), &scale);
   for (int i = 0; i < 2; i++) sums[i] = ir_kb_reg(b, "sum", IR_KT_i32, false, 0, NULL, ir_kb_const(b, IR_KT_i32, 0));
   const ir_kexpr *lane = open_lanes(p);
   for (int half = 0; half < 2; half++) {
     const ir_kexpr *value = ir_kb_read(b, values, ir_kb_int(b, half), NULL, NULL);
-    value = ir_kb_op(b, IR_K_fma, IR_KT_f32, value, inverse, number(p, ROUNDER));
-    const ir_kexpr *code = ir_kb_op(b, IR_K_bitcast, IR_KT_i32, value, NULL, NULL);
-    code = ir_kb_let(b, "code", ir_kb_sub(b, code, ir_kb_const(b, IR_KT_i32, ROUNDER_BITS)));
-    const ir_kexpr *at = ir_kb_mul(b, place(p, p->to->codes, ir_kb_int(b, 0)), ir_kb_int(b, 4));
-    store(p, p->to->codes, IR_KT_i8, ir_kb_add(b, at, input_at(p, half, lane)), ir_kb_cast(b, IR_KT_i8, code));
-    ir_kb_reduce(b, IR_K_add, sums[half], code);
+    ir_kb_reduce(b, IR_K_add, sums[half], store_code(p, value, inverse, input_at(p, half, lane)));
   }
   ir_kb_end(b);
   store(p, p->to->scales, IR_KT_f32, place(p, p->to->scales, p->group), scale);
   store_sums(p, sums, scale);
+}
+
+// The whole row: its values into local memory, then as codes.
+static void emit_int8_row(pack_kernel *p, int64_t cols) {
+  ir_kbuilder *b = &p->e.b;
+  int values = ir_kb_add_buffer(b, IR_KB_LOCAL, "values", ir_kb_int(b, 4 * cols), -1);
+  ir_kvar *most = ir_kb_reg(b, "most", IR_KT_f32, false, 0, NULL, number(p, 0));
+  const ir_kexpr *i = ir_kb_for(b, IR_KR_LANES, "i", ir_kb_int(b, 0), ir_kb_int(b, cols), 1), *zero = ir_kb_int(b, 0);
+  p->idx[p->x->type.rank - 1] = i;
+  const ir_kexpr *value = ir_kb_let(b, "x", cg_emit_value(&p->e, p->x, p->idx));
+  ir_kb_store(b, IR_KT_f32, values, i, value);
+  ir_kb_reduce(b, IR_K_max, most, ir_kb_op(b, IR_K_abs, IR_KT_f32, value, NULL, NULL));
+  ir_kb_end(b);
+  const ir_kexpr *scale, *inverse = scale_of(p, ir_kb_let(b, "m", ir_kb_read(b, most, NULL, NULL, NULL)), &scale);
+  ir_kvar *sum = ir_kb_reg(b, "sum", IR_KT_i32, false, 0, NULL, ir_kb_const(b, IR_KT_i32, 0));
+  i = ir_kb_for(b, IR_KR_LANES, "i", ir_kb_int(b, 0), ir_kb_int(b, cols), 1);
+  ir_kb_reduce(b, IR_K_add, sum, store_code(p, ir_kb_load(b, IR_KT_f32, values, i), inverse, i));
+  ir_kb_end(b);
+  store(p, p->to->scales, IR_KT_f32, place(p, p->to->scales, zero), scale);
+  const ir_kexpr *start = ir_kb_mul(b, ir_kb_read(b, sum, NULL, NULL, NULL), ir_kb_const(b, IR_KT_i32, -128));
+  store(p, p->to->starts, IR_KT_i32, place(p, p->to->starts, zero), start);
 }
 
 // The last dim of a row, its other indices known.
@@ -143,6 +175,10 @@ static void emit_row(pack_kernel *p) {
     p->group = ir_kb_for(b, IR_KR_SERIAL, "g", ir_kb_int(b, 0), ir_kb_int(b, cols / GROUP), 1);
     emit_int8_group(p);
     ir_kb_end(b);
+    return;
+  }
+  if (p->to->compute == CG_COMPUTE_INT8_ROW) {
+    emit_int8_row(p, cols);
     return;
   }
   const ir_kexpr *i = ir_kb_for(b, IR_KR_LANES, "i", ir_kb_int(b, 0), ir_kb_int(b, cols), 1);
@@ -177,9 +213,12 @@ weir_status cg_pack_rows(function_lowering *fl, ir_value *x, cg_compute compute,
     *out = fl->packed[i];
     if (out->x == x && out->compute == compute) return WEIR_OK;
   }
-  bool int8 = compute == CG_COMPUTE_INT8;
+  bool int8 = compute == CG_COMPUTE_INT8, row = compute == CG_COMPUTE_INT8_ROW;
   unsigned sums = int8 ? sums_wanted(fl, x) : 0;
-  *out = (packed_rows){.x = x, .compute = compute, .codes = rows_of(fl, x, IR_i32, int8 ? 4 : 2)};
+  *out = (packed_rows){.x = x, .compute = compute, .codes = rows_of(fl, x, IR_i32, int8 || row ? 4 : 2)};
+  int64_t cols = cg_const_dim(x->type.dims[x->type.rank - 1]);
+  if (row) out->scales = rows_of(fl, x, IR_f32, cols);
+  if (row) out->starts = rows_of(fl, x, IR_i32, cols);
   if (int8) out->scales = rows_of(fl, x, IR_f32, GROUP);
   if (sums >> CG_SUMS_SCALED & 1) out->scaled_sums = rows_of(fl, x, IR_f32, GROUP);
   if (sums >> CG_SUMS_32 & 1) out->minus_32 = rows_of(fl, x, IR_i32, GROUP);

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "ir/kernel_block.h"
 #include "runtime/base/checked.h"
 
 static unsigned code_nibble(const unsigned char *q, int k) { return k < 16 ? q[k] & 15 : q[k - 16] >> 4; }
@@ -23,6 +24,7 @@ static unsigned code_q5_1(const unsigned char *b, int k) {
   return code_nibble(b + 8, k) | ((unsigned)(b[4 + k / 8] >> (k % 8)) & 1) << 4;
 }
 static unsigned code_q8_0(const unsigned char *b, int k) { return b[2 + k] ^ 0x80u; }  // signed, as code + 128
+static unsigned code_w8(const unsigned char *b, int k) { return b[k] ^ 0x80u; }
 static unsigned code_k4(const unsigned char *qs, int k) {
   unsigned byte = qs[k / 64 * 32 + k % 32];
   return k % 64 < 32 ? byte & 15 : byte >> 4;
@@ -43,6 +45,7 @@ static const panel_format formats[] = {
     {WEIR_STORAGE_F16, 1, 1, 0, SCALE_FLOAT, NULL, {{FIELD_COPY2, 0, 1}}},
     {WEIR_STORAGE_BF16, 1, 1, 0, SCALE_FLOAT, NULL, {{FIELD_COPY2, 0, 1}}},
     {WEIR_STORAGE_Q8_0, 32, 32, 128, SCALE_D_OFFSET, code_q8_0, {{FIELD_COPY2, 0, 1}, {FIELD_BYTES, 0, 0}}},
+    {WEIR_STORAGE_W8, 32, 32, 128, SCALE_ROW, code_w8, {{FIELD_BYTES, 0, 0}}},
     {WEIR_STORAGE_Q4_0, 32, 32, 8, SCALE_D_OFFSET, code_q4_0, {{FIELD_COPY2, 0, 1}, {FIELD_NIBBLES, 0, 0}}},
     {WEIR_STORAGE_Q4_1,
      32,
@@ -100,7 +103,7 @@ const char *cg_layout_name(cg_layout layout) {
 }
 
 const char *cg_compute_name(cg_compute compute) {
-  static const char *const names[] = {"f32", "bf16", "int8"};
+  static const char *const names[] = {"f32", "bf16", "int8", "int8_row"};
   return names[compute];
 }
 
@@ -203,11 +206,17 @@ static void pack_block(const panel_format *f, const unsigned char *block, int la
 void cg_panel_pack(weir_storage storage, const void *const rows[IR_LANES], int64_t cols, void *out) {
   const panel_format *f = cg_panel_format(storage);
   int bytes = cg_panel_block_bytes(f);
+  size_t front = weir_storage_info(storage)->row_bytes;
+  for (int lane = 0; front && lane < IR_LANES; lane++) {
+    if (rows[lane]) memcpy((char *)out + front * (size_t)lane, rows[lane], front);
+    else memset((char *)out + front * (size_t)lane, 0, front);
+  }
+  out = (char *)out + front * IR_LANES;
   for (int64_t block = 0; block < cols / f->block; block++) {
     unsigned char *to = (unsigned char *)out + block * bytes * IR_LANES;
     for (int lane = 0; lane < IR_LANES; lane++) {
       const unsigned char *from = rows[lane];
-      pack_block(f, from ? from + block * bytes : NULL, lane, to);
+      pack_block(f, from ? from + front + block * bytes : NULL, lane, to);
     }
   }
 }
@@ -239,27 +248,54 @@ static const ir_kexpr *fma_f32(ir_kbuilder *b, const ir_kexpr *x, const ir_kexpr
   return ir_kb_op(b, IR_K_fma, IR_KT_f32, x, y, z);
 }
 
+// A quad's first operand reads for all four, at this place; the others find it.
+const ir_kexpr *cg_panel_load(ir_kbuilder *b, const operand_state *o, ir_ktype type, const ir_kexpr *index) {
+  if (!o->quad) return ir_kb_load(b, type, o->buffer, index);
+  int four = 4, at = 0;
+  quad_reads *r = o->reads;
+  while (at < r->count &&
+         (r->reads[at].buffer != o->buffer || r->reads[at].type != type || r->reads[at].index != index))
+    at++;
+  if (at == r->count) {
+    if (r->count == CG_QUAD_READS) at = r->count = 0;
+    ir_ktype held = ir_kregs_type(type);
+    ir_kvar *values = ir_kb_reg(b, "quad", held, false, 1, &four, ir_kb_const(b, held, 0));
+    ir_kb_read_vector(b, ir_kb_regs(values, ir_kb_int(b, 0), NULL, NULL), 4, ir_kb_place(o->buffer, type, index),
+                      IR_KHINT_STREAM);
+    r->reads[r->count].buffer = o->buffer, r->reads[r->count].type = type;
+    r->reads[r->count].index = index, r->reads[r->count++].values = values;
+  }
+  return ir_kb_read(b, r->reads[at].values, ir_kb_int(b, o->quad - 1), NULL, NULL);
+}
+
 // Word |word| of a field at |offset| bytes per lane, in |lane|.
 const ir_kexpr *cg_panel_word(ir_kbuilder *b, const operand_state *o, int offset, const ir_kexpr *word,
                               const ir_kexpr *lane) {
   const ir_kexpr *index = ir_kb_add(b, o->base, ir_kb_int(b, offset * IR_LANES / 4));
   index = ir_kb_add(b, index, ir_kb_mul(b, word, ir_kb_int(b, IR_LANES)));
-  return ir_kb_load(b, IR_KT_u32, o->buffer, ir_kb_add(b, index, lane));
+  return cg_panel_load(b, o, IR_KT_u32, ir_kb_add(b, index, lane));
 }
 
 static const ir_kexpr *load_scale(ir_kbuilder *b, const operand_state *o, int nth, const ir_kexpr *lane) {
   const ir_kexpr *index = ir_kb_mul(b, o->base, ir_kb_int(b, 2));
   index = ir_kb_add(b, index, ir_kb_int(b, cg_panel_field(o->f, FIELD_COPY2, nth) * IR_LANES / 2));
-  return ir_kb_cast(b, IR_KT_f32, ir_kb_load(b, IR_KT_f16, o->buffer, ir_kb_add(b, index, lane)));
+  return ir_kb_cast(b, IR_KT_f32, cg_panel_load(b, o, IR_KT_f16, ir_kb_add(b, index, lane)));
+}
+
+static void offset_scale(ir_kbuilder *b, operand_state *o) {
+  o->a = o->d;
+  o->b = ir_kb_let(b, "m", ir_kb_mul(b, o->d, ir_kb_const(b, IR_KT_f32, -o->f->offset)));
 }
 
 void cg_panel_begin_block(ir_kbuilder *b, operand_state *o, const ir_kexpr *lane) {
   const panel_format *f = o->f;
-  o->d = ir_kb_let(b, "d", load_scale(b, o, 0, lane));
+  bool row = f->scale == SCALE_ROW;
+  o->d =
+      ir_kb_let(b, "d", row ? cg_panel_load(b, o, IR_KT_f32, ir_kb_add(b, o->front, lane)) : load_scale(b, o, 0, lane));
   switch (f->scale) {
     case SCALE_D_OFFSET:
-      o->a = o->d;
-      o->b = ir_kb_let(b, "m", ir_kb_mul(b, o->d, ir_kb_const(b, IR_KT_f32, -f->offset)));
+    case SCALE_ROW:
+      offset_scale(b, o);
       break;
     case SCALE_D_M:
       o->a = o->d;
@@ -383,9 +419,21 @@ static const ir_kexpr *group_weight(ir_kbuilder *b, const operand_state *o, cons
   return fma_f32(b, scales->a[shift / place_step(o->f)], code, o->b);
 }
 
+int cg_panel_front(weir_storage storage) { return (int)weir_storage_info(storage)->row_bytes * IR_LANES / 4; }
+
+int64_t cg_panel_words(weir_storage storage, int64_t cols) {
+  const panel_format *f = cg_panel_format(storage);
+  return cols / f->block * cg_panel_block_bytes(f) * IR_LANES / 4 + cg_panel_front(storage);
+}
+
+const ir_kexpr *cg_panel_scales(ir_kbuilder *b, const panel_format *f, int64_t cols, const ir_kexpr *panel) {
+  return ir_kb_mul(b, panel, ir_kb_int(b, cg_panel_words(f->storage, cols)));
+}
+
 const ir_kexpr *cg_panel_base(ir_kbuilder *b, const panel_format *f, int64_t cols, const ir_kexpr *panel) {
-  int64_t panel_bytes = cols / f->block * cg_panel_block_bytes(f) * IR_LANES;
-  return ir_kb_mul(b, panel, ir_kb_int(b, panel_bytes / 4));
+  int front = cg_panel_front(f->storage);
+  const ir_kexpr *start = cg_panel_scales(b, f, cols, panel);
+  return front ? ir_kb_add(b, start, ir_kb_int(b, front)) : start;
 }
 
 static int float_step(int64_t cols) { return cols % 8 == 0 ? 8 : cols % 4 == 0 ? 4 : cols % 2 == 0 ? 2 : 1; }
@@ -395,21 +443,24 @@ int cg_panel_step(weir_storage storage, int64_t cols) {
   return f->scale == SCALE_FLOAT ? float_step(cols) : f->block;
 }
 
-static const ir_kexpr *float_weight(ir_kbuilder *b, const panel_format *f, int buffer, const ir_kexpr *index) {
-  ir_ktype type = f->storage == WEIR_STORAGE_F32 ? IR_KT_f32 : f->storage == WEIR_STORAGE_F16 ? IR_KT_f16 : IR_KT_bf16;
-  return ir_kb_cast(b, IR_KT_f32, ir_kb_load(b, type, buffer, index));
+static const ir_kexpr *float_weight(ir_kbuilder *b, const operand_state *o, const ir_kexpr *index) {
+  weir_storage storage = o->f->storage;
+  ir_ktype type = storage == WEIR_STORAGE_F32 ? IR_KT_f32 : storage == WEIR_STORAGE_F16 ? IR_KT_f16 : IR_KT_bf16;
+  return ir_kb_cast(b, IR_KT_f32, cg_panel_load(b, o, type, index));
 }
 
 static void emit_float(ir_kbuilder *b, const panel_format *f, int64_t cols, const cg_panel_operand *operands, int count,
                        const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi, cg_panel_visit visit, void *user) {
   int step = float_step(cols);
+  quad_reads reads = {0};
   const ir_kexpr *k0 = ir_kb_for(b, IR_KR_SERIAL, "k", lo, hi, step);
   for (int j = 0; j < step; j++) {
     const ir_kexpr *k = ir_kb_add(b, k0, ir_kb_int(b, j)), *w[MAX_OPERANDS];
     for (int i = 0; i < count; i++) {
       const ir_kexpr *at = ir_kb_mul(b, operands[i].panel, ir_kb_int(b, cols * IR_LANES));
       at = ir_kb_add(b, ir_kb_add(b, at, ir_kb_mul(b, k, ir_kb_int(b, IR_LANES))), lane);
-      w[i] = float_weight(b, f, operands[i].buffer, at);  // read where it is used: fewer live at a time
+      operand_state o = {.f = f, .buffer = operands[i].buffer, .quad = operands[i].quad, .reads = &reads};
+      w[i] = float_weight(b, &o, at);  // read where it is used: fewer live at a time
     }
     visit(user, k, w);
   }
@@ -425,12 +476,13 @@ typedef struct {
   void *user;
 } block_context;
 
-// Groups |from|..|to| of the block share the current scales.
-static void emit_groups(const block_context *c, const ir_kexpr *from, const ir_kexpr *to) {
+// |count| groups of the block, from |from| on, share the current scales.
+static void emit_groups(const block_context *c, const ir_kexpr *from, int count) {
   ir_kbuilder *b = c->b;
   // As registers, so that they count among those of a tile.
-  ir_kvar *a = ir_kb_reg(b, "scale", IR_KT_f32, true, 1, &c->count, ir_kb_const(b, IR_KT_f32, 0));
-  ir_kvar *offset = ir_kb_reg(b, "offset", IR_KT_f32, true, 1, &c->count, ir_kb_const(b, IR_KT_f32, 0));
+  bool lanes = !b->kernel->threads;
+  ir_kvar *a = ir_kb_reg(b, "scale", IR_KT_f32, lanes, 1, &c->count, ir_kb_const(b, IR_KT_f32, 0));
+  ir_kvar *offset = ir_kb_reg(b, "offset", IR_KT_f32, lanes, 1, &c->count, ir_kb_const(b, IR_KT_f32, 0));
   operand_state states[MAX_OPERANDS];
   placed_scales scales[MAX_OPERANDS];
   for (int i = 0; i < c->count; i++) {
@@ -442,7 +494,10 @@ static void emit_groups(const block_context *c, const ir_kexpr *from, const ir_k
     states[i].a = scales[i].a[0] = ir_kb_read(b, a, at, NULL, NULL);
     states[i].b = ir_kb_read(b, offset, at, NULL, NULL);
   }
-  const ir_kexpr *group = ir_kb_for(b, IR_KR_SERIAL, "g", from, to, 1);
+  bool ahead = c->states->ahead;
+  const ir_kexpr *zero = ir_kb_int(b, 0), *length = ir_kb_int(b, count), *group;
+  if (ahead) group = ir_kb_add(b, from, ir_kb_for(b, IR_KR_UNROLL, "g", zero, length, 1));
+  else group = ir_kb_for(b, IR_KR_SERIAL, "g", from, ir_kb_add(b, from, length), 1);
   group_words words[MAX_OPERANDS];
   for (int i = 0; i < c->count; i++) words[i] = begin_group(b, &states[i], group, c->lane);
   for (int j = 0; j < 8; j++) {
@@ -454,14 +509,27 @@ static void emit_groups(const block_context *c, const ir_kexpr *from, const ir_k
   ir_kb_end(b);
 }
 
-static void emit_subs(const block_context *c, int first, int last, bool upper) {
+static void emit_sub(const block_context *c, const ir_kexpr *sub, bool upper) {
   ir_kbuilder *b = c->b;
   int groups = c->states->f->sub / 8;
-  const ir_kexpr *sub = ir_kb_for(b, IR_KR_SERIAL, "s", ir_kb_int(b, first), ir_kb_int(b, last), 1);
   for (int i = 0; i < c->count; i++) cg_panel_begin_sub(b, &c->states[i], sub, upper, c->lane);
   const ir_kexpr *from = ir_kb_mul(b, sub, ir_kb_int(b, groups));
-  emit_groups(c, from, ir_kb_add(b, from, ir_kb_int(b, groups)));
-  ir_kb_end(b);
+  emit_groups(c, from, groups);
+}
+
+static void emit_subs(const block_context *c, const ir_kexpr *first, const ir_kexpr *last, bool upper) {
+  emit_sub(c, ir_kb_for(c->b, IR_KR_SERIAL, "s", first, last, 1), upper);
+  ir_kb_end(c->b);
+}
+
+static void begin_block(ir_kbuilder *b, operand_state *o, quad_reads *reads, const panel_format *f, int64_t cols,
+                        const cg_panel_operand *operand, const ir_kexpr *block, const ir_kexpr *lane) {
+  const ir_kexpr *base = cg_panel_base(b, f, cols, operand->panel);
+  base = ir_kb_add(b, base, ir_kb_mul(b, block, ir_kb_int(b, (int64_t)cg_panel_block_bytes(f) * IR_LANES / 4)));
+  *o = (operand_state){.f = f, .buffer = operand->buffer, .base = base};
+  o->quad = operand->quad, o->ahead = operand->ahead, o->reads = reads;
+  o->front = cg_panel_scales(b, f, cols, operand->panel);
+  cg_panel_begin_block(b, o, lane);
 }
 
 void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
@@ -473,25 +541,51 @@ void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_
     return;
   }
   operand_state states[MAX_OPERANDS];
+  quad_reads reads = {0};
   const ir_kexpr *size = ir_kb_int(b, f->block);
   const ir_kexpr *block = ir_kb_for(b, IR_KR_SERIAL, "kb", ir_kb_div(b, lo, size), ir_kb_div(b, hi, size), 1);
-  for (int i = 0; i < operand_count; i++) {
-    const ir_kexpr *base = cg_panel_base(b, f, cols, operands[i].panel);
-    base = ir_kb_add(b, base, ir_kb_mul(b, block, ir_kb_int(b, (int64_t)cg_panel_block_bytes(f) * IR_LANES / 4)));
-    states[i] = (operand_state){.f = f, .buffer = operands[i].buffer, .base = base};
-    cg_panel_begin_block(b, &states[i], lane);
-  }
+  for (int i = 0; i < operand_count; i++) begin_block(b, &states[i], &reads, f, cols, &operands[i], block, lane);
   block_context c = {b, states, operand_count, lane, ir_kb_mul(b, block, size), visit, user};
   int subs = f->block / f->sub;
   if (f->scale == SCALE_K) {
-    emit_subs(&c, 0, subs / 2, false);
-    emit_subs(&c, subs / 2, subs, true);
+    emit_subs(&c, ir_kb_int(b, 0), ir_kb_int(b, subs / 2), false);
+    emit_subs(&c, ir_kb_int(b, subs / 2), ir_kb_int(b, subs), true);
   } else if (f->scale == SCALE_K6) {
-    emit_subs(&c, 0, subs, false);
+    emit_subs(&c, ir_kb_int(b, 0), ir_kb_int(b, subs), false);
   } else {
-    emit_groups(&c, ir_kb_int(b, 0), ir_kb_int(b, f->block / 8));
+    emit_groups(&c, ir_kb_int(b, 0), f->block / 8);
   }
   ir_kb_end(b);
+}
+
+void cg_panel_emit_part(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operand,
+                        const ir_kexpr *lane, const ir_kexpr *part, const ir_kexpr *hi, cg_panel_visit visit,
+                        void *user) {
+  const panel_format *f = cg_panel_format(storage);
+  const ir_kexpr *size = ir_kb_int(b, CG_PANEL_PART), *lo = ir_kb_mul(b, part, size);
+  if (f->scale == SCALE_FLOAT) {
+    emit_float(b, f, cols, operand, 1, lane, lo, ir_kb_min(b, ir_kb_add(b, lo, size), hi), visit, user);
+    return;
+  }
+  operand_state state;
+  quad_reads reads = {0};
+  const ir_kexpr *parts = ir_kb_int(b, f->block / CG_PANEL_PART), *block = ir_kb_div(b, part, parts);
+  begin_block(b, &state, &reads, f, cols, operand, block, lane);
+  block_context c = {b, &state, 1, lane, ir_kb_mul(b, block, ir_kb_int(b, f->block)), visit, user};
+  const ir_kexpr *nth = ir_kb_mod(b, part, parts), *two = ir_kb_int(b, 2);
+  if (f->scale == SCALE_K) {
+    const ir_kexpr *half = ir_kb_int(b, f->block / f->sub / 2);
+    ir_kb_if(b, ir_kb_op(b, IR_K_lt, IR_KT_bool, nth, half, NULL));
+    emit_sub(&c, ir_kb_min(b, nth, ir_kb_sub(b, half, ir_kb_int(b, 1))), false);
+    ir_kb_else(b);
+    reads.count = 0;
+    emit_sub(&c, ir_kb_op(b, IR_K_max, IR_KT_i64, nth, half, NULL), true);
+    ir_kb_end(b);
+  } else if (f->scale == SCALE_K6) {
+    emit_subs(&c, ir_kb_mul(b, nth, two), ir_kb_add(b, ir_kb_mul(b, nth, two), two), false);
+  } else {
+    emit_groups(&c, ir_kb_int(b, 0), f->block / 8);
+  }
 }
 
 // ---- single elements
@@ -517,11 +611,12 @@ static const ir_kexpr *panel_element(ir_kbuilder *b, const panel_format *f, int 
   const ir_kexpr *lanes = ir_kb_int(b, IR_LANES), *panel = ir_kb_div(b, row, lanes), *lane = ir_kb_mod(b, row, lanes);
   if (f->scale == SCALE_FLOAT) {
     const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, panel, ir_kb_int(b, cols * IR_LANES)), ir_kb_mul(b, k, lanes));
-    return float_weight(b, f, buffer, ir_kb_add(b, at, lane));
+    return float_weight(b, &(operand_state){.f = f, .buffer = buffer}, ir_kb_add(b, at, lane));
   }
   const ir_kexpr *size = ir_kb_int(b, f->block), *block = ir_kb_div(b, k, size), *at = ir_kb_mod(b, k, size);
   const ir_kexpr *base = ir_kb_mul(b, block, ir_kb_int(b, (int64_t)cg_panel_block_bytes(f) * IR_LANES / 4));
   operand_state o = {.f = f, .buffer = buffer, .base = ir_kb_add(b, cg_panel_base(b, f, cols, panel), base)};
+  o.front = cg_panel_scales(b, f, cols, panel);
   cg_panel_begin_block(b, &o, lane);
   const ir_kexpr *sub = ir_kb_div(b, at, ir_kb_int(b, f->sub));
   if (f->scale == SCALE_K) {
@@ -551,9 +646,10 @@ const ir_kexpr *cg_weight_element(ir_kbuilder *b, cg_weight_format format, int b
     const ir_kexpr *word =
         ir_kb_add(b, ir_kb_mul(b, ir_kb_div(b, row, lanes), ir_kb_int(b, cols / 2)), ir_kb_div(b, k, two));
     word = ir_kb_add(b, ir_kb_mul(b, word, lanes), ir_kb_mod(b, row, lanes));
-    return float_weight(b, f, buffer, ir_kb_add(b, ir_kb_mul(b, word, two), ir_kb_mod(b, k, two)));
+    const ir_kexpr *half = ir_kb_add(b, ir_kb_mul(b, word, two), ir_kb_mod(b, k, two));
+    return float_weight(b, &(operand_state){.f = f, .buffer = buffer}, half);
   }
   if (format.layout == CG_LAYOUT_PANEL) return panel_element(b, f, buffer, cols, row, k);
   const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, row, ir_kb_int(b, cols)), k);
-  return float_weight(b, f, buffer, at);
+  return float_weight(b, &(operand_state){.f = f, .buffer = buffer}, at);
 }

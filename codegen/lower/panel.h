@@ -1,10 +1,10 @@
 // Panels: how the matrix of a linear layer lies in a package, and how kernels read it.
 //
 // A matrix w: [O, I] is cut into panels of 16 rows (outputs). Inside a panel the 16 rows' blocks stand side by side,
-// field by field: first the 16 scales, then the quants in 32-bit words, lane by lane, so that one vector register
-// always holds 16 different outputs for the same inputs. A block keeps its bytes: nothing is requantised and a panel is
-// as large as its 16 rows (missing rows of the last panel are zeros). Output elements then accumulate over inputs
-// strictly in order, in one lane each: their bits depend on nothing else.
+// field by field: first the 16 scales (in front of all blocks, where a row has one), then the quants in 32-bit words,
+// lane by lane, so that one vector register always holds 16 different outputs for the same inputs. A block keeps its
+// bytes: nothing is requantised and a panel is as large as its 16 rows (missing rows of the last panel are zeros).
+// Output elements then accumulate over inputs strictly in order, in one lane each: their bits depend on nothing else.
 //
 // The same table drives packing (bytes), emission (kernel IR that decodes a block) and single-element access (embedding
 // look-ups).
@@ -23,13 +23,22 @@ typedef enum {
 } cg_layout;
 
 // In what a linear multiplies: see docs/kernels.md.
-typedef enum { CG_COMPUTE_F32, CG_COMPUTE_BF16, CG_COMPUTE_INT8 } cg_compute;
+typedef enum {
+  CG_COMPUTE_F32,
+  CG_COMPUTE_BF16,
+  CG_COMPUTE_INT8,      // inputs have a scale for each 32
+  CG_COMPUTE_INT8_ROW,  // one for each row, and so have the weights
+  CG_COMPUTE_COUNT,
+} cg_compute;
 
 typedef struct {
   weir_storage storage;
   cg_layout layout;
   cg_compute compute;
 } cg_weight_format;
+
+// Inputs of a row of int8_row at most: 127 * 127 of each, and 128 * 127 before the first, fit 32 bits.
+enum { CG_INT8_ROW_INPUTS = 1 << 17 };
 
 static inline bool cg_is_panel(cg_weight_format format) {
   return format.layout == CG_LAYOUT_PANEL || format.layout == CG_LAYOUT_PAIRS;
@@ -57,6 +66,9 @@ typedef void (*cg_panel_visit)(void *user, const ir_kexpr *k, const ir_kexpr *co
 typedef struct {
   int buffer;             // the weight's buffer in the kernel
   const ir_kexpr *panel;  // panel number
+  // Block kernels: 0, or 1 to 4: of four operands of one panel, the lanes |lane| .. |lane| + 3, which are read at once.
+  int quad;
+  bool ahead;  // of a quad: what a block or sub-block has is read all at once, in copies of the text
 } cg_panel_operand;
 // Emits loops over the inputs |lo|..|hi| (multiples of cg_panel_step) that decode the operands' weights and visit each
 // input in order. Must stand inside a `lanes` range of 16 whose variable is |lane|. All operands have |cols| columns
@@ -64,6 +76,12 @@ typedef struct {
 void cg_panel_emit(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
                    int operand_count, const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi,
                    cg_panel_visit visit, void *user);
+// Inputs |part| * 32 to |part| * 32 + 31 alone, in a block kernel; |hi|: where the row ends. Inputs are counted from
+// the row's first.
+enum { CG_PANEL_PART = 32 };
+void cg_panel_emit_part(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operand,
+                        const ir_kexpr *lane, const ir_kexpr *part, const ir_kexpr *hi, cg_panel_visit visit,
+                        void *user);
 // Whether decoding joins codes from two fields, which takes registers.
 bool cg_panel_joins_bits(weir_storage storage);
 // Inputs per step of that loop.
@@ -82,6 +100,12 @@ typedef void (*cg_panel_codes_visit)(void *user, const cg_panel_codes *codes);  
 void cg_panel_emit_codes(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
                          int operand_count, const ir_kexpr *lane, const ir_kexpr *lo, const ir_kexpr *hi,
                          cg_panel_codes_visit visit, void *user);
+// Of a format with a scale for each row: words of a panel of |cols| columns, and of its scales in front of the codes.
+int64_t cg_panel_words(weir_storage storage, int64_t cols);
+int cg_panel_front(weir_storage storage);
+// cg_panel_emit_codes of inputs |part| * 32 to |part| * 32 + 31 alone, in a block kernel.
+void cg_panel_emit_codes_part(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operand,
+                              const ir_kexpr *lane, const ir_kexpr *part, cg_panel_codes_visit visit, void *user);
 // Inputs that share a scale in |storage|, a block format.
 int cg_panel_sub(weir_storage storage);
 // What sums of inputs go with the integers of |storage| (panel_codes.c): codes of x are summed over so many inputs, to

@@ -62,12 +62,10 @@ static void code_words(ir_kbuilder *b, const operand_state *o, const ir_kexpr *f
   }
 }
 
-static void emit_subs(codes_context *c, int first, int last, bool upper) {
+static void emit_sub(codes_context *c, const ir_kexpr *sub, bool upper) {
   ir_kbuilder *b = c->b;
   const panel_format *f = c->states->f;
   int groups = f->sub / 8;
-  const ir_kexpr *sub = ir_kb_int(b, 0);
-  if (f->block > f->sub) sub = ir_kb_for(b, IR_KR_SERIAL, "s", ir_kb_int(b, first), ir_kb_int(b, last), 1);
   cg_panel_codes all[CG_MAX_OPERANDS];
   for (int i = 0; i < c->count; i++) {
     operand_state *o = &c->states[i];
@@ -79,7 +77,26 @@ static void emit_subs(codes_context *c, int first, int last, bool upper) {
     code_words(b, o, ir_kb_mul(b, sub, ir_kb_int(b, groups)), groups, c->lane, codes->words);
   }
   c->visit(c->user, all);
-  if (f->block > f->sub) ir_kb_end(b);
+}
+
+static void emit_subs(codes_context *c, int first, int last, bool upper) {
+  ir_kbuilder *b = c->b;
+  bool several = c->states->f->block > c->states->f->sub;
+  const ir_kexpr *sub = ir_kb_int(b, 0);
+  if (several) sub = ir_kb_for(b, IR_KR_SERIAL, "s", ir_kb_int(b, first), ir_kb_int(b, last), 1);
+  emit_sub(c, sub, upper);
+  if (several) ir_kb_end(b);
+}
+
+static void begin_block(codes_context *c, int i, int64_t cols, const cg_panel_operand *operand, const ir_kexpr *block) {
+  ir_kbuilder *b = c->b;
+  operand_state *o = &c->states[i];
+  const ir_kexpr *base = cg_panel_base(b, o->f, cols, operand->panel);
+  base = ir_kb_add(b, base, ir_kb_mul(b, block, ir_kb_int(b, (int64_t)cg_panel_block_bytes(o->f) * IR_LANES / 4)));
+  o->buffer = operand->buffer;
+  o->base = base;
+  o->front = cg_panel_scales(b, o->f, cols, operand->panel);
+  cg_panel_begin_block(b, o, c->lane);
 }
 
 void cg_panel_emit_codes(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operands,
@@ -91,10 +108,8 @@ void cg_panel_emit_codes(ir_kbuilder *b, weir_storage storage, int64_t cols, con
   const ir_kexpr *block = ir_kb_for(b, IR_KR_SERIAL, "kb", ir_kb_div(b, lo, inputs), ir_kb_div(b, hi, inputs), 1);
   c.k_block = ir_kb_mul(b, block, ir_kb_int(b, f->block));
   for (int i = 0; i < operand_count; i++) {
-    const ir_kexpr *base = cg_panel_base(b, f, cols, operands[i].panel);
-    base = ir_kb_add(b, base, ir_kb_mul(b, block, ir_kb_int(b, (int64_t)cg_panel_block_bytes(f) * IR_LANES / 4)));
-    c.states[i] = (operand_state){.f = f, .buffer = operands[i].buffer, .base = base};
-    cg_panel_begin_block(b, &c.states[i], lane);
+    c.states[i] = (operand_state){.f = f};
+    begin_block(&c, i, cols, &operands[i], block);
   }
   int subs = f->block / f->sub;
   if (f->scale == SCALE_K) {
@@ -103,5 +118,26 @@ void cg_panel_emit_codes(ir_kbuilder *b, weir_storage storage, int64_t cols, con
   } else {
     emit_subs(&c, 0, subs, false);
   }
+  ir_kb_end(b);
+}
+
+void cg_panel_emit_codes_part(ir_kbuilder *b, weir_storage storage, int64_t cols, const cg_panel_operand *operand,
+                              const ir_kexpr *lane, const ir_kexpr *part, cg_panel_codes_visit visit, void *user) {
+  const panel_format *f = cg_panel_format(storage);
+  codes_context c = {.b = b, .count = 1, .lane = lane, .visit = visit, .user = user, .states = {{.f = f}}};
+  const ir_kexpr *parts = ir_kb_int(b, f->block / CG_PANEL_PART), *block = ir_kb_div(b, part, parts);
+  c.k_block = ir_kb_mul(b, block, ir_kb_int(b, f->block));
+  begin_block(&c, 0, cols, operand, block);
+  int subs = CG_PANEL_PART / f->sub;
+  const ir_kexpr *nth = ir_kb_mul(b, ir_kb_mod(b, part, parts), ir_kb_int(b, subs));
+  if (f->scale != SCALE_K) {
+    for (int i = 0; i < subs; i++) emit_sub(&c, ir_kb_add(b, nth, ir_kb_int(b, i)), false);
+    return;
+  }
+  const ir_kexpr *half = ir_kb_int(b, f->block / f->sub / 2);
+  ir_kb_if(b, ir_kb_op(b, IR_K_lt, IR_KT_bool, nth, half, NULL));
+  emit_sub(&c, ir_kb_min(b, nth, ir_kb_sub(b, half, ir_kb_int(b, 1))), false);
+  ir_kb_else(b);
+  emit_sub(&c, ir_kb_op(b, IR_K_max, IR_KT_i64, nth, half, NULL), true);
   ir_kb_end(b);
 }

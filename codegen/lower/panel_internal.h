@@ -21,22 +21,38 @@ typedef struct {
 } field;
 
 // The scale of a block or sub-block: w = a * code + b.
-typedef enum { SCALE_FLOAT, SCALE_D_OFFSET, SCALE_D_M, SCALE_K, SCALE_K6 } scale_kind;
+typedef enum { SCALE_FLOAT, SCALE_D_OFFSET, SCALE_D_M, SCALE_K, SCALE_K6, SCALE_ROW } scale_kind;
 
 typedef struct {
   weir_storage storage;
   int block, sub;  // inputs per block, inputs that share a scale
-  int offset;      // SCALE_D_OFFSET, SCALE_K6: subtracted from the code
+  int offset;      // SCALE_D_OFFSET, SCALE_K6, SCALE_ROW: subtracted from the code
   scale_kind scale;
   unsigned (*code)(const unsigned char *block, int k);
   field fields[6];
 } panel_format;
 
+// What was read for the four operands of a quad at once.
+enum { CG_QUAD_READS = 32 };
+typedef struct {
+  int count;
+  struct {
+    int buffer;
+    ir_ktype type;
+    const ir_kexpr *index;
+    ir_kvar *values;
+  } reads[CG_QUAD_READS];
+} quad_reads;
+
 // One operand inside the loops.
 typedef struct {
   const panel_format *f;
   int buffer;
+  int quad;  // as of cg_panel_operand
+  bool ahead;
+  quad_reads *reads;             // of all quads
   const ir_kexpr *base;          // 32-bit words from the buffer's start to the block
+  const ir_kexpr *front;         // the same to the scales of the panel, SCALE_ROW
   const ir_kexpr *d, *m;         // f32 scales of the block
   const ir_kexpr *a, *b;         // of the sub-block
   const ir_kexpr *k0, *k1, *k2;  // SCALE_K: the three scale words
@@ -53,8 +69,11 @@ int cg_panel_field_bits(field_kind kind);
 bool cg_panel_has_bytes(const panel_format *f);
 int cg_panel_block_bytes(const panel_format *f);
 
-// 32-bit words from the buffer's start to the panel.
+// 32-bit words from the buffer's start to the panel, where SCALE_ROW has its scales, and to its first block.
+const ir_kexpr *cg_panel_scales(ir_kbuilder *b, const panel_format *f, int64_t cols, const ir_kexpr *panel);
 const ir_kexpr *cg_panel_base(ir_kbuilder *b, const panel_format *f, int64_t cols, const ir_kexpr *panel);
+// An element of the operand's buffer; |index| has the lane added, of a quad that of its first operand.
+const ir_kexpr *cg_panel_load(ir_kbuilder *b, const operand_state *o, ir_ktype type, const ir_kexpr *index);
 // Word |word| of a field at |offset| bytes per lane, in |lane|.
 const ir_kexpr *cg_panel_word(ir_kbuilder *b, const operand_state *o, int offset, const ir_kexpr *word,
                               const ir_kexpr *lane);

@@ -107,9 +107,11 @@ static cg_compute compute_wanted(const lowering *low, const ir_param *param) {
 
 // Null, or why products with a matrix in panels of |storage| cannot be computed in |wanted|.
 static const char *refuse_compute(weir_storage storage, int64_t cols, unsigned uses, cg_compute wanted) {
-  bool blocks = weir_storage_info(storage)->kind == WEIR_STORAGE_CLASS_BLOCK;
+  bool blocks = weir_storage_has_codes(storage);
   if (uses & 4) return "chosen at run time";
   if (wanted == CG_COMPUTE_INT8 && !blocks) return "not stored in blocks of integers (store q8_0, for example)";
+  if (wanted == CG_COMPUTE_INT8_ROW && storage != WEIR_STORAGE_W8) return "not stored with one scale a row (store w8)";
+  if (wanted == CG_COMPUTE_INT8_ROW && cols > CG_INT8_ROW_INPUTS) return "rows of more than 131072 elements";
   if (wanted == CG_COMPUTE_BF16 && !blocks && cols % 2) return "rows of an odd number of elements";
   return NULL;
 }
@@ -120,7 +122,7 @@ static cg_weight_format panel_format(const lowering *low, const ir_param *param,
   cg_compute wanted = compute_wanted(low, param);
   if (!(uses & 1) || refuse_compute(storage, cg_const_dim(param->value->type.dims[1]), uses, wanted)) return format;
   format.compute = wanted;
-  bool blocks = weir_storage_info(storage)->kind == WEIR_STORAGE_CLASS_BLOCK;
+  bool blocks = weir_storage_has_codes(storage);
   return wanted == CG_COMPUTE_BF16 && !blocks ? (cg_weight_format){WEIR_STORAGE_BF16, CG_LAYOUT_PAIRS, wanted} : format;
 }
 
@@ -142,7 +144,7 @@ static cg_weight_format choose_format(const lowering *low, const ir_param *param
   const ir_type *type = &param->value->type;
   weir_storage storage = low->options->storage_of(low->options->user, param->name);
   bool small_float = type->dtype == IR_f32 || type->dtype == IR_f16 || type->dtype == IR_bf16;
-  bool blocks = weir_storage_info(storage)->kind == WEIR_STORAGE_CLASS_BLOCK;
+  bool blocks = weir_storage_has_codes(storage);
   if (type->rank == 2 && small_float && ((uses & 1) || blocks)) {
     if (!cg_panel_supports(storage) || cg_const_dim(type->dims[1]) % cg_panel_block(storage))
       storage = WEIR_STORAGE_F32;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codegen/lower/internal.h"
+#include "ir/kernel_block.h"
 
 // ---- values
 
@@ -20,6 +21,11 @@ static bool keep_stmt(weir_arena *arena, bool *used, ir_kstmt *s) {
   if (s->body) s->body = prune_list(arena, used, s->body);
   if (s->body2) s->body2 = prune_list(arena, used, s->body2);
   for (int i = 0; s->kind == IR_KS_MATDOT && i < IR_KM_COUNT; i++) mark_vars(used, s->matdot->at[i]);
+  if (s->kind == IR_KS_BLOCK) {
+    const ir_kexpr *exprs[IR_KBLOCK_MAX_EXPRS];
+    int count = ir_kblock_exprs(s->block, exprs);
+    for (int i = 0; i < count; i++) mark_vars(used, exprs[i]);
+  }
   mark_vars(used, s->lo);
   mark_vars(used, s->hi);
   mark_vars(used, s->expr);
@@ -72,6 +78,20 @@ static void visit_matdot(renaming *r, ir_kmatdot *d) {
   }
 }
 
+static void visit_place(renaming *r, ir_kplace *place) {
+  if (!place->index) return;
+  if (r->pass == PASS_MARK) r->buffers[place->buffer] = true;
+  else rename_index(r, &place->buffer, r->new_buffers);
+}
+
+static void visit_block(renaming *r, ir_kblock *block) {
+  const ir_kexpr *exprs[IR_KBLOCK_MAX_EXPRS];
+  int count = ir_kblock_exprs(block, exprs);
+  for (int i = 0; i < count; i++) visit_expr(r, exprs[i]);
+  ir_kplace *const places[] = {&block->to, &block->from, &block->signal, &block->shared_a.at, &block->shared_b.at};
+  for (int i = 0; i < 5; i++) visit_place(r, places[i]);
+}
+
 static void visit_list(renaming *r, ir_kstmt *first) {
   for (ir_kstmt *s = first; s; s = s->next) {
     visit_expr(r, s->lo);
@@ -83,6 +103,7 @@ static void visit_list(renaming *r, ir_kstmt *first) {
       else rename_index(r, &s->buffer, r->new_buffers);
     }
     if (s->kind == IR_KS_MATDOT) visit_matdot(r, (ir_kmatdot *)s->matdot);
+    if (s->kind == IR_KS_BLOCK) visit_block(r, (ir_kblock *)s->block);
     visit_list(r, s->body);
     visit_list(r, s->body2);
   }

@@ -160,7 +160,8 @@ static void emit_tile(product *p, const ir_kexpr *lo, const ir_kexpr *hi) {
   p->first = ir_kb_tiles(b, "m", lo, hi, heights, 3, &p->tile);
   p->lane = ir_kb_for(b, IR_KR_LANES, "l", number(b, 0), number(b, IR_LANES), 1);
   p->acc = ir_kb_reg(b, "acc", IR_KT_f32, true, 2, dims, ir_kb_const(b, IR_KT_f32, 0));
-  for (int k = 0; k < p->r->panels; k++) operands[k] = (cg_panel_operand){p->w, ir_kb_add(b, p->panel, number(b, k))};
+  for (int k = 0; k < p->r->panels; k++)
+    operands[k] = (cg_panel_operand){.buffer = p->w, .panel = ir_kb_add(b, p->panel, number(b, k))};
   cg_panel_emit(b, p->r->storage, p->r->cols, operands, p->r->panels, p->lane, number(b, 0), number(b, p->r->cols),
                 accumulate, p);
   const ir_kexpr *i = ir_kb_for(b, IR_KR_UNROLL, "i", number(b, 0), p->tile, 1);

@@ -19,6 +19,7 @@ enum {
   CHUNK = 48,        // requests of an item
   MAX_VISITS = 256,  // nodes of the body, counted as often as they are written out
   MAX_CARRIES = 3,
+  MAX_AHEAD = 8,  // lines of an iteration that are read ahead
 };
 
 // Columns of a product that an item needs: those of its block, |offset| further.
@@ -27,6 +28,12 @@ typedef struct {
   int64_t offset;
 } gate;
 
+// A row that each iteration has one of, from |offset| on.
+typedef struct {
+  ir_value *from;
+  int64_t offset;
+} ahead;
+
 typedef struct {
   function_lowering *fl, inner;
   const ir_node *node;
@@ -34,7 +41,9 @@ typedef struct {
   int carries;
   ir_value *pairs[MAX_CARRIES];  // of the inner function: [2, width]
   gate gates[MOST_VECTORS];
-  int gate_count, visits, panels;
+  weir_storage storage;  // of the matrices of all
+  ahead rows[MAX_AHEAD];
+  int gate_count, row_count, visits, panels;
   bool *read;  // by parameter of the body: what the kernel reads besides carries
   int64_t width;
   emitter e;
@@ -67,14 +76,23 @@ static bool add_gate(cell *c, const ir_node *linear, int64_t offset) {
   ir_value *matrix = w->def ? NULL : captured(c, w);
   if (linear->operand_count != 2 || carry < 0 || !matrix || offset % IR_LANES) return false;
   const cg_weight_format *format = cg_format_of(c->fl, cg_base(c->fl, matrix));
-  bool plain = format && cg_is_panel(*format) && format->storage == WEIR_STORAGE_F32 && !format->compute;
-  if (!plain || cg_base(c->fl, matrix)->type.rank != 2 || linear->results[0]->type.rank != 1) return false;
+  bool plain = format && cg_is_panel(*format) && !weir_storage_has_codes(format->storage) && !format->compute;
+  if (!plain || (c->gate_count && format->storage != c->storage) || cg_base(c->fl, matrix)->type.rank != 2 ||
+      linear->results[0]->type.rank != 1)
+    return false;
   for (int i = 0; i < c->gate_count; i++)
     if (c->gates[i].linear == linear && c->gates[i].offset == offset) return true;
   if (c->gate_count == MOST_VECTORS) return false;
   c->read[w->result] = true;
+  c->storage = format->storage;
   c->gates[c->gate_count++] = (gate){linear, offset};
   return true;
+}
+
+static void read_ahead(cell *c, ir_value *from, int64_t offset) {
+  for (int i = 0; i < c->row_count; i++)
+    if (c->rows[i].from == from && c->rows[i].offset == offset) return;
+  if (c->row_count < MAX_AHEAD) c->rows[c->row_count++] = (ahead){from, offset};
 }
 
 // Whether column n + |offset| of |value| can be computed by the item that has column n.
@@ -88,8 +106,9 @@ static bool visit(cell *c, const ir_value *value, int64_t offset) {
   if (node->result_count != 1 || node->callee) return false;
   if (node->op == IR_OP_constant) return !value->type.rank;
   if (node->op == IR_OP_element) {  // a row of what is captured
-    const ir_value *from = node->operands[0];
+    ir_value *from = node->operands[0];
     if (!from->def) c->read[from->result] = true;
+    read_ahead(c, from, offset);
     return !from->def && from->type.rank == 2 && node->operand_count == 2 && carry_of(c, from) < 0 &&
            from->type.dtype == IR_f32 && !node->operands[1]->def && node->operands[1]->result == 0;
   }
@@ -169,18 +188,31 @@ static void emit_sums(cell *c) {
     const gate *g = &c->gates[v / c->panels];
     int buffer = cg_emit_slot(&c->e, cg_info(&c->inner, g->linear->operands[1])->slot, IR_KB_IN);
     const ir_kexpr *panel = ir_kb_div(b, c->column, number(c, IR_LANES));
-    ops[v] = (cg_panel_operand){buffer, ir_kb_add(b, panel, number(c, g->offset / IR_LANES + v % c->panels))};
+    const ir_kexpr *at = ir_kb_add(b, panel, number(c, g->offset / IR_LANES + v % c->panels));
+    ops[v] = (cg_panel_operand){.buffer = buffer, .panel = at};
   }
   c->first = ir_kb_tiles(b, "m", c->lo, c->hi, all + skip, 5 - skip, &c->tile);
   c->lane = ir_kb_for(b, IR_KR_LANES, "l", number(c, 0), number(c, IR_LANES), 1);
   int dims[2] = {all[skip], vectors};
   c->acc = ir_kb_reg(b, "acc", IR_KT_f32, true, 2, dims, ir_kb_const(b, IR_KT_f32, 0));
-  cg_panel_emit(b, WEIR_STORAGE_F32, inputs, ops, vectors, c->lane, number(c, 0), number(c, inputs), accumulate, c);
+  cg_panel_emit(b, c->storage, inputs, ops, vectors, c->lane, number(c, 0), number(c, inputs), accumulate, c);
   const ir_kexpr *i = ir_kb_for(b, IR_KR_UNROLL, "i", number(c, 0), c->tile, 1);
   for (int v = 0; v < vectors; v++)
     ir_kb_store(b, IR_KT_f32, c->sums, sum_at(c, ir_kb_add(b, c->first, i), v, c->lane),
                 ir_kb_read(b, c->acc, i, number(c, v), NULL));
   for (int k = 0; k < 3; k++) ir_kb_end(b);
+}
+
+// What the next iteration will read of rows in panel |p| of the block: other threads may have written it, and its place
+// follows from no pattern that hardware would find.
+static void emit_ahead(cell *c, int p) {
+  ir_kbuilder *b = &c->e.b;
+  const ir_kexpr *t = cg_emit_size(&c->e, SIZE_LOOP, ir_dim_const(c->fl->low->module->dims, 0));
+  for (int i = 0; i < c->row_count; i++) {
+    const ir_kexpr *n = ir_kb_add(b, c->column, number(c, p * IR_LANES + c->rows[i].offset));
+    const ir_kexpr *idx[2] = {ir_kb_add(b, t, number(c, 1)), n}, *x = cg_emit_load(&c->e, c->rows[i].from, idx);
+    if (x->op == IR_K_load) ir_kb_prefetch(b, x->type, x->index, x->args[1], x->args[0]);
+  }
 }
 
 // The results of request |row| in panel |p| of the block.
@@ -234,7 +266,10 @@ static weir_status emit_cell(cell *c, ir_value *const *results) {
   cg_emit_set_request(e, row);
   const ir_kexpr *active = cg_emit_active(e);
   if (active) ir_kb_if(b, active);
-  for (int p = 0; p < c->panels; p++) emit_columns(c, results, row, p);
+  for (int p = 0; p < c->panels; p++) {
+    emit_ahead(c, p);
+    emit_columns(c, results, row, p);
+  }
   if (active) ir_kb_end(b);
   ir_kb_end(b);
   return cg_emit_finish(e);

@@ -14,19 +14,28 @@
 
 static const weir_storage_desc descriptions[WEIR_STORAGE_COUNT] = {
 #define FLAG_Y true
+#define FLAG_R true
 #define FLAG_N false
+#define FRONT(kind) (WEIR_STORAGE_CLASS_##kind == WEIR_STORAGE_CLASS_ROW ? sizeof(float) : 0)
 #define WEIR_STORAGE_ROW(id, kind, gguf, safetensors, elements, bytes, decode, encode) \
-  {#id, WEIR_STORAGE_CLASS_##kind, gguf, safetensors, elements, bytes, FLAG_##decode, FLAG_##encode},
+  {#id, WEIR_STORAGE_CLASS_##kind, gguf, safetensors, elements, bytes, FRONT(kind), FLAG_##decode, FLAG_##encode},
 #include "runtime/base/blocks.def"
 #undef WEIR_STORAGE_ROW
 #undef FLAG_Y
+#undef FLAG_R
 #undef FLAG_N
+#undef FRONT
 };
 
 const weir_storage_desc *weir_storage_info(weir_storage storage) { return &descriptions[storage]; }
 
 const char *weir_storage_name(weir_storage storage) {
   return (unsigned)storage < WEIR_STORAGE_COUNT ? descriptions[storage].name : "?";
+}
+
+bool weir_storage_has_codes(weir_storage storage) {
+  weir_storage_class kind = weir_storage_info(storage)->kind;
+  return kind == WEIR_STORAGE_CLASS_BLOCK || kind == WEIR_STORAGE_CLASS_ROW;
 }
 
 bool weir_storage_from_name(const char *name, weir_storage *out_storage) {
@@ -61,7 +70,9 @@ weir_status weir_storage_row_bytes(weir_storage storage, int64_t elements, int64
   if (elements < 0 || elements % info->block_elements != 0)
     return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "%lld elements are no whole number of %s blocks of %u",
                             (long long)elements, info->name, info->block_elements);
-  if (!weir_mul_i64(elements / info->block_elements, info->block_bytes, out_bytes))
+  int64_t bytes;
+  if (!weir_mul_i64(elements / info->block_elements, info->block_bytes, &bytes) ||
+      !weir_add_i64(bytes, info->row_bytes, out_bytes))
     return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "%lld elements of %s exceed 2^63 bytes", (long long)elements,
                             info->name);
   return WEIR_OK;
@@ -75,6 +86,12 @@ static inline uint16_t load_u16(const uint8_t *b) {
 
 static inline uint32_t load_u32(const uint8_t *b) {
   uint32_t value;
+  memcpy(&value, b, sizeof value);
+  return value;
+}
+
+static inline float load_f32(const uint8_t *b) {
+  float value;
   memcpy(&value, b, sizeof value);
   return value;
 }
@@ -118,13 +135,17 @@ static weir_status check_decode(weir_storage storage, int64_t elements) {
 }
 
 weir_status weir_storage_decode(weir_storage storage, const void *src, int64_t elements, float *dst) {
+  const weir_storage_desc *info = weir_storage_info(storage);
   WEIR_TRY(check_decode(storage, elements));
-  decode_f32_table[storage](src, elements / weir_storage_info(storage)->block_elements, dst);
+  decode_f32_table[storage]((const uint8_t *)src + info->row_bytes, elements / info->block_elements, dst);
+  if (info->row_bytes) decode_f32_scale_row(src, elements, dst);
   return WEIR_OK;
 }
 
 weir_status weir_storage_decode_f64(weir_storage storage, const void *src, int64_t elements, double *dst) {
+  const weir_storage_desc *info = weir_storage_info(storage);
   WEIR_TRY(check_decode(storage, elements));
-  decode_f64_table[storage](src, elements / weir_storage_info(storage)->block_elements, dst);
+  decode_f64_table[storage]((const uint8_t *)src + info->row_bytes, elements / info->block_elements, dst);
+  if (info->row_bytes) decode_f64_scale_row(src, elements, dst);
   return WEIR_OK;
 }

@@ -2,10 +2,12 @@
 // values.
 //
 // A row of a tensor is a sequence of blocks; a block holds |block_elements| values in |block_bytes| bytes. The plain
-// number types are blocks of one. blocks.def is the one table; everything here reads it. Sources need no alignment. All
-// functions are pure and may run on any thread. Decoding to float follows the float32 arithmetic of the format's
-// reference, bit for bit; decoding to double does the same arithmetic in double, which is exact: scales have at most 11
-// bits and codes are small integers (only a scale and a minimum that lie a factor of 2^30 apart would round).
+// number types are blocks of one. Where a format has one scale for a row (WEIR_STORAGE_CLASS_ROW), the row begins with
+// it, and what is decoded or encoded in one call is one row. blocks.def is the one table; everything here reads it.
+// Sources need no alignment. All functions are pure and may run on any thread. Decoding to float follows the float32
+// arithmetic of the format's reference, bit for bit; decoding to double does the same arithmetic in double, which is
+// exact: scales have at most 11 bits and codes are small integers (only a scale and a minimum that lie a factor of 2^30
+// apart would round).
 #ifndef WEIR_RUNTIME_BASE_BLOCKS_H
 #define WEIR_RUNTIME_BASE_BLOCKS_H
 
@@ -31,6 +33,7 @@ typedef enum {
   WEIR_STORAGE_CLASS_INTEGER,
   WEIR_STORAGE_CLASS_BOOLEAN,
   WEIR_STORAGE_CLASS_BLOCK,
+  WEIR_STORAGE_CLASS_ROW,
 } weir_storage_class;
 
 typedef struct {
@@ -40,6 +43,7 @@ typedef struct {
   const char *safetensors_name;  // dtype in safetensors files, "" for none
   uint32_t block_elements;
   uint32_t block_bytes;
+  uint32_t row_bytes;  // in front of the blocks of each row: its scale, an f32; else 0
   bool can_decode;
   bool can_encode;
 } weir_storage_desc;
@@ -49,13 +53,16 @@ const weir_storage_desc *weir_storage_info(weir_storage storage);
 // "Q4_1"; "?" for a value outside the enum.
 const char *weir_storage_name(weir_storage storage);
 
+// Whether its values are codes that scales make numbers of.
+bool weir_storage_has_codes(weir_storage storage);
+
 // Lookups; false if there is no such format. Names are compared without case.
 bool weir_storage_from_name(const char *name, weir_storage *out_storage);
 bool weir_storage_from_gguf(uint32_t gguf_type, weir_storage *out_storage);
 bool weir_storage_from_safetensors(const char *dtype, weir_storage *out_storage);
 
-// Bytes of |elements| consecutive values. INVALID_ARGUMENT if |elements| is negative or no whole number of blocks,
-// OUT_OF_RANGE on overflow.
+// Bytes of |elements| consecutive values, a whole row where it has a scale. INVALID_ARGUMENT if |elements| is negative
+// or no whole number of blocks, OUT_OF_RANGE on overflow.
 weir_status weir_storage_row_bytes(weir_storage storage, int64_t elements, int64_t *out_bytes) WEIR_MUST_USE;
 
 // Decodes |elements| values from |src| (weir_storage_row_bytes of them) into |dst|. Integers that a float cannot hold

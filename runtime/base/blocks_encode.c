@@ -27,9 +27,9 @@ static int round_to(float value, int limit) {
 
 static float inverse(float d) { return d == 0 ? 0.0f : 1.0f / d; }
 
-static float largest_magnitude(const float *x, int count) {
+static float largest_magnitude(const float *x, int64_t count) {
   float best = 0;
-  for (int i = 0; i < count; i++)
+  for (int64_t i = 0; i < count; i++)
     if (fabsf(x[i]) > best) best = fabsf(x[i]);
   return best;
 }
@@ -167,7 +167,15 @@ static void encode_MXFP4(const float *x, uint8_t *b) {
   for (int i = 0; i < 16; i++) b[1 + i] = (uint8_t)(nearest_fp4(d, x[i]) | nearest_fp4(d, x[i + 16]) << 4);
 }
 
+// One scale for the row, in front of its codes.
+static void encode_W8_row(const float *x, int64_t count, uint8_t *row) {
+  const float d = largest_magnitude(x, count) / 127.0f, id = inverse(d);
+  memcpy(row, &d, sizeof d);
+  for (int64_t i = 0; i < count; i++) row[sizeof d + (size_t)i] = (uint8_t)round_to(x[i] * id, 127);
+}
+
 #define ENTRY_Y(id) encode_##id
+#define ENTRY_R(id) NULL
 #define ENTRY_N(id) NULL
 #define WEIR_STORAGE_ROW(id, kind, gguf, safetensors, elements, bytes, decode, encode) ENTRY_##encode(id),
 static void (*const encoders[WEIR_STORAGE_COUNT])(const float *x, uint8_t *b) = {
@@ -175,13 +183,18 @@ static void (*const encoders[WEIR_STORAGE_COUNT])(const float *x, uint8_t *b) = 
 };
 #undef WEIR_STORAGE_ROW
 #undef ENTRY_Y
+#undef ENTRY_R
 #undef ENTRY_N
 
 weir_status weir_storage_encode(weir_storage storage, const float *src, int64_t elements, void *dst) {
   const weir_storage_desc *info = weir_storage_info(storage);
-  if (!encoders[storage]) return weir_status_make(WEIR_CODE_UNSUPPORTED, "%s cannot be encoded", info->name);
+  if (!info->can_encode) return weir_status_make(WEIR_CODE_UNSUPPORTED, "%s cannot be encoded", info->name);
   int64_t bytes;
   WEIR_TRY(weir_storage_row_bytes(storage, elements, &bytes));
+  if (storage == WEIR_STORAGE_W8) {
+    encode_W8_row(src, elements, dst);
+    return WEIR_OK;
+  }
   uint8_t *out = dst;
   for (int64_t at = 0; at < elements; at += info->block_elements, out += info->block_bytes)
     encoders[storage](src + at, out);

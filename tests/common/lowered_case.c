@@ -202,11 +202,11 @@ static void set_initial(const ir_param *param, ir_tensor *tensor) {
   for (int64_t i = 0; i < ir_tensor_elements(tensor); i++) tensor->data[i] = initial;
 }
 
-weir_status lowered_case_make(weir_arena *arena, const ir_function *function, uint64_t seed, int requests, bool fresh,
-                              lowered_case *out) {
+static weir_status make_case(weir_arena *arena, const ir_function *function, uint64_t seed, int requests, bool fresh,
+                             bool blocks, lowered_case *out) {
   *out = (lowered_case){.arena = arena, .function = function, .requests = requests};
   const ir_module *module = function->module;
-  cg_lower_options options = {.storage_of = storage_f32};
+  cg_lower_options options = {.storage_of = storage_f32, .blocks = blocks};
   WEIR_TRY(cg_lower(arena, module, &options, &out->code));
   for (int i = 0; i < out->code->program_count; i++)
     if (strcmp(out->code->programs[i]->name, function->name) == 0) out->program = out->code->programs[i];
@@ -228,6 +228,16 @@ weir_status lowered_case_make(weir_arena *arena, const ir_function *function, ui
         set_initial(&function->params[p], &out->args[r][p]);
   }
   return lowered_case_finish(out);
+}
+
+weir_status lowered_case_make(weir_arena *arena, const ir_function *function, uint64_t seed, int requests, bool fresh,
+                              lowered_case *out) {
+  return make_case(arena, function, seed, requests, fresh, false, out);
+}
+
+weir_status lowered_case_make_blocks(weir_arena *arena, const ir_function *function, uint64_t seed, int requests,
+                                     bool fresh, lowered_case *out) {
+  return make_case(arena, function, seed, requests, fresh, true, out);
 }
 
 // ---- comparing
@@ -386,7 +396,9 @@ const char *lowered_case_check_interpreted(lowered_case *c, double tolerance) {
                           .output_bytes = output_bytes,
                           .weights = (const void *const *)c->weights,
                           .states = (void *const *const *)states,
-                          .state_bytes = state_bytes};
+                          .state_bytes = state_bytes,
+                          .launch = c->launch,
+                          .user = c->launch_user};
   weir_status status = ir_program_interpret(program, kernels, &call, NULL);
   if (status) {
     const char *text = weir_arena_strdup(arena, weir_status_message(status));

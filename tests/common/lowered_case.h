@@ -25,12 +25,19 @@ struct lowered_case {
   void **weights;                          // in the program's order, packed
   case_compare compare;                    // null: by the tolerance that a check is given
   void *user;                              // of |compare|
+  // What runs launches of lowered_case_check_interpreted, as in ir_program_call; null: the interpreter.
+  weir_status (*launch)(void *user, const ir_kernel *kernel, void *const *args, const size_t *bytes,
+                        const int64_t *dims, int64_t grid);
+  void *launch_user;
 };
 
 // Lowers the module of |function| (weights are F32) and interprets the graph for |requests| requests with random
 // arguments. |fresh|: no rows before the call and states at their initial values, as a new session has them.
 weir_status lowered_case_make(weir_arena *arena, const ir_function *function, uint64_t seed, int requests, bool fresh,
                               lowered_case *out);
+// The same with block kernels, for a device that has them.
+weir_status lowered_case_make_blocks(weir_arena *arena, const ir_function *function, uint64_t seed, int requests,
+                                     bool fresh, lowered_case *out);
 // The same for a module that was lowered and requests whose sizes and args are set already.
 weir_status lowered_case_finish(lowered_case *c);
 // Runs the program through the kernel interpreter. Null if every result is within |tolerance| (integers: equal), else

@@ -99,10 +99,11 @@ Test(blocks, decode_survives_any_bytes) {
   for (int i = 0; i < WEIR_STORAGE_COUNT; i++) {
     if (!weir_storage_info((weir_storage)i)->can_decode) continue;
     for (int round = 0; round < 50; round++) {
-      uint8_t *bytes = malloc(weir_storage_info((weir_storage)i)->block_bytes);
+      int64_t size;
+      must(weir_storage_row_bytes((weir_storage)i, weir_storage_info((weir_storage)i)->block_elements, &size));
+      uint8_t *bytes = malloc((size_t)size);
       float y[256];
-      for (uint32_t b = 0; b < weir_storage_info((weir_storage)i)->block_bytes; b++)
-        bytes[b] = (uint8_t)((state = state * 1664525 + 1013904223) >> 24);
+      for (int64_t b = 0; b < size; b++) bytes[b] = (uint8_t)((state = state * 1664525 + 1013904223) >> 24);
       must(weir_storage_decode((weir_storage)i, bytes, weir_storage_info((weir_storage)i)->block_elements, y));
       free(bytes);
     }
@@ -119,7 +120,7 @@ Test(blocks, table_is_consistent) {
     if (info->safetensors_name[0])
       cr_assert(weir_storage_from_safetensors(info->safetensors_name, &found) && found == (weir_storage)i);
     cr_assert(!info->can_encode || info->can_decode);
-    cr_assert((info->kind == WEIR_STORAGE_CLASS_BLOCK) == (info->block_elements > 1));
+    cr_assert(weir_storage_has_codes(found) == (info->block_elements > 1));
   }
   weir_storage found;
   cr_assert(weir_storage_from_name("q4_k", &found) && found == WEIR_STORAGE_Q4_K);
@@ -127,6 +128,28 @@ Test(blocks, table_is_consistent) {
   cr_assert(!weir_storage_from_gguf(4, &found) && !weir_storage_from_gguf(UINT32_MAX, &found));
   cr_assert(!weir_storage_from_safetensors("", &found));
   cr_assert_str_eq(weir_storage_name(WEIR_STORAGE_COUNT), "?");
+}
+
+// One scale a row: it stands in front, and every value is within half a step of it.
+Test(blocks, rows_have_one_scale) {
+  float x[96], y[96], scale;
+  uint8_t bytes[4 + 96];
+  int64_t size;
+  must(weir_storage_row_bytes(WEIR_STORAGE_W8, 96, &size));
+  cr_assert_eq(size, 100);
+  for (int i = 0; i < 96; i++) x[i] = (float)((i * 37) % 61 - 30) / (float)(1 + i / 32);
+  x[50] = -254;
+  must(weir_storage_encode(WEIR_STORAGE_W8, x, 96, bytes));
+  must(weir_storage_decode(WEIR_STORAGE_W8, bytes, 96, y));
+  memcpy(&scale, bytes, sizeof scale);
+  cr_assert_eq(scale, 2);
+  cr_assert_eq((int8_t)bytes[4 + 50], -127);
+  for (int i = 0; i < 96; i++) cr_assert(fabsf(y[i] - x[i]) <= 1 && y[i] == 2 * (float)(int8_t)bytes[4 + i]);
+  for (int i = 0; i < 96; i++) x[i] = 0;
+  must(weir_storage_encode(WEIR_STORAGE_W8, x, 96, bytes));
+  must(weir_storage_decode(WEIR_STORAGE_W8, bytes, 96, y));
+  for (int i = 0; i < 96; i++) cr_assert_eq(y[i], 0);
+  fails(weir_storage_row_bytes(WEIR_STORAGE_W8, 33, &size), WEIR_CODE_INVALID_ARGUMENT);
 }
 
 Test(blocks, sizes_are_checked) {

@@ -1,5 +1,6 @@
 // Products in lower precision against a float64 reference that rounds the same things: rows are packed as pack.c says,
-// weights are what their storage holds, and only the additions of sub-blocks round. For every format, numbers of rows
+// weights are what their storage holds, and what may be missing is half a unit in the last place of each step that
+// rounds, of what stands there after it. For every format, numbers of rows
 // around all tiles and schedules, threads, and every level of this machine.
 //
 // An element's bits must depend neither on the number of rows nor on threads, nor, where multiply-adds are fused, on
@@ -21,7 +22,7 @@ static const dot_case cases[] = {
     {WEIR_STORAGE_Q4_0, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q4_1, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q5_0, CG_COMPUTE_INT8},
     {WEIR_STORAGE_Q5_1, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q8_0, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q4_K, CG_COMPUTE_INT8},
     {WEIR_STORAGE_Q5_K, CG_COMPUTE_INT8}, {WEIR_STORAGE_Q6_K, CG_COMPUTE_INT8}, {WEIR_STORAGE_F32, CG_COMPUTE_BF16},
-    {WEIR_STORAGE_Q4_1, CG_COMPUTE_BF16},
+    {WEIR_STORAGE_Q4_1, CG_COMPUTE_BF16}, {WEIR_STORAGE_W8, CG_COMPUTE_INT8},   {WEIR_STORAGE_W8, CG_COMPUTE_INT8_ROW},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 16, 17, 32, 96, 97, 100, MAX_ROWS};
@@ -78,8 +79,31 @@ static void make_x(float *x) {
   for (int i = 0; i < 32; i++) x[4 * COLS + i] = 0x1p-110f;  // one that counts as such
 }
 
-// Rows of the storage; what they mean.
-static void make_w(weir_storage storage, unsigned char *rows, int64_t row_bytes, float *values) {
+// Where the codes of a block begin, in formats with minima; 0: the others.
+static int codes_after_minima(weir_storage storage) {
+  if (storage == WEIR_STORAGE_Q4_1 || storage == WEIR_STORAGE_Q5_1) return 4;
+  return storage == WEIR_STORAGE_Q4_K || storage == WEIR_STORAGE_Q5_K ? 16 : 0;
+}
+
+static void decode_rows(weir_storage storage, const unsigned char *rows, int64_t row_bytes, double *out) {
+  for (int r = 0; r < OUTS; r++) cpu_must(weir_storage_decode_f64(storage, rows + r * row_bytes, COLS, out + r * COLS));
+}
+
+// What codes of 0 mean: the minimum of the sub-block.
+static void decode_minima(weir_storage storage, const unsigned char *rows, int64_t row_bytes, double *out) {
+  int from = codes_after_minima(storage), block_bytes = (int)weir_storage_info(storage)->block_bytes;
+  memset(out, 0, OUTS * COLS * sizeof *out);
+  if (!from) return;
+  unsigned char *zeroed = malloc((size_t)(OUTS * row_bytes));
+  memcpy(zeroed, rows, (size_t)(OUTS * row_bytes));
+  for (int64_t at = 0; at < OUTS * row_bytes; at++)
+    if (at % block_bytes >= from) zeroed[at] = 0;
+  decode_rows(storage, zeroed, row_bytes, out);
+  free(zeroed);
+}
+
+// Rows of the storage.
+static void make_w(weir_storage storage, unsigned char *rows, int64_t row_bytes) {
   uint64_t state = 5;
   float row[COLS];
   bool encodes = weir_storage_info(storage)->can_encode;
@@ -98,7 +122,6 @@ static void make_w(weir_storage storage, unsigned char *rows, int64_t row_bytes,
       if (storage != WEIR_STORAGE_Q6_K) memcpy(block + 2, &dmin, 2);
     }
   }
-  cpu_must(weir_storage_decode(storage, rows, (int64_t)OUTS * COLS, values));
 }
 
 static void *room(weir_arena *arena, int64_t bytes) {
@@ -123,35 +146,83 @@ static void *pack(weir_arena *arena, const cg_weight *weight, const unsigned cha
 
 // A row as the product sees it.
 static void round_row(cg_compute compute, const float *x, double *out) {
-  for (int g = 0; g < COLS; g += 32) {
+  int group = compute == CG_COMPUTE_INT8_ROW ? COLS : 32;
+  for (int g = 0; g < COLS; g += group) {
     float most = 0;
-    for (int k = g; k < g + 32; k++) most = fmaxf(most, fabsf(x[k]));
+    for (int k = g; k < g + group; k++) most = fmaxf(most, fabsf(x[k]));
     float scale = most < 0x1p-100f ? 0 : most * (1.0f / 127), inverse = most < 0x1p-100f ? 0 : 127 / most;
-    for (int k = g; k < g + 32; k++)
-      out[k] = compute == CG_COMPUTE_INT8 ? (double)scale * (fmaf(x[k], inverse, 0x1.8p23f) - 0x1.8p23f)
-                                          : weir_bf16_to_f32(weir_f32_to_bf16(x[k]));
+    for (int k = g; k < g + group; k++)
+      out[k] = compute == CG_COMPUTE_BF16 ? weir_bf16_to_f32(weir_f32_to_bf16(x[k]))
+                                          : (double)scale * (fmaf(x[k], inverse, 0x1.8p23f) - 0x1.8p23f);
   }
 }
 
-// The products of one row and how far a sum of rounded steps may be from each: half a unit in the last place of what
-// has been added up, for each of the (at most three) roundings of a sub-block of 16 and those inside its weights. With
-// minima or offsets the parts of a weight are up to three times as large as the largest weight of the block.
-static void reference(const dot_case *c, const float *w, const double *x, double *y, double *slack) {
-  for (int o = 0; o < OUTS; o++) {
-    double sum = 0, size = 0;
-    for (int g = 0; g < COLS; g += 32) {
-      double most = 0, inputs = 0;
-      for (int k = g; k < g + 32; k++) {
-        double weight = w[o * COLS + k];
-        if (c->compute == CG_COMPUTE_BF16) weight = weir_bf16_to_f32(weir_f32_to_bf16((float)weight));
-        sum += weight * x[k];
-        most = fmax(most, fabs(weight));
-        inputs += fabs(x[k]);
-      }
-      size += 3 * most * inputs;
+typedef struct {
+  double sum, size;  // what has been added up, and all that a step rounded, half a unit of which may be missing
+} rounded_sum;
+
+static void add(rounded_sum *s, double term) {
+  s->sum += term;
+  s->size += fabs(s->sum);
+}
+
+// Sub-blocks in order: a product of the integer with its scale, which rounds, and a multiply-add with the input's; with
+// minima a sum of inputs times its scale, and a multiply-add, before.
+static rounded_sum int8_sum(weir_storage storage, const double *w, const double *minima, const double *x) {
+  rounded_sum s = {0};
+  int sub = storage == WEIR_STORAGE_Q6_K ? 16 : 32;
+  for (int g = 0; g < COLS; g += sub) {
+    double product = 0, minimum = 0;
+    for (int k = g; k < g + sub; k++) {
+      product += (w[k] - minima[k]) * x[k];
+      minimum += minima[k] * x[k];
     }
-    y[o] = sum;
-    slack[o] = 0x1p-24 * (c->compute == CG_COMPUTE_INT8 ? 3 * COLS / 16 + 2 : COLS) * size;
+    s.size += fabs(product) + fabs(minimum);
+    if (codes_after_minima(storage)) add(&s, minimum);
+    add(&s, product);
+  }
+  return s;
+}
+
+// Pairs, the odd input first; a matrix unit sums odd and even inputs of sixteen pairs apart, from nothing.
+static rounded_sum bf16_sum(const double *w, const double *x, bool unit) {
+  rounded_sum s = {0};
+  for (int k = 0; k < COLS; k += unit ? 32 : 2) {
+    rounded_sum low = {0}, high = {0};
+    for (int i = k; unit && i < k + 32; i += 2) {
+      add(&low, w[i] * x[i]);
+      add(&high, w[i + 1] * x[i + 1]);
+    }
+    if (unit) {
+      s.size += low.size + high.size + fabs(low.sum + high.sum);
+      add(&s, low.sum + high.sum);
+    } else {
+      add(&s, w[k + 1] * x[k + 1]);
+      add(&s, w[k] * x[k]);
+    }
+  }
+  return s;
+}
+
+// One exact sum, then two products that round; its conversion is exact for so few inputs.
+static rounded_sum row_sum(const double *w, const double *x) {
+  rounded_sum s = {0};
+  for (int k = 0; k < COLS; k++) s.sum += w[k] * x[k];
+  s.size = 2 * fabs(s.sum);
+  return s;
+}
+
+// The products of one row and how far each may be off. The roundings of a step see what those before have left, hence a
+// little more than half a unit.
+static void reference(const dot_case *c, const double *w, const double *minima, const double *x, bool unit, double *y,
+                      double *slack) {
+  for (int o = 0; o < OUTS; o++) {
+    const double *row = w + o * COLS;
+    rounded_sum s = c->compute == CG_COMPUTE_BF16   ? bf16_sum(row, x, unit)
+                    : c->compute == CG_COMPUTE_INT8 ? int8_sum(c->storage, row, minima + o * COLS, x)
+                                                    : row_sum(row, x);
+    y[o] = s.sum;
+    slack[o] = 0x1p-24 * 1.001 * s.size;
   }
 }
 
@@ -201,7 +272,7 @@ static void run(const rt_program *program, held *h, int threads, const float *x,
 
 typedef struct {
   const cg_module *code;
-  float *w;
+  double *w, *minima;
   held h;
 } lowered_dot;
 
@@ -216,8 +287,13 @@ static void lower_case(weir_arena *arena, const ir_module *module, const dot_cas
   int64_t row_bytes;
   cpu_must(weir_storage_row_bytes(storage, COLS, &row_bytes));
   unsigned char *rows = weir_arena_alloc(arena, (size_t)(OUTS * row_bytes));
-  out->w = WEIR_NEW_ARRAY(arena, float, OUTS *COLS);
-  make_w(storage, rows, row_bytes, out->w);
+  out->w = WEIR_NEW_ARRAY(arena, double, OUTS *COLS);
+  out->minima = WEIR_NEW_ARRAY(arena, double, OUTS *COLS);
+  make_w(storage, rows, row_bytes);
+  decode_rows(storage, rows, row_bytes, out->w);
+  decode_minima(storage, rows, row_bytes, out->minima);
+  for (int i = 0; c->compute == CG_COMPUTE_BF16 && i < OUTS * COLS; i++)
+    out->w[i] = weir_bf16_to_f32(weir_f32_to_bf16((float)out->w[i]));
   out->h.weight = pack(arena, &code->weights[0], rows, row_bytes);
 }
 
@@ -231,7 +307,7 @@ static void check_level(const cpu_rig *rig, int level, const dot_case *c, lowere
   double rounded[COLS], want[OUTS], slack[OUTS], worst = 0;
   for (int r = 0; r < MAX_ROWS; r++) {
     round_row(c->compute, x + r * COLS, rounded);
-    reference(c, d->w, rounded, want, slack);
+    reference(c, d->w, d->minima, rounded, !strcmp(isa, "amx"), want, slack);
     for (int o = 0; o < OUTS; o++) {
       double error = fabs(all[r * OUTS + o] - want[o]);
       worst = fmax(worst, slack[o] > 0 ? error / slack[o] : 0);
@@ -311,6 +387,7 @@ static void run_gated(const cpu_rig *rig, int level, lowered_dot *d, const float
 
 Test(linear_dot, matrix_unit_with_two_matrices) {
   static const dot_case gated[] = {{WEIR_STORAGE_Q6_K, CG_COMPUTE_INT8},
+                                   {WEIR_STORAGE_W8, CG_COMPUTE_INT8_ROW},
                                    {WEIR_STORAGE_Q4_1, CG_COMPUTE_INT8},
                                    {WEIR_STORAGE_F32, CG_COMPUTE_BF16},
                                    {WEIR_STORAGE_Q4_0, CG_COMPUTE_BF16}};
@@ -326,7 +403,7 @@ Test(linear_dot, matrix_unit_with_two_matrices) {
     cpu_rig_compile(&rig, (const ir_kernel *const *)d.code->kernels, d.code->kernel_count);
     run_gated(&rig, 0, &d, x, vectors);
     run_gated(&rig, 1, &d, x, tiles);
-    bool exact = gated[i].compute == CG_COMPUTE_INT8;
+    bool exact = gated[i].compute != CG_COMPUTE_BF16;
     for (int n = 0; n < MAX_ROWS * OUTS; n++)
       cr_assert(exact ? tiles[n] == vectors[n] : fabsf(tiles[n] - vectors[n]) <= 1e-3f * (1 + fabsf(vectors[n])),
                 "%s: element %d is %.9g, not %.9g", weir_storage_name(gated[i].storage), n, tiles[n], vectors[n]);
@@ -335,13 +412,13 @@ Test(linear_dot, matrix_unit_with_two_matrices) {
 }
 
 // What is no number makes its own rows NaN and no others.
-Test(linear_dot, infinities_stay_in_their_rows) {
+static void check_infinities(const dot_case *c) {
   cpu_rig rig;
   init_rig(&rig);
   ir_module *module = NULL;
   cpu_must(ir_parse_module(&rig.arena, module_text, sizeof module_text - 1, &module));
   static lowered_dot d;
-  lower_case(&rig.arena, module, &cases[1], &d);
+  lower_case(&rig.arena, module, c, &d);
   cpu_rig_compile(&rig, (const ir_kernel *const *)d.code->kernels, d.code->kernel_count);
   static float x[8 * COLS], y[8 * OUTS], clean[8 * OUTS];
   uint64_t state = 3;
@@ -357,5 +434,69 @@ Test(linear_dot, infinities_stay_in_their_rows) {
       for (int o = 0; o < OUTS; o++)
         cr_assert(r == 2 || r == 5 ? isnan(y[r * OUTS + o]) : y[r * OUTS + o] == clean[r * OUTS + o]);
   }
+  cpu_rig_deinit(&rig);
+}
+
+Test(linear_dot, infinities_stay_in_their_rows) {
+  check_infinities(&cases[1]);
+  check_infinities(&cases[CASES - 1]);
+}
+
+// ---- one scale a row, on every level
+
+enum { SOME_ROWS = 7, MAX_ARGS = 8 };
+
+// Random numbers as the bits of all arguments: codes may have any.
+static void fill(void *const *args, const size_t *bytes, int count) {
+  uint64_t state = 23;
+  for (int i = 0; i < count; i++)
+    for (size_t at = 0; at + sizeof(float) <= bytes[i]; at += sizeof(float)) {
+      float value = random_value(&state);
+      memcpy((char *)args[i] + at, &value, sizeof value);
+    }
+}
+
+static void check_kernel(const cpu_rig *rig, const ir_kernel *k) {
+  int64_t dims[MAX_ARGS];
+  void *want[MAX_ARGS], *got[MAX_ARGS];
+  size_t bytes[MAX_ARGS];
+  weir_arena arena;
+  weir_arena_init(&arena);
+  cr_assert(k->arg_count <= MAX_ARGS && k->size_count <= MAX_ARGS);
+  for (int i = 0; i < k->size_count; i++) dims[i] = SOME_ROWS;
+  for (int i = 0; i < k->arg_count; i++) {
+    runner_arg shape;
+    cr_assert(cpu_remote_shape(k, i, dims, &rig->tables, &shape));
+    bytes[i] = (size_t)shape.bytes;
+    want[i] = room(&arena, shape.bytes);
+    got[i] = room(&arena, shape.bytes);
+  }
+  int64_t items = cpu_extent(k->grid, dims);
+  cr_assert_gt(items, 0);
+  fill(want, bytes, k->arg_count);
+  ir_kinterpret_options options = {.round_f32 = true};
+  cpu_must(ir_kernel_interpret_options(k, want, bytes, dims, 0, items, &options));
+  for (int level = 0; level < rig->level_count; level++) {
+    if (!cpu_is_fused(&rig->levels[level])) continue;
+    fill(got, bytes, k->arg_count);
+    cpu_run(rig, level, k, got, dims, 0, items);
+    for (int i = 0; i < k->arg_count; i++)
+      cr_assert(!memcmp(got[i], want[i], bytes[i]), "%s at %s: argument %d", k->name, rig->levels[level].name, i);
+  }
+  weir_arena_deinit(&arena);
+}
+
+// Packing of rows and their products give what the interpreter gives, bit for bit, wherever a multiply-add rounds once.
+Test(linear_dot, int8_row_at_every_level) {
+  static lowered_dot d;
+  cpu_rig rig;
+  cpu_rig_init_levels(&rig, cg_cpu_isa_names());
+  ir_module *module = NULL;
+  cpu_must(ir_parse_module(&rig.arena, module_text, sizeof module_text - 1, &module));
+  lower_case(&rig.arena, module, &cases[CASES - 1], &d);
+  cr_assert_eq(d.code->kernel_count, 2);
+  cpu_rig_compile(&rig, (const ir_kernel *const *)d.code->kernels, 2);
+  for (int i = 0; i < 2; i++) check_kernel(&rig, d.code->kernels[i]);
+  fprintf(stderr, "int8_row at %d levels\n", rig.level_count);
   cpu_rig_deinit(&rig);
 }

@@ -27,11 +27,12 @@ static const char *decisions(weir_arena *arena, const cg_module *code) {
 }
 
 static const char *run(weir_arena *arena, const char *command, const char *input) {
-  bool kernels = strcmp(command, "kernels") == 0, program = strcmp(command, "program") == 0;
+  bool blocks = strcmp(command, "blocks") == 0;  // block kernels
+  bool kernels = blocks || strcmp(command, "kernels") == 0, program = strcmp(command, "program") == 0;
   if (!kernels && !program && strcmp(command, "fusion") != 0) return NULL;
   ir_module *module;
   cg_module *code;
-  cg_lower_options options = {.storage_of = storage_of};
+  cg_lower_options options = {.storage_of = storage_of, .blocks = blocks};
   weir_status status = ir_parse_module(arena, input, strlen(input), &module);
   if (!status) status = cg_lower(arena, module, &options, &code);
   if (status) {

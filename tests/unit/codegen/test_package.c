@@ -191,8 +191,8 @@ Test(package, what_cannot_be_loaded_says_why) {
   FAILS(weir_model_load(scratch_path("none.wpk"), NULL, &model), WEIR_CODE_NOT_FOUND, "none.wpk");
   OK(package_write(scratch_path("m.wpk"), &f, NULL, NULL, 0));
   FAILS(weir_model_load(scratch_path("m.wpk"), NULL, &model), WEIR_CODE_INVALID_DATA, "code object: 7 bytes");
-  FAILS(weir_model_load(scratch_path("m.wpk"), &(weir_load_options){.device = "cuda"}, &model), WEIR_CODE_UNSUPPORTED,
-        "device 'cuda'");
+  FAILS(weir_model_load(scratch_path("m.wpk"), &(weir_load_options){.device = "tpu"}, &model), WEIR_CODE_UNSUPPORTED,
+        "device 'tpu'");
   FAILS(weir_model_load(scratch_path("m.wpk"), &(weir_load_options){.isa = "x86-64-v4"}, &model), WEIR_CODE_UNSUPPORTED,
         "the package has portable");
   size_t object_bytes;

@@ -16,7 +16,7 @@ enum { ROWS = 20, COLS = 512, PANELS = 2 };
 
 static const weir_storage storages[] = {WEIR_STORAGE_F32,  WEIR_STORAGE_F16,  WEIR_STORAGE_BF16, WEIR_STORAGE_Q8_0,
                                         WEIR_STORAGE_Q4_0, WEIR_STORAGE_Q4_1, WEIR_STORAGE_Q5_0, WEIR_STORAGE_Q5_1,
-                                        WEIR_STORAGE_Q4_K, WEIR_STORAGE_Q5_K, WEIR_STORAGE_Q6_K};
+                                        WEIR_STORAGE_Q4_K, WEIR_STORAGE_Q5_K, WEIR_STORAGE_Q6_K, WEIR_STORAGE_W8};
 enum { STORAGES = sizeof storages / sizeof *storages };
 
 static uint64_t state = 88172645463325252ull;
@@ -36,8 +36,12 @@ static void put_scale(unsigned char *at) {
 static void make_rows(weir_storage storage, unsigned char *rows, int64_t row_bytes, float *values) {
   const weir_storage_desc *info = weir_storage_info(storage);
   for (int64_t i = 0; i < ROWS * row_bytes; i++) rows[i] = (unsigned char)random_byte();
-  for (unsigned char *block = rows; block < rows + ROWS * row_bytes; block += info->block_bytes) {
-    if (storage == WEIR_STORAGE_F32) {
+  int64_t step = info->row_bytes ? row_bytes : info->block_bytes;
+  for (unsigned char *block = rows; block < rows + ROWS * row_bytes; block += step) {
+    if (info->row_bytes) {
+      float scale = ((float)random_byte() - 127.5f) / 256;
+      memcpy(block, &scale, sizeof scale);
+    } else if (storage == WEIR_STORAGE_F32) {
       float value = (float)random_byte() / 7 - 17;
       memcpy(block, &value, 4);
     } else if (storage == WEIR_STORAGE_BF16) {
@@ -50,8 +54,10 @@ static void make_rows(weir_storage storage, unsigned char *rows, int64_t row_byt
         put_scale(block + 2);
     }
   }
-  weir_status status = weir_storage_decode(storage, rows, (int64_t)ROWS * COLS, values);
-  cr_assert(!status, "%s", weir_status_message(status));
+  for (int r = 0; r < ROWS; r++) {
+    weir_status status = weir_storage_decode(storage, rows + r * row_bytes, COLS, values + r * COLS);
+    cr_assert(!status, "%s", weir_status_message(status));
+  }
 }
 
 static void *pack(weir_arena *arena, weir_storage storage, const unsigned char *rows, int64_t row_bytes) {
@@ -97,7 +103,7 @@ static ir_kernel *make_kernel(weir_arena *arena, weir_storage storage, bool sing
     ir_kb_store(&s.b, IR_KT_f32, s.y, ir_kb_add(&s.b, ir_kb_mul(&s.b, s.panel, ir_kb_int(&s.b, COLS)), k), x);
   } else {
     s.lane = ir_kb_for(&s.b, IR_KR_LANES, "l", ir_kb_int(&s.b, 0), ir_kb_int(&s.b, IR_LANES), 1);
-    cg_panel_operand operand = {w, s.panel};
+    cg_panel_operand operand = {.buffer = w, .panel = s.panel};
     cg_panel_emit(&s.b, storage, COLS, &operand, 1, s.lane, ir_kb_int(&s.b, 0), ir_kb_int(&s.b, COLS), store_weight,
                   &s);
   }

@@ -1,7 +1,7 @@
 // C identifiers of one emitted function: the kernel's own names, made legal and unique by numbers behind them.
 #include <string.h>
 
-#include "codegen/cpu/code.h"
+#include "codegen/text/code.h"
 
 enum { NUMBERS = 64 };
 
@@ -81,6 +81,7 @@ const char *cg_unique(cg_code *c, const char *name, cg_scope *scope) {
   if (!c->names) {
     c->names = WEIR_NEW(c->arena, struct cg_names);
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) add(c, reserved[i], NULL);
+    for (const char *const *word = c->target->reserved; word && *word; word++) add(c, *word, NULL);
   }
   const char *stem = legal(c, name), *result = stem;
   for (int number = 2; is_taken(c, result); number++) {

@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "codegen/cpu/code.h"
+#include "codegen/text/code.h"
 
 void cg_fail(cg_code *c, weir_code code, const char *fmt, ...) {
   if (c->status) return;
@@ -204,7 +204,7 @@ cg_node *cg_op(cg_code *c, int op, ir_ktype type, cg_node *x, cg_node *y, cg_nod
 }
 
 // ---- loads
-static bool buffer_is_constant(const cg_code *c, int buffer) {
+bool cg_buffer_is_constant(const cg_code *c, int buffer) {
   const ir_kbuffer *b = &c->kernel->buffers[buffer];
   if (b->kind == IR_KB_CONST) return true;
   return (b->kind == IR_KB_IN || b->kind == IR_KB_TABLE_IN) && b->arg >= 0 && !c->written[b->arg];
@@ -229,7 +229,7 @@ cg_node *cg_load(cg_code *c, ir_ktype type, int buffer, cg_node *index, cg_node 
     index = index->args[0];
   }
   n.args[0] = index, n.args[1] = request, n.args[2] = mask;
-  if (!buffer_is_constant(c, buffer)) {
+  if (!cg_buffer_is_constant(c, buffer)) {
     n.once = c->statement;
     return intern(c, &n);
   }
@@ -260,11 +260,19 @@ static void use(cg_node *node, const cg_scope *scope) {
   if (node->home != scope) node->deep = true;
 }
 
+static void use_block(const cg_block *b, const cg_scope *scope) {
+  cg_node *const used[] = {b->to,    b->to_request, b->from, b->from_request, b->signal,
+                           b->value, b->condition,  b->at_a, b->at_b};
+  for (size_t i = 0; i < sizeof used / sizeof *used; i++) use(used[i], scope);
+  for (int i = 0; i < 5; i++) use(b->coords[i], scope);
+}
+
 static void count_scope(const cg_scope *scope) {
   for (cg_stmt *s = scope->first; s; s = s->next) {
     cg_node *const used[] = {s->lo, s->hi, s->value, s->mask, s->index, s->ramp_step, s->request};
     for (size_t i = 0; i < sizeof used / sizeof *used; i++) use(used[i], scope);
     for (int i = 0; i < IR_KM_COUNT; i++) use(s->at[i], scope);
+    if (s->block) use_block(s->block, scope);
     if (s->body) count_scope(s->body);
     if (s->body2) count_scope(s->body2);
   }

@@ -3,7 +3,7 @@
 // i64 sums and products with constants are kept as one ordered sum: terms by the depth of their home, outermost first,
 // the constant last. So the part of an index that a loop does not change is one node outside it, and the constant ends
 // up in the address.
-#include "codegen/cpu/code.h"
+#include "codegen/text/code.h"
 
 enum { MAX_TERMS = 16 };
 

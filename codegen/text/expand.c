@@ -5,9 +5,10 @@
 // that an element's partial depends on its number alone.
 #include <string.h>
 
-#include "codegen/cpu/code.h"
+#include "codegen/text/code.h"
+#include "ir/kernel_block.h"
 
-enum { MAX_STATEMENTS = 200000 };
+enum { MAX_STATEMENTS = 200000, MAX_DEVICE_TILE = 4, SMALL_LOOP = 8 };
 
 typedef struct partial {
   cg_slot *target, *sums;
@@ -54,7 +55,7 @@ static void scope_close(cg_code *c) {
 
 static cg_slot *slot_new(cg_code *c, const char *name, ir_ktype type, bool vector, cg_scope *scope) {
   cg_slot *slot = WEIR_NEW(c->arena, cg_slot);
-  *slot = (cg_slot){cg_unique(c, name, scope), cg_base_type(type), vector, true};
+  *slot = (cg_slot){cg_unique(c, name, scope), cg_base_type(type), vector, true, c->lanes != NULL};
   return slot;
 }
 
@@ -109,14 +110,31 @@ static void expand_unroll(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *h
   }
 }
 
+// Of a device: copies are dear to compile, and threads are many. The largest moderate size and the last one do.
+static bool tile_is_kept(const cg_code *c, const ir_kstmt *s, int i) {
+  if (!c->target->device || i == s->tile_count - 1) return true;
+  for (int k = 0; k < i; k++)
+    if (tile_is_kept(c, s, k)) return false;
+  return s->tiles[i] <= MAX_DEVICE_TILE;
+}
+
+// Marks the loop whose expansion began at statement number |from|.
+static void loop_end(const cg_code *c, cg_stmt *loop, int from) {
+  loop->large = c->target->device && c->statement_count - from > SMALL_LOOP;
+}
+
 static void expand_tiles(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *hi) {
   const char *name = cg_unique(c, s->var->name, c->scope);
   cg_stmt *counter = stmt_new(c, CG_COUNTER);
   counter->name = name;
   counter->value = lo;
   int outer_registers = c->lane_registers, least = 0;
-  int64_t divisor = 0;
-  for (int i = 0; i < s->tile_count; i++) {
+  int64_t divisor = 0, first, last, left = -1;
+  if (c->target->device && cg_is_int(lo, &first) && cg_is_int(hi, &last)) left = last > first ? last - first : 0;
+  for (int i = 0; i < s->tile_count && left; i++) {
+    if (!tile_is_kept(c, s, i) || (left > 0 && left < s->tiles[i])) continue;
+    if (left > 0) left %= s->tiles[i];
+    int from = c->statement_count;
     cg_stmt *tile = stmt_new(c, CG_TILE);
     tile->name = name;
     tile->hi = hi;
@@ -136,6 +154,7 @@ static void expand_tiles(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *hi
     expand_list(c, s->body);
     tile->registers = least = c->lane_registers;
     scope_close(c);
+    loop_end(c, tile, from);
   }
   // A tile that has tiles inside needs the smallest of those.
   c->lane_registers = outer_registers + least;
@@ -150,6 +169,7 @@ static void expand_serial(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *h
     expand_list(c, s->body);
     return;
   }
+  int from = c->statement_count;
   cg_stmt *loop = stmt_new(c, CG_FOR);
   loop->name = cg_unique(c, s->var->name, c->scope);
   loop->lo = lo, loop->hi = hi, loop->step = step;
@@ -159,7 +179,8 @@ static void expand_serial(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *h
   c->values[s->var->id] = range_name(c, loop->name, c->scope, lo, step);
   expand_list(c, s->body);
   scope_close(c);
-  loop->opaque = constant && c->saw_lanes;
+  loop_end(c, loop, from);
+  loop->opaque = constant && c->saw_lanes && !c->target->device;
   c->saw_lanes |= outer_saw;
 }
 
@@ -218,7 +239,8 @@ static cg_slot *partial_find(cg_code *c, cg_slot *target, ir_kop combine, ir_kty
   *p = WEIR_NEW(c->arena, partial);
   **p = (partial){.target = target, .combine = combine, .type = type};
   c->lane_registers++;
-  (*p)->sums = slot_new(c, weir_arena_printf(c->arena, "%s_16", target->name), target->type, true, c->lanes->scope);
+  const char *name = weir_arena_printf(c->arena, c->target->device ? "%s_part" : "%s_16", target->name);
+  (*p)->sums = slot_new(c, name, target->type, !c->target->device, c->lanes->scope);
   return (*p)->sums;
 }
 
@@ -229,7 +251,7 @@ static void expand_partials(cg_code *c, const cg_lanes *lanes, cg_stmt **at) {
     s->kind = CG_DECLARE;
     s->slot = p->sums;
     cg_node *start = identity(c, p->combine, p->sums->type);
-    s->value = cg_widen(c, start);
+    s->value = p->sums->vector ? cg_widen(c, start) : start;
     s->next = *at;
     if (c->scope->end == at) c->scope->end = &s->next;
     *at = s;
@@ -290,6 +312,31 @@ static void expand_open_lanes(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_nod
   scope_close(c);
 }
 
+// The threads of a team take the iterations in turns, each beginning at its own number.
+static void expand_team(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *hi) {
+  int64_t count, team = c->target->team;
+  bool whole = cg_is_int(cg_op(c, IR_K_sub, IR_KT_i64, hi, lo, NULL), &count) && count % team == 0;
+  if (whole && count <= 0) return;
+  int from = c->statement_count;
+  cg_stmt *loop = stmt_new(c, CG_LANES);
+  loop->step = team;
+  if (whole && count == team) {
+    loop->body = scope_open(c, true);
+    c->values[s->var->id] = cg_op(c, IR_K_add, IR_KT_i64, lo, c->me, NULL);
+  } else {
+    // With whole turns the bounds are the same for all threads, and a C compiler may unroll.
+    loop->name = cg_unique(c, s->var->name, c->scope);
+    loop->lo = whole ? lo : cg_op(c, IR_K_add, IR_KT_i64, lo, c->me, NULL);
+    loop->hi = hi;
+    loop->body = scope_open(c, whole);
+    cg_node *var = range_name(c, loop->name, c->scope, loop->lo, team);
+    c->values[s->var->id] = whole ? cg_op(c, IR_K_add, IR_KT_i64, var, c->me, NULL) : var;
+  }
+  expand_list(c, s->body);
+  scope_close(c);
+  loop_end(c, loop, from);
+}
+
 static void expand_lanes(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *hi) {
   if (c->lanes || contains_lanes(s->body)) {
     expand_serial(c, s, lo, hi);
@@ -299,6 +346,12 @@ static void expand_lanes(cg_code *c, const ir_kstmt *s, cg_node *lo, cg_node *hi
   c->lanes = &lanes;
   c->saw_lanes = true;
   cg_stmt **at = c->scope->end;
+  if (c->target->device) {
+    expand_team(c, s, lo, hi);
+    expand_partials(c, &lanes, at);
+    c->lanes = NULL;
+    return;
+  }
   cg_node *extent = cg_op(c, IR_K_sub, IR_KT_i64, hi, lo, NULL);
   int64_t count;
   if (!cg_is_int(extent, &count)) expand_open_lanes(c, s, lo, hi, extent->divisor % IR_LANES != 0);
@@ -346,7 +399,7 @@ static void expand_reg(cg_code *c, const ir_kstmt *s) {
   const ir_kvar *var = s->var;
   int64_t count = 1;
   for (int i = 0; i < var->rank; i++) count *= var->dims[i];
-  bool vector = var->lanes || c->lanes;
+  bool inner = var->lanes || c->lanes, vector = inner && !c->target->device;
   cg_slot *slots = WEIR_NEW_ARRAY(c->arena, cg_slot, count);
   c->slots[var->id] = slots;
   for (int64_t i = 0; i < count; i++) {
@@ -358,14 +411,14 @@ static void expand_reg(cg_code *c, const ir_kstmt *s) {
       rest %= size;
     }
     stmt_new(c, CG_DECLARE);
-    slots[i] = (cg_slot){cg_unique(c, name, c->scope), cg_base_type(var->type), vector, false};
+    slots[i] = (cg_slot){cg_unique(c, name, c->scope), cg_base_type(var->type), vector, false, inner};
     declare(c, &slots[i], cg_expr(c, s->expr));
   }
 }
 
 static void assign(cg_code *c, cg_slot *slot, cg_node *value, cg_node *mask) {
   cg_stmt *s = c->scope->current;
-  if (!slot->vector && (c->lanes || value->vector)) {
+  if ((!slot->inner && c->lanes) || (!slot->vector && value->vector)) {
     cg_fail(c, WEIR_CODE_INTERNAL, "register '%s' stands outside the lanes and is set from inside", slot->name);
     return;
   }
@@ -386,7 +439,7 @@ static void expand_reduce(cg_code *c, const ir_kstmt *s) {
   cg_slot *slot = cg_slot_find(c, s->var, s->index_count, s->indices);
   if (!slot) return;
   cg_node *value = cg_expr(c, s->expr);
-  if (c->lanes && !slot->vector) slot = partial_find(c, slot, s->combine, s->var->type);
+  if (c->lanes && !slot->inner) slot = partial_find(c, slot, s->combine, s->var->type);
   cg_node *r = cg_op(c, s->combine, slot->type, cg_read(c, slot), value, NULL);
   ir_ktype type = s->var->type;
   if (!ir_ktype_is_float(type) && cg_base_type(type) != type) r = cg_op(c, IR_K_cast, type, r, NULL, NULL);
@@ -405,6 +458,7 @@ static void expand_store(cg_code *c, const ir_kstmt *s) {
   if (value->op == IR_K_cast && value->type == s->type && cg_base_type(value->args[0]->type) == cg_base_type(s->type))
     value = value->args[0];
   t->mask = c->mask;
+  t->lanes = c->lanes != NULL;
   if (!index->vector && !value->vector) {
     if (c->mask && c->mask->vector)
       t->mask = c->mask == c->rest_mask ? NULL : cg_raw(c, CG_ANY, IR_KT_bool, false, c->mask, NULL, NULL);
@@ -446,6 +500,50 @@ static void expand_matdot(cg_code *c, const ir_kstmt *s) {
     t->at[i] = cg_expr(c, d->at[i]);
     if (t->at[i]->vector) cg_fail(c, WEIR_CODE_INTERNAL, "a matrix whose place differs between lanes");
   }
+}
+
+// ---- block kernels
+static cg_slot **registers(cg_code *c, const ir_kregs *r, int count) {
+  if (!r->var) return NULL;
+  cg_slot *first = cg_slot_find(c, r->var, r->index_count, r->indices);
+  cg_slot **slots = WEIR_NEW_ARRAY(c->arena, cg_slot *, count + 1);
+  for (int i = 0; i < count && first; i++) {
+    slots[i] = &first[i];
+    first[i].used = true;
+  }
+  return first ? slots : NULL;
+}
+
+static cg_node *operand(cg_code *c, const ir_kexpr *e) { return e ? cg_expr(c, e) : NULL; }
+
+static void place(cg_code *c, const ir_kplace *p, cg_node **out_index, cg_node **out_request) {
+  if (!p->index) return;
+  c->access[p->buffer][p->type].used = true;
+  *out_index = cg_expr(c, p->index);
+  if (out_request) *out_request = operand(c, p->request);
+}
+
+static void expand_block_op(cg_code *c, const ir_kblock *op) {
+  cg_stmt *t = stmt_new(c, CG_BLOCK);
+  cg_block *b = t->block = WEIR_NEW(c->arena, cg_block);
+  b->op = op;
+  b->c_count = op->op == IR_KO_MMA ? 4 : op->op == IR_KO_WGMMA ? op->number / 2 : op->number;
+  b->a_count = op->op == IR_KO_MMA ? ir_kmma_a_regs(op->kind) : 4;
+  b->b_count = 2;
+  b->c = registers(c, &op->c, b->c_count);
+  b->a = registers(c, &op->a, b->a_count);
+  b->b = registers(c, &op->b, b->b_count);
+  place(c, &op->to, &b->to, &b->to_request);
+  place(c, &op->from, &b->from, &b->from_request);
+  place(c, &op->signal, &b->signal, NULL);
+  place(c, &op->shared_a.at, &b->at_a, NULL);
+  place(c, &op->shared_b.at, &b->at_b, NULL);
+  b->value = operand(c, op->value);
+  b->condition = operand(c, op->condition);
+  for (int i = 0; i < IR_KMAP_MAX_RANK; i++) b->coords[i] = operand(c, op->coords[i]);
+  if (!op->var) return;
+  t->name = cg_unique(c, op->var->name, c->scope);
+  c->values[op->var->id] = cg_name(c, t->name, op->var->type, false, c->scope);
 }
 
 static void expand_if(cg_code *c, const ir_kstmt *s) {
@@ -518,7 +616,50 @@ static void expand_list(cg_code *c, const ir_kstmt *s) {
       case IR_KS_COMMENT:
         stmt_new(c, CG_COMMENT)->name = s->text;
         break;
+      case IR_KS_BLOCK:
+        expand_block_op(c, s->block);
+        break;
     }
+  }
+}
+
+static void expand_items(cg_code *c) {
+  const ir_kvar *grid = c->kernel->grid_var;
+  cg_stmt *items = stmt_new(c, c->target->device ? CG_ITEMS : CG_FOR);
+  items->name = cg_unique(c, grid ? grid->name : "item", c->scope);
+  items->step = 1;
+  cg_node *zero = cg_const_int(c, IR_KT_i64, 0);
+  if (!c->target->device) {
+    items->lo = cg_name(c, "begin", IR_KT_i64, false, c->root);
+    items->hi = cg_name(c, "end", IR_KT_i64, false, c->root);
+    items->lo->not_negative = true;
+  }
+  items->body = scope_open(c, false);
+  if (grid) c->values[grid->id] = range_name(c, items->name, c->scope, items->lo ? items->lo : zero, 1);
+  expand_list(c, c->kernel->body);
+  scope_close(c);
+}
+
+// Of a device: the thread's number, and the extents of what the arguments point to.
+static void expand_device(cg_code *c) {
+  const ir_kernel *k = c->kernel;
+  if (c->target->team > 1) {
+    c->me = cg_name(c, "me", IR_KT_i64, false, c->root);
+    c->me->not_negative = true;
+  }
+  if (k->thread_var) {
+    cg_stmt *thread = stmt_new(c, CG_COUNTER);
+    thread->name = cg_unique(c, k->thread_var->name, NULL);
+    thread->value = cg_name(c, "THREAD", IR_KT_i64, false, c->root);
+    cg_node *var = c->values[k->thread_var->id] = cg_name(c, thread->name, IR_KT_i64, false, c->root);
+    var->not_negative = true;
+  }
+  for (int i = 0; i < k->buffer_count; i++) {
+    const ir_kbuffer *b = &k->buffers[i];
+    if (b->arg < 0 || !b->bytes) continue;
+    cg_stmt *extent = stmt_new(c, CG_EXTENT);
+    extent->buffer = i;
+    extent->value = cg_expr(c, b->bytes);
   }
 }
 
@@ -527,14 +668,6 @@ void cg_expand(cg_code *c) {
   c->root->end = &c->root->first;
   c->root->load_limit = c->root;
   c->scope = c->root;
-  cg_stmt *items = stmt_new(c, CG_FOR);
-  items->name = cg_unique(c, c->kernel->grid_var ? c->kernel->grid_var->name : "item", c->scope);
-  items->step = 1;
-  items->lo = cg_name(c, "begin", IR_KT_i64, false, c->root);
-  items->hi = cg_name(c, "end", IR_KT_i64, false, c->root);
-  items->lo->not_negative = true;
-  items->body = scope_open(c, false);
-  if (c->kernel->grid_var) c->values[c->kernel->grid_var->id] = range_name(c, items->name, c->scope, items->lo, 1);
-  expand_list(c, c->kernel->body);
-  scope_close(c);
+  if (c->target->device) expand_device(c);
+  expand_items(c);
 }

@@ -1,16 +1,17 @@
-// What the files of the C printer share: the expanded form of one kernel.
+// What the C printers of CPU and CUDA share: the expanded form of one kernel.
 //
 // Printing is three steps. expand.c walks the kernel IR once, substituting constants: unrolled and tiled ranges become
-// copies, the innermost `lanes` ranges become a block loop and a masked rest, registers become single C variables.
-// While it does so node.c makes every expression a node of a graph without duplicates. Each node knows its |home|, the
-// outermost scope in which it can be computed, and is announced in front of the statement of that scope under which it
-// was first needed; so loop-invariant work leaves loops. Last, emit.c prints the statements, with a named temporary for
-// each node that is used more than once or from a deeper scope.
+// copies, registers become single C variables. The innermost `lanes` ranges become, for a CPU, a block loop and a
+// masked rest; for a team of threads (|cg_target.team|), a loop that each thread begins at its own number. While it
+// does so node.c makes every expression a node of a graph without duplicates. Each node knows its |home|, the outermost
+// scope in which it can be computed, and is announced in front of the statement of that scope under which it was first
+// needed; so loop-invariant work leaves loops. Last, emit_scope.c and the target's emit.c print the statements, with a
+// named temporary for each node that is used more than once or from a deeper scope.
 //
-// Values that depend on the lane are vector nodes. An i64 that grows evenly with the lane stays a pair of scalars (a
-// ramp), so that index arithmetic is scalar and a ramp of step 1 is a plain vector load.
-#ifndef WEIR_CODEGEN_CPU_CODE_H
-#define WEIR_CODEGEN_CPU_CODE_H
+// On a CPU values that depend on the lane are vector nodes. An i64 that grows evenly with the lane stays a pair of
+// scalars (a ramp), so that index arithmetic is scalar and a ramp of step 1 is a plain vector load.
+#ifndef WEIR_CODEGEN_TEXT_CODE_H
+#define WEIR_CODEGEN_TEXT_CODE_H
 
 #include "ir/kernel.h"
 #include "ir/text_buffer.h"
@@ -44,6 +45,7 @@ struct cg_node {
   double f;          // const
   int index;         // size, load
   const char *name;  // NAME; else a proposal for the temporary, or null
+  unsigned seen;     // by the walk of this number
   unsigned once;     // not 0: holds at one statement only (reads of registers and of memory that is written)
   cg_scope *home;
   int64_t divisor;  // i64 scalars: the value is a multiple of this; 0: the value is 0
@@ -61,11 +63,15 @@ typedef struct {
   const char *name;
   ir_ktype type;
   bool vector;
-  bool used;  // by anything but its declaration; the others are not printed
+  bool used;   // by anything but its declaration; the others are not printed
+  bool inner;  // declared in a `lanes` range or one value a lane: may be set from inside
 } cg_slot;
 
 typedef enum {
   CG_FOR,         // for (a = lo; a < hi; a += step) body
+  CG_ITEMS,       // of a device: all work items of this team
+  CG_EXTENT,      // of a device: the buffer is |value| bytes long
+  CG_LANES,       // of a device: body for every |step|th from lo on, or without |name| once
   CG_TILE,        // for (; hi - name >= step; name += step) body
   CG_BLOCKS,      // for (; name + 16 <= hi; name += 16) body
   CG_MASKED_FOR,  // lanes leave the loop one by one
@@ -77,8 +83,18 @@ typedef enum {
   CG_PREFETCH,
   CG_MATDOT,
   CG_FINISH,  // slot = combine(slot, partial)
+  CG_BLOCK,   // an operation of block kernels
   CG_COMMENT,
 } cg_stmt_kind;
+
+// The operands of an operation of block kernels (ir/kernel_block.h), evaluated.
+typedef struct {
+  const struct ir_kblock *op;
+  cg_slot **c, **a, **b;  // registers
+  int c_count, a_count, b_count;
+  cg_node *to, *to_request, *from, *from_request, *signal, *value, *condition, *at_a, *at_b;
+  cg_node *coords[5];
+} cg_block;
 
 struct cg_stmt {
   cg_stmt_kind kind;
@@ -89,6 +105,7 @@ struct cg_stmt {
   cg_node *lo, *hi;
   int64_t step;
   bool opaque;    // FOR: hide the count
+  bool large;     // FOR, LANES, TILE: a body that a C compiler should not copy
   int registers;  // TILE: lane registers that the body declares
   bool last;      // TILE: the smallest tile, always printed
   cg_slot *slot, *partial;
@@ -99,6 +116,9 @@ struct cg_stmt {
   cg_node *index, *ramp_step, *request;  // STORE, PREFETCH: to index + lane * ramp_step if that is not null
   const ir_kmatdot *matdot;
   cg_node *at[IR_KM_COUNT];  // MATDOT
+  cg_block *block;
+  bool lanes;         // STORE: inside a `lanes` range
+  bool fence, split;  // a team's threads wait before this statement; between its values and its store
   cg_scope *body, *body2;
 };
 
@@ -117,8 +137,20 @@ typedef struct {
 } cg_access;
 
 typedef struct cg_lanes cg_lanes;  // the `lanes` range being expanded (expand.c)
+typedef struct cg_code cg_code;
 
+// How the code is printed.
 typedef struct {
+  bool device;                  // lanes are threads, not vectors
+  int team;                     // of a device: threads that share an item
+  const char *const *reserved;  // words that no variable may have, beside those of C; null after the last
+  void (*load)(cg_code *c, ir_text *out, const cg_node *node);           // an element as a value, without mask
+  void (*fence)(cg_code *c, ir_text *out, int indent);                   // of statements with |fence|
+  void (*stmt)(cg_code *c, ir_text *out, const cg_stmt *s, int indent);  // what cg_emit_scope does not print itself
+} cg_target;
+
+struct cg_code {
+  const cg_target *target;
   weir_arena *arena;
   const ir_kernel *kernel;
   weir_status status;  // the first failure
@@ -150,7 +182,8 @@ typedef struct {
   bool matrices;                     // has matdots or asks for a matrix unit
   int matrix_step;                   // of its matdots; 0: none
   struct cg_memo *memo;
-} cg_code;
+  cg_node *me;  // of a team: the thread's number in it
+};
 
 // ---- node.c
 cg_node *cg_const_int(cg_code *c, ir_ktype type, int64_t value);
@@ -169,6 +202,8 @@ cg_node *cg_ramp(cg_code *c, cg_node *base, cg_node *step);
 cg_node *cg_widen(cg_code *c, cg_node *node);
 cg_node *cg_and(cg_code *c, cg_node *x, cg_node *y);  // of masks, null is all
 bool cg_is_int(const cg_node *node, int64_t *out);
+// Whether nobody writes the buffer while the kernel runs.
+bool cg_buffer_is_constant(const cg_code *c, int buffer);
 // After expansion: which nodes are used, how often, and which need a name.
 void cg_count_uses(cg_code *c);
 void cg_fail(cg_code *c, weir_code code, const char *fmt, ...) WEIR_PRINTF(3, 4);
@@ -189,27 +224,22 @@ cg_slot *cg_slot_find(cg_code *c, const ir_kvar *var, int index_count, const ir_
 void cg_memo_clear(cg_code *c);
 // ---- names.c: a C identifier like |name| that nothing visible from |scope| has.
 const char *cg_unique(cg_code *c, const char *name, cg_scope *scope);
-// ---- emit.c, emit_expr.c
-void cg_emit(cg_code *c, ir_text *out);
+// ---- emit_scope.c: statements, each behind the temporaries it is the first to need
+void cg_emit_scope(cg_code *c, ir_text *out, cg_scope *scope, int indent);
+void cg_emit_line(ir_text *out, int indent);
+// " { body }", and the third part of a for.
+void cg_emit_body(cg_code *c, ir_text *out, cg_scope *body, int indent);
+void cg_emit_step(ir_text *out, const char *name, int64_t step);
+// Literal data of a buffer as an initializer.
+void cg_emit_data(ir_text *out, const ir_kbuffer *buffer);
+// ---- emit_expr.c
 void cg_emit_expr(cg_code *c, ir_text *out, cg_node *node);
-// "x + index", or "x[index]" as an element.
+// "x + index", or "x[index]" as an element, of a view of the CPU.
 void cg_emit_place(cg_code *c, ir_text *out, int buffer, ir_ktype type, cg_node *request, cg_node *index, bool element);
 void cg_emit_float(ir_text *out, ir_ktype type, double value);
 char cg_rep(ir_ktype type);  // f d i u l m
 const char *cg_c_type(ir_ktype type, bool vector);
 const char *cg_memory_type(ir_ktype type);  // C type of an element in memory
 ir_ktype cg_base_type(ir_ktype type);       // what a narrow type lives in: f32 f64 i32 u32 i64 bool
-
-// ---- print.c
-typedef struct {
-  const char *text;
-  size_t bytes;
-  bool memory[IR_KT_COUNT], dots, matrices;  // what it asks of the prelude
-} cg_printed;
-weir_status cg_print_kernel(weir_arena *arena, const ir_kernel *kernel, cg_printed *out) WEIR_MUST_USE;
-const char *cg_print_file(weir_arena *arena, const cg_printed *const *kernels, int count);
-
-// ---- prelude.c
-void cg_prelude(ir_text *out, const bool memory[IR_KT_COUNT], bool dots, bool matrices);
 
 #endif

@@ -3,7 +3,7 @@
 // lives in.
 #include <math.h>
 
-#include "codegen/cpu/code.h"
+#include "codegen/text/code.h"
 
 char cg_rep(ir_ktype type) {
   switch (cg_base_type(type)) {
@@ -179,15 +179,12 @@ void cg_emit_place(cg_code *c, ir_text *out, int buffer, ir_ktype type, cg_node 
 }
 
 static void emit_scalar_load(cg_code *c, ir_text *out, const cg_node *n) {
-  bool plain = cg_base_type(n->type) == n->type && n->type != IR_KT_bool;
   if (n->args[2]) {
     ir_text_puts(out, "(");
     cg_emit_expr(c, out, n->args[2]);
     ir_text_puts(out, " ? ");
   }
-  if (!plain) ir_text_printf(out, "s%c_from_%s(", cg_rep(n->type), ir_ktype_name(n->type));
-  cg_emit_place(c, out, n->index, n->type, n->args[1], n->args[0], true);
-  if (!plain) ir_text_puts(out, ")");
+  c->target->load(c, out, n);
   if (n->args[2]) ir_text_puts(out, " : 0)");
 }
 
@@ -243,12 +240,27 @@ static void emit_ir_op(cg_code *c, ir_text *out, cg_node *n) {
   }
 }
 
+// Operations of a warp are the prelude's by their own names.
+static const char *warp_name(cg_code *c, const cg_node *n) {
+  if (n->op == IR_K_any) return "ANY";
+  if (n->op == IR_K_all) return "ALL";
+  const char *how = n->op == IR_K_shuffle_xor ? "_XOR" : n->op == IR_K_shuffle_down ? "_DOWN" : "";
+  return weir_arena_printf(c->arena, "SHFL%s_%s", how, cg_c_type(n->type, false));
+}
+
 void cg_emit_expr(cg_code *c, ir_text *out, cg_node *n) {
   if (n->c_name) {
     ir_text_puts(out, n->c_name);
     return;
   }
   switch (n->op) {
+    case IR_K_shuffle_xor:
+    case IR_K_shuffle_down:
+    case IR_K_shuffle:
+    case IR_K_any:
+    case IR_K_all:
+      emit_call(c, out, n, warp_name(c, n));
+      return;
     case IR_K_const:
       emit_const(out, n);
       return;

@@ -5,7 +5,7 @@
 // bounds it.
 #include <string.h>
 
-#include "codegen/cpu/code.h"
+#include "codegen/text/code.h"
 
 enum { MAX_DEPTH = 2000 };
 
@@ -221,7 +221,7 @@ static cg_node *operation(cg_code *c, const ir_kexpr *e) {
   ir_ktype from = e->args[0]->type;
   if (e->op == IR_K_cast) return cast(c, e->type, from, args[0]);
   if (e->op == IR_K_bitcast) return bitcast(c, e->type, from, args[0]);
-  if (e->op >= IR_K_dot4) c->dots = true;
+  if (e->op >= IR_K_dot4 && e->op <= IR_K_pack2) c->dots = true;
   if (e->type == IR_KT_i64 && args[1]) {
     cg_node *folded = index_bits(c, e->op, args[0], args[1]);
     if (folded) return folded;
@@ -229,6 +229,8 @@ static cg_node *operation(cg_code *c, const ir_kexpr *e) {
   if (from == IR_KT_bool && cg_is_compare(e->op) && e->op != IR_K_eq && e->op != IR_K_ne)
     for (int i = 0; i < 2; i++) args[i] = cg_op(c, IR_K_cast, IR_KT_u32, args[i], NULL, NULL);
   cg_node *r = cg_op(c, e->op, cg_base_type(e->type), args[0], args[1], args[2]);
+  // All threads of a warp take part: it may not stand in an arm that C skips.
+  if (e->op >= IR_K_shuffle_xor && e->op <= IR_K_all) r->wanted = true;
   return !is_float(e->type) && may_leave_type(e->op) ? narrow(c, e->type, r) : r;
 }
 
@@ -240,6 +242,7 @@ static cg_node *convert(cg_code *c, const ir_kexpr *e) {
     case IR_K_size:
       return cg_size(c, e->index);
     case IR_K_matrix_unit:
+      if (c->target->device) return cg_const_int(c, IR_KT_bool, 0);
       c->matrices = true;
       return cg_raw(c, IR_K_matrix_unit, IR_KT_bool, false, NULL, NULL, NULL);
     case IR_K_var:

@@ -38,8 +38,10 @@ typedef struct weir_session weir_session;
 // ---- models
 
 typedef struct {
-  const char *device;  // null or "cpu"
-  const char *isa;     // null: the best code in the package that this machine can run; else this one ("x86-64-v3")
+  // Null or "cpu"; "cuda", "cuda:N": a GPU of NVIDIA's driver, which is opened now; "sim": the code for GPUs on the
+  // CPU, slow and checked. A device is used by all executors and sessions of the model.
+  const char *device;
+  const char *isa;  // null: the best code in the package that the device can run; else this one ("x86-64-v3", "sm_90a")
   const weir_allocator *allocator;  // null: the system's; must outlive the model
   const char *weights_folder;       // a further folder to look in for weights beside the package; may be null
   // Null, or the public key that must have signed the package: 64 hexadecimal digits, or the text of a PEM file. Then

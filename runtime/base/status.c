@@ -83,6 +83,7 @@ const char *weir_code_name(weir_code code) {
       [WEIR_CODE_IO] = "i/o",
       [WEIR_CODE_CANCELLED] = "cancelled",
       [WEIR_CODE_INTERNAL] = "internal",
+      [WEIR_CODE_DEVICE_LOST] = "device lost",
   };
   return names[code];
 }

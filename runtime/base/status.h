@@ -32,7 +32,8 @@ typedef enum {
   WEIR_CODE_UNSUPPORTED,
   WEIR_CODE_IO,  // the operating system refused
   WEIR_CODE_CANCELLED,
-  WEIR_CODE_INTERNAL,  // our bug, reported instead of aborting in release
+  WEIR_CODE_INTERNAL,     // our bug, reported instead of aborting in release
+  WEIR_CODE_DEVICE_LOST,  // nothing of a model works on its device any more; loading it anew may
 } weir_code;
 
 // Makes a status with a printf-style message. Never null: out of memory yields a static OUT_OF_MEMORY record.

@@ -17,6 +17,12 @@ typedef struct {
   int64_t used;
 } cursor;
 
+// What kernels call the place at which the process has |host|.
+static void *device_address(const rt_block *block, void *host) {
+  if (!host || block->data == block->host) return host;
+  return block->data + ((uint8_t *)host - block->host);
+}
+
 static void *take(cursor *c, int64_t bytes) {
   uint8_t *result = c->next;
   bytes = (bytes + 63) & ~INT64_C(63);
@@ -28,7 +34,7 @@ static void *take(cursor *c, int64_t bytes) {
 // ---- tables
 
 static int64_t tables_place(weir_executor *x, const weir_entry *entry, const rt_totals *totals) {
-  cursor c = {x->tables.data, 0};
+  cursor c = {x->tables.host, 0};
   const rt_program *p = entry->program;
   for (int i = 0; i < p->symbol_count + p->volume_count; i++) {
     unsigned tables = entry->tables[i];
@@ -57,7 +63,7 @@ static void positions_fill(weir_executor *x, int i, int r, int64_t begin, int64_
 // ---- states
 
 // Where the states of an entry without a session begin; |state_tables[i][0]| holds it until the requests are placed.
-static void states_place(weir_executor *x, const weir_entry *entry, const rt_totals *totals) {
+static weir_status states_place(weir_executor *x, const weir_entry *entry, const rt_totals *totals) {
   const rt_program *p = entry->program;
   cursor c = {x->states.data, 0};
   for (int i = 0; i < p->state_count; i++) {
@@ -68,9 +74,10 @@ static void states_place(weir_executor *x, const weir_entry *entry, const rt_tot
     x->state_tables[i][0] = base;
     for (int r = 0; !s->rows && r < totals->requests; r++) {
       x->state_tables[i][r] = base + r * bytes;
-      rt_state_fill(base + r * bytes, s->row_bytes, s->dtype, s->initial);
+      WEIR_TRY(rt_state_fill(x->queue, base + r * bytes, s->row_bytes, s->dtype, s->initial));
     }
   }
+  return WEIR_OK;
 }
 
 static void states_point(weir_executor *x, const weir_entry *entry, const weir_session *session, int r,
@@ -90,25 +97,26 @@ static void states_point(weir_executor *x, const weir_entry *entry, const weir_s
 // ---- inputs and outputs
 
 static weir_status tensors_place(weir_executor *x, const rt_program *p, const rt_need *need, int requests) {
-  cursor c = {x->packing.data, 0};
+  cursor c = {x->packing.host, 0};
+  bool apart = x->model->device->ops->apart, pack = apart || requests > 1;
   for (int i = 0; i < p->input_count + p->output_count; i++) {
     bool input = i < p->input_count;
     int k = input ? i : i - p->input_count;
     const rt_tensor *t = input ? &p->inputs[k] : &p->outputs[k];
     int64_t bytes;
     if (!rt_expr_eval(t->bytes, need->sizes, &bytes)) return BAD("'%s': bytes", t->name);
-    // The place for packing; one request, or several that stand in a row, are used where they are.
-    void *place = requests > 1 ? take(&c, bytes) : NULL;
-    if (requests > 1) (void)take(&c, RT_SLACK_BYTES);
+    // The place for packing; one request, or several that stand in a row, are used where they are if kernels can.
+    void *place = pack ? take(&c, bytes) : NULL;
+    if (pack) (void)take(&c, RT_SLACK_BYTES);
+    if (i == p->input_count - 1) x->inputs_end = c.used;
     (input ? x->inputs : x->outputs)[k] = place;
     (input ? x->input_bytes : x->output_bytes)[k] = 0;
-    (input ? x->input_packed : x->output_packed)[k] = false;
+    (input ? x->input_packed : x->output_packed)[k] = apart;
   }
   return WEIR_OK;
 }
 
-// |t|'s |bytes| of request |r| follow the |*before| bytes of the requests before it. Copies once they do not stand in a
-// row.
+// |t|'s |bytes| of request |r| follow the bytes of the requests before it. Copies once they do not stand in a row.
 static weir_status input_add(weir_executor *x, const rt_tensor *t, int i, const weir_request *requests, int r,
                              int64_t bytes, int64_t limit) {
   int64_t before = x->input_bytes[i];
@@ -158,6 +166,16 @@ static weir_status tensors_check(weir_executor *x, const rt_program *p, const we
   return WEIR_OK;
 }
 
+weir_status rt_fetch_outputs(weir_executor *x, const weir_entry *entry) {
+  const rt_device_ops *device = x->model->device->ops;
+  for (int i = 0; device->apart && i < entry->program->output_count; i++) {
+    if (!x->output_bytes[i]) continue;
+    const void *from = device_address(&x->packing, x->outputs[i]);
+    WEIR_TRY(device->receive(x->queue, x->outputs[i], from, (size_t)x->output_bytes[i]));
+  }
+  return device->wait(x->queue);
+}
+
 void rt_unpack_outputs(weir_executor *x, const weir_entry *entry, const weir_request *requests, int request_count) {
   const rt_program *p = entry->program;
   for (int i = 0; i < p->output_count; i++) {
@@ -177,13 +195,13 @@ static weir_status requests_place(weir_executor *x, const weir_entry *entry, wei
   const rt_program *p = entry->program;
   int64_t begins[RT_MAX_TABLES] = {0};
   WEIR_TRY(tensors_place(x, p, need, totals->requests));
-  if (!p->step) states_place(x, entry, totals);
+  if (!p->step) WEIR_TRY(states_place(x, entry, totals));
   for (int r = 0; r < totals->requests; r++) {
     int64_t values[RT_MAX_VALUES], past[RT_MAX_SYMBOLS];
     weir_session *session = requests[r].session;
     rt_session_past(session, entry, past);
     WEIR_TRY(rt_request_bind(entry, &requests[r], r, past, values));
-    if (session) WEIR_TRY(rt_session_begin(session, entry, values));
+    if (session) WEIR_TRY(rt_session_begin(session, entry, values, x->queue));
     states_point(x, entry, session, r, begins);
     for (int i = 0; i < p->symbol_count; i++) {
       if (p->symbols[i].role == RT_ROLE_PLAIN) continue;
@@ -200,6 +218,15 @@ static weir_status requests_place(weir_executor *x, const weir_entry *entry, wei
     WEIR_TRY(tensors_add(x, p, requests, r, values, need));
   }
   return tensors_check(x, p, requests, need);
+}
+
+// Tables and inputs go to a device with memory apart; where the process writes is where kernels read otherwise.
+static weir_status tables_send(weir_executor *x, int64_t table_bytes) {
+  const rt_device_ops *device = x->model->device->ops;
+  if (!device->apart) return WEIR_OK;
+  if (table_bytes) WEIR_TRY(device->send(x->queue, x->tables.data, x->tables.host, (size_t)table_bytes));
+  if (x->inputs_end) WEIR_TRY(device->send(x->queue, x->packing.data, x->packing.host, (size_t)x->inputs_end));
+  return WEIR_OK;
 }
 
 // ---- launches
@@ -223,19 +250,19 @@ static void *pointer_of(const weir_executor *x, rt_arg arg) {
     case RT_ARG_BUFFER:
       return x->buffers[arg.index];
     case RT_ARG_INPUT:
-      return x->inputs[arg.index];
+      return device_address(&x->packing, x->inputs[arg.index]);
     case RT_ARG_OUTPUT:
-      return x->outputs[arg.index];
+      return device_address(&x->packing, x->outputs[arg.index]);
     case RT_ARG_STATE:
-      return x->state_tables[arg.index];
+      return device_address(&x->tables, x->state_tables[arg.index]);
     case RT_ARG_STARTS:
-      return x->starts[arg.index];
+      return device_address(&x->tables, x->starts[arg.index]);
     case RT_ARG_REQUESTS:
-      return x->requests[arg.index];
+      return device_address(&x->tables, x->requests[arg.index]);
     case RT_ARG_POSITIONS:
-      return x->positions[arg.index];
+      return device_address(&x->tables, x->positions[arg.index]);
     case RT_ARG_PAST:
-      return x->past[arg.index];
+      return device_address(&x->tables, x->past[arg.index]);
     case RT_ARG_WEIGHT:
       break;  // filled in once
   }
@@ -280,6 +307,20 @@ static int64_t cost_of(rt_expr e, const int64_t *sizes) {
   return e.op_count && rt_expr_eval(e, sizes, &cost) && cost > 0 ? cost : 0;  // 0: unknown
 }
 
+bool rt_launch_items(const rt_launch *launch, const int64_t *sizes, int64_t *out_items) {
+  int64_t guard, grid;
+  if (launch->guard.op_count) {
+    if (!rt_expr_eval(launch->guard, sizes, &guard)) return false;
+    if (guard < launch->guard_lo || guard >= launch->guard_hi) {
+      *out_items = 0;
+      return true;
+    }
+  }
+  if (!rt_expr_eval(launch->grid, sizes, &grid) || grid < 0) return false;
+  *out_items = grid;
+  return true;
+}
+
 // Launches that run become records. The `sync` of one that does not run falls to the next; where a loop begins or ends
 // there is one too.
 static weir_status records_make(const weir_executor *x, rt_bound *bound) {
@@ -322,11 +363,12 @@ weir_status rt_bind_call(weir_executor *x, rt_bound *bound, weir_request *reques
                          const rt_need *need) {
   const weir_entry *entry = bound->entry;
   weir_memory *m = &x->measured;
-  *m = (weir_memory){.weights_bytes = entry->weight_bytes, .scratch_bytes = (int64_t)x->scratch.bytes};
+  *m = (weir_memory){.weights_bytes = entry->weight_bytes, .scratch_bytes = x->queue->scratch_bytes};
   m->table_bytes = tables_place(x, entry, totals);
   m->packing_bytes = need->packing_bytes;
   m->state_bytes = need->state_bytes;
   WEIR_TRY(requests_place(x, entry, requests, totals, need));
+  WEIR_TRY(tables_send(x, m->table_bytes));
   WEIR_TRY(buffers_place(x, entry->program, need));
   for (int i = 0; i < bound->varying_count; i++) {
     if (!rt_expr_eval(bound->varying[i].expr, need->sizes, bound->varying[i].place))

@@ -1,14 +1,14 @@
 // What the files of this folder share: models, calls and executors as they are in memory.
 //
 // A call goes through five stages, each in a file: request.c reads what the requests say, plan.c turns it into sizes
-// and bytes, bind.c places tables and resolves launches, launch.c runs them on the team, executor.c holds the whole
-// together.
+// and bytes, bind.c places tables and resolves launches, the device runs them (launch.c: on the host), executor.c holds
+// the whole together.
 #ifndef WEIR_RUNTIME_EXEC_EXEC_INTERNAL_H
 #define WEIR_RUNTIME_EXEC_EXEC_INTERNAL_H
 
 #include <stdatomic.h>
 
-#include "runtime/base/team.h"
+#include "runtime/exec/device.h"
 #include "runtime/exec/model.h"
 
 enum {
@@ -67,6 +67,9 @@ struct weir_model {
   const weir_allocator *allocator;
   const char *name, *isa;
   weir_hash identity;
+  rt_device host;     // unless the parts name another:
+  rt_device *device;  // where weights, states and executors are
+  rt_queue *queue;    // of the sessions' copies
   rt_kernel_provider provider;
   void *weight_context;
   void (*destroy_weights)(void *context);
@@ -154,7 +157,7 @@ typedef struct {
   int first, end;
   rt_expr trips;
   int size;
-  const uint8_t *flags;  // of |requests| requests; null: none
+  const uint8_t *flags;  // of |requests| requests, in the device's memory; null: none
 } rt_bound_loop;
 
 // An expression whose value goes to a place on every call.
@@ -170,7 +173,7 @@ typedef struct {
 } rt_pointer;
 
 // An entry in an executor: launch records with their constant parts filled in.
-typedef struct {
+typedef struct rt_bound {
   const weir_entry *entry;
   rt_record *records;  // of the launches that run in this call, first |record_count|
   int record_count;
@@ -187,27 +190,29 @@ typedef struct {
   const int64_t *sizes;  // of the call
 } rt_bound;
 
+// Memory of an executor. |data| is where kernels find it, |host| where the process does: the same on the host, null
+// where the process has nothing to do with it.
 typedef struct {
-  uint8_t *data;
+  uint8_t *data, *host;
   size_t bytes;
 } rt_block;
 
 struct weir_executor {
   weir_model *model;
   weir_pool pool;
-  rt_team *team;
+  rt_queue *queue;
   bool no_growth;
   atomic_int busy;
   rt_bound *bound;  // of each entry
-  rt_block arena, tables, packing, states, scratch;
-  size_t scratch_stride;
+  rt_block arena, tables, packing, states;
   weir_memory measured;
-  // Of the current call, room for the largest entry:
+  // Of the current call, room for the largest entry. What the process writes or reads is at its own addresses here.
   uint8_t **buffers;
   int64_t *buffer_ends;
   void **inputs, **outputs;
   int64_t *input_bytes, *output_bytes;  // of all requests
   bool *input_packed, *output_packed;   // gathered into, scattered from |packing|
+  int64_t inputs_end;                   // of |packing| so many bytes are for inputs
   void ***state_tables;
   int32_t *starts[RT_MAX_TABLES], *requests[RT_MAX_TABLES], *positions[RT_MAX_SYMBOLS], *past[RT_MAX_SYMBOLS];
 };
@@ -215,17 +220,17 @@ struct weir_executor {
 // Makes every block at least as large as |need| says. OUT_OF_MEMORY leaves the executor as it was, or with some blocks
 // larger.
 weir_status rt_executor_grow(weir_executor *executor, const rt_need *need) WEIR_MUST_USE;
-// Places tables, packs inputs, resolves every launch, and counts |executor->measured| but for the states. The
-// executor's blocks must be large enough for |need|.
+// Places tables, packs inputs, sends both to the device, resolves every launch, and counts |executor->measured| but for
+// the states. The executor's blocks must be large enough for |need|.
 weir_status rt_bind_call(weir_executor *executor, rt_bound *bound, weir_request *requests, const rt_totals *totals,
                          const rt_need *need) WEIR_MUST_USE;
+// Fetches outputs from a device with memory apart, behind the launches; waits for both.
+weir_status rt_fetch_outputs(weir_executor *executor, const weir_entry *entry) WEIR_MUST_USE;
 // Copies packed outputs to the requests' memory.
 void rt_unpack_outputs(weir_executor *executor, const weir_entry *entry, const weir_request *requests,
                        int request_count);
 
 // Items of the launch; 0 where its guard is closed. False where guard or grid have no valid value.
 bool rt_launch_items(const rt_launch *launch, const int64_t *sizes, int64_t *out_items);
-// Runs the records. CANCELLED, INTERNAL (a kernel refused).
-weir_status rt_launch_all(weir_executor *executor, rt_bound *bound, weir_run_options *options) WEIR_MUST_USE;
 
 #endif

@@ -1,4 +1,4 @@
-// Executors: the blocks of memory and the team, and the order of a call.
+// Executors: the blocks of memory, and the order of a call.
 //
 // Everything that a call writes is allocated when the executor is made (records, tables of pointers) or when a block
 // grows. Until the launches run, nothing that a caller can see has changed.
@@ -92,37 +92,44 @@ static weir_status arrays_make(weir_executor *x) {
   return weir_pool_array(&x->pool, (size_t)states, sizeof *x->state_tables, &x->state_tables);
 }
 
-static weir_status block_grow(weir_executor *x, rt_block *block, int64_t bytes) {
+static void block_free(weir_executor *x, rt_block *block) {
+  rt_device *device = x->model->device;
+  size_t bytes = block->bytes + RT_SLACK_BYTES;
+  if (block->host && block->host != block->data) device->ops->free_host(device, block->host, bytes);
+  if (block->data) device->ops->free(device, block->data, bytes);
+}
+
+// |met|: the process reads or writes it too.
+static weir_status block_grow(weir_executor *x, rt_block *block, int64_t bytes, bool met) {
+  rt_device *device = x->model->device;
   if ((size_t)bytes <= block->bytes && block->data) return WEIR_OK;
   size_t with_slack;
   if (__builtin_add_overflow((size_t)bytes, RT_SLACK_BYTES, &with_slack)) {
     return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for %lld bytes", (long long)bytes);
   }
-  uint8_t *data;
-  WEIR_TRY(weir_alloc(x->model->allocator, with_slack, 64, false, &data));
-  if (block->data) weir_free(x->model->allocator, block->data, block->bytes + RT_SLACK_BYTES);
-  *block = (rt_block){data, (size_t)bytes};
+  rt_block fresh = {.bytes = (size_t)bytes};
+  WEIR_TRY(device->ops->alloc(device, with_slack, &fresh.data));
+  if (!device->ops->apart) {
+    fresh.host = fresh.data;
+  } else if (met) {
+    weir_status status = device->ops->alloc_host(device, with_slack, &fresh.host);
+    if (status) device->ops->free(device, fresh.data, with_slack);
+    if (status) return status;
+  }
+  block_free(x, block);
+  *block = fresh;
   return WEIR_OK;
-}
-
-static void block_free(weir_executor *x, rt_block *block) {
-  if (block->data) weir_free(x->model->allocator, block->data, block->bytes + RT_SLACK_BYTES);
 }
 
 static weir_status executor_fill(weir_executor *x, const weir_executor_options *options) {
   weir_model *model = x->model;
   WEIR_TRY(weir_pool_array(&x->pool, (size_t)model->entry_count, sizeof *x->bound, &x->bound));
-  int64_t scratch = 0;
   for (int i = 0; i < model->entry_count; i++) {
     x->bound[i].entry = &model->entries[i];
     WEIR_TRY(launches_prepare(&x->bound[i], &x->pool));
-    if (model->entries[i].scratch_bytes > scratch) scratch = model->entries[i].scratch_bytes;
   }
   WEIR_TRY(arrays_make(x));
-  WEIR_TRY(rt_team_create(options->threads, !options->no_pin, model->allocator, &x->team));
-  // Whole pairs of cache lines, so that threads do not share any.
-  x->scratch_stride = ((size_t)scratch + RT_SLACK_BYTES + 127) & ~(size_t)127;
-  WEIR_TRY(block_grow(x, &x->scratch, (int64_t)x->scratch_stride * rt_team_thread_count(x->team)));
+  WEIR_TRY(model->device->ops->queue_make(model->device, model, options, &x->queue));
   rt_need none = {0};
   return rt_executor_grow(x, &none);
 }
@@ -149,24 +156,23 @@ weir_status weir_executor_create(weir_model *model, const weir_executor_options 
 void weir_executor_destroy(weir_executor *x) {
   if (!x) return;
   weir_model *model = x->model;
-  rt_team_destroy(x->team);
+  model->device->ops->queue_free(x->queue);
   block_free(x, &x->arena);
   block_free(x, &x->tables);
   block_free(x, &x->packing);
   block_free(x, &x->states);
-  block_free(x, &x->scratch);
   weir_pool_deinit(&x->pool);
   weir_free(model->allocator, x, sizeof *x);
   weir_model_release(model);
 }
 
-int weir_executor_threads(const weir_executor *x) { return rt_team_thread_count(x->team); }
+int weir_executor_threads(const weir_executor *x) { return x->queue->threads; }
 
 weir_status rt_executor_grow(weir_executor *x, const rt_need *need) {
-  WEIR_TRY_CTX(block_grow(x, &x->arena, need->arena_bytes), "temporaries");
-  WEIR_TRY_CTX(block_grow(x, &x->tables, need->table_bytes), "tables");
-  WEIR_TRY_CTX(block_grow(x, &x->packing, need->packing_bytes), "packing");
-  WEIR_TRY_CTX(block_grow(x, &x->states, need->state_bytes), "states");
+  WEIR_TRY_CTX(block_grow(x, &x->arena, need->arena_bytes, false), "temporaries");
+  WEIR_TRY_CTX(block_grow(x, &x->tables, need->table_bytes, true), "tables");
+  WEIR_TRY_CTX(block_grow(x, &x->packing, need->packing_bytes, true), "packing");
+  WEIR_TRY_CTX(block_grow(x, &x->states, need->state_bytes, false), "states");
   return WEIR_OK;
 }
 
@@ -226,11 +232,13 @@ static void sessions_end(weir_executor *x, const weir_entry *entry, weir_request
     if (!session) continue;
     if (commit) {
       x->measured.state_bytes += rt_session_bytes(session, entry);
-      rt_session_commit(session);
+      rt_session_commit(session, x->queue);
     } else {
-      rt_session_revert(session);
+      rt_session_revert(session, x->queue);
     }
   }
+  // Another executor may go on with them. What fails here, a lost device, is what the next call says.
+  weir_status_release(x->model->device->ops->wait(x->queue));
 }
 
 static weir_status run_claimed(weir_executor *x, const weir_entry *entry, weir_request *requests, int count,
@@ -244,10 +252,12 @@ static weir_status run_claimed(weir_executor *x, const weir_entry *entry, weir_r
   WEIR_TRY(room_make(x, &need));
   weir_status status = rt_bind_call(x, bound, requests, &totals, &need);
   if (!status) {
-    status = rt_launch_all(x, bound, options);
+    status = x->model->device->ops->launch(x->queue, bound, options);
+    if (!status) status = rt_fetch_outputs(x, entry);
     sessions_end(x, entry, requests, count, !status);
   }
   if (status) {
+    weir_status_release(x->model->device->ops->wait(x->queue));  // what was sent is no longer read
     x->measured = before;
     return status;
   }

@@ -3,6 +3,7 @@
 #ifndef WEIR_RUNTIME_EXEC_FROM_PACKAGE_H
 #define WEIR_RUNTIME_EXEC_FROM_PACKAGE_H
 
+#include "runtime/exec/device.h"
 #include "runtime/exec/kernels.h"
 #include "runtime/package/package.h"
 #include "runtime/weir.h"
@@ -16,10 +17,14 @@ typedef struct {
   weir_status (*open)(void *context, const rt_package *package, const char *isa, const weir_allocator *allocator,
                       rt_kernel_provider *out_provider, const char **out_isa);
   void *context;
+  // Null: the host. Else taken, with the package. Where the package has programs of its own for such devices, under
+  // |programs| ("cuda/"), they are the model's.
+  rt_device *device;
+  const char *programs;
 } rt_code_source;
 
-// |package| is taken, on failure too; the model closes it. Of |options| the allocator, the isa and the required key
-// count.
+// |package| and the device are taken, on failure too; the model lets go of them. Of |options| the allocator, the isa
+// and the required key count.
 weir_status rt_model_from_package(rt_package *package, const weir_load_options *options, const rt_code_source *code,
                                   weir_model **out_model) WEIR_MUST_USE;
 

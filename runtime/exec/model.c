@@ -202,10 +202,13 @@ weir_status rt_model_create(const rt_model_parts *parts, weir_model **out_model)
   model->allocator = allocator;
   model->pool.allocator = allocator;
   model->identity = parts->identity;
+  model->host = (rt_device){&rt_host_ops, allocator};
+  model->device = parts->device ? parts->device : &model->host;
   model->provider = parts->provider;
   model->weight_context = parts->weight_context;
   model->destroy_weights = parts->destroy_weights;
-  status = model_fill(model, parts);
+  status = model->device->ops->queue_make(model->device, model, NULL, &model->queue);
+  if (!status) status = model_fill(model, parts);
   if (status) {
     weir_model_release(model);
     return status;
@@ -219,6 +222,7 @@ void weir_model_retain(weir_model *model) { atomic_fetch_add_explicit(&model->re
 void weir_model_release(weir_model *model) {
   if (!model || atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) != 1) return;
   if (model->provider.destroy) model->provider.destroy(model->provider.context);
+  model->device->ops->queue_free(model->queue);
   weir_pool_deinit(&model->pool);
   // Last: names and programs may be the weights' owner's.
   if (model->destroy_weights) model->destroy_weights(model->weight_context);

@@ -6,6 +6,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/hash.h"
 #include "runtime/base/program.h"
+#include "runtime/exec/device.h"
 #include "runtime/exec/kernels.h"
 #include "runtime/weir.h"
 
@@ -19,8 +20,9 @@ typedef struct {
   const rt_program *const *programs;  // borrowed for the model's life; each is verified again
   int program_count;
   rt_kernel_provider provider;  // taken: destroyed with the model, on failure too
-  // Finds the bytes of weight |path|, 64-byte aligned, |bytes| long, valid for the model's life. May be null if no
-  // program has weights.
+  rt_device *device;            // null: the host. Borrowed likewise: |destroy_weights| may end it
+  // Finds the bytes of weight |path|, in the device's memory, 64-byte aligned, |bytes| long, valid for the model's
+  // life. May be null if no program has weights.
   weir_status (*find_weight)(void *context, const char *path, int64_t bytes, const void **out_data);
   void *weight_context;
   void (*destroy_weights)(void *context);  // called once when the model goes, on failure too. May be null

@@ -71,7 +71,7 @@ weir_status rt_plan_call(const weir_entry *entry, const rt_totals *totals, rt_ne
   if (!rt_expr_eval(p->arena_bytes, need.sizes, &need.arena_bytes) || need.arena_bytes < 0)
     return overflow("temporaries");
   if (!tables_add(entry, totals, &need.table_bytes)) return overflow("tables");
-  if (totals->requests > 1) {
+  if (totals->requests > 1 || entry->model->device->ops->apart) {
     bool ok = packing_add(p->inputs, p->input_count, need.sizes, &need.packing_bytes);
     ok = ok && packing_add(p->outputs, p->output_count, need.sizes, &need.packing_bytes);
     if (!ok) return overflow("inputs and outputs");
@@ -143,7 +143,7 @@ weir_status weir_memory_predict(const weir_executor *executor, const weir_entry 
       .arena_bytes = need.arena_bytes,
       .state_bytes = totals.session_bytes + need.state_bytes,
       .table_bytes = need.table_bytes,
-      .scratch_bytes = (int64_t)executor->scratch.bytes,
+      .scratch_bytes = executor->queue->scratch_bytes,
       .packing_bytes = need.packing_bytes,
   };
   if (!rt_memory_total(&m)) return overflow("bytes");

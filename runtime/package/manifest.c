@@ -1,9 +1,10 @@
 // The manifest: JSON text for people and tools; the runtime needs the names of the model, the entries and the code
 // objects.
 //
-// Fields that it does not know are left to others (toolchain, hashes of inputs, facts about text), so that a package
-// may say more than this reader understands. Every entry has a program and every program is an entry; the same of
-// objects.
+// Beside the program of an entry there may be one for a kind of device, `program/cuda/ENTRY`, and beside an object
+// facts about it, `object/ISA.facts`. Fields that it does not know are left to others (toolchain, hashes of inputs,
+// facts about text), so that a package may say more than this reader understands. Every entry has a program and every
+// program is an entry; the same of objects.
 #include <string.h>
 
 #include "runtime/package/package_internal.h"
@@ -12,10 +13,18 @@ static weir_status bad(const char *field, const char *what) {
   return weir_status_make(WEIR_CODE_INVALID_DATA, "manifest: '%s' %s", field, what);
 }
 
+// Sections that stand beside another one of the family.
+static bool is_beside(const char *rest) {
+  size_t length = strlen(rest);
+  return !strncmp(rest, RT_SECTION_DEVICE, strlen(RT_SECTION_DEVICE)) ||
+         (length > 6 && !strcmp(rest + length - 6, ".facts"));
+}
+
 static int family_count(const rt_package *package, const char *prefix) {
   int count = 0;
   for (int i = 0; i < package->section_count; i++) {
-    count += !strncmp(package->sections[i].name, prefix, strlen(prefix));
+    const char *name = package->sections[i].name;
+    count += !strncmp(name, prefix, strlen(prefix)) && !is_beside(name + strlen(prefix));
   }
   return count;
 }

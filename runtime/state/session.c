@@ -11,7 +11,7 @@ static bool is_fixed(const rt_model_state *s) { return !s->rows; }
 static bool grows(const rt_model_state *s) { return s->rows && !s->whole; }
 
 // Back to what a new session has.
-static void states_reset(weir_session *session) {
+static weir_status states_reset(weir_session *session) {
   const weir_model *model = session->model;
   for (int k = 0; k < model->growing_count; k++) session->rows[k] = 0;
   for (int i = 0; i < model->state_count; i++) {
@@ -19,8 +19,9 @@ static void states_reset(weir_session *session) {
     rt_state_storage *storage = &session->storage[i];
     storage->base = 0;
     storage->held = is_fixed(s) && !s->unset ? 1 : -1;
-    if (is_fixed(s)) rt_state_fill(storage->data, s->row_bytes, s->dtype, s->initial);
+    if (is_fixed(s)) WEIR_TRY(rt_state_fill(model->queue, storage->data, s->row_bytes, s->dtype, s->initial));
   }
+  return model->device->ops->wait(model->queue);
 }
 
 // ---- storage
@@ -36,8 +37,8 @@ static weir_status fixed_make(weir_session *session) {
   }
   if (!total) return WEIR_OK;
   session->fixed_bytes = (size_t)total;
-  WEIR_TRY(weir_pool_array(&session->pool, session->fixed_bytes + RT_SLACK_BYTES, 1, &session->fixed));
-  WEIR_TRY(weir_pool_array(&session->pool, session->fixed_bytes, 1, &session->saved));
+  WEIR_TRY(model->device->ops->alloc(model->device, session->fixed_bytes + RT_SLACK_BYTES, &session->fixed));
+  WEIR_TRY(model->device->ops->alloc(model->device, session->fixed_bytes, &session->saved));
   uint8_t *next = session->fixed;
   for (int i = 0; i < model->state_count; i++) {
     if (model->states[i].rows) continue;
@@ -60,10 +61,10 @@ static weir_status session_fill(weir_session *session, const int64_t *capacity) 
   WEIR_TRY(fixed_make(session));
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
-    if (grows(s)) WEIR_TRY(rt_storage_make(model, i, rt_storage_room(s, capacity[s->growing]), &session->storage[i]));
+    if (!grows(s)) continue;
+    WEIR_TRY(rt_storage_make(model, i, rt_storage_first_room(model, s, capacity[s->growing]), &session->storage[i]));
   }
-  states_reset(session);
-  return WEIR_OK;
+  return states_reset(session);
 }
 
 static weir_status session_make(weir_model *model, const int64_t *capacity, weir_session **out_session) {
@@ -88,6 +89,8 @@ void weir_session_close(weir_session *session) {
     rt_storage_free(model, &session->storage[i]);
     rt_storage_free(model, &session->other[i]);
   }
+  model->device->ops->free(model->device, session->fixed, session->fixed_bytes + RT_SLACK_BYTES);
+  model->device->ops->free(model->device, session->saved, session->fixed_bytes);
   weir_pool_deinit(&session->pool);
   weir_free(model->allocator, session, sizeof *session);
   weir_model_release(model);
@@ -155,13 +158,17 @@ static weir_status session_grow(weir_session *session, int growing, int64_t rows
   weir_status status = WEIR_OK;
   for (int i = 0; !status && i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
-    if (grows(s) && s->growing == growing) status = rt_storage_make(model, i, rt_storage_room(s, rows), &fresh[i]);
+    if (!grows(s) || s->growing != growing) continue;
+    int64_t room = rt_storage_first_room(model, s, rows);
+    if (room <= session->storage[i].room) continue;
+    status = rt_storage_make(model, i, room, &fresh[i]);
+    if (!status) status = rt_storage_copy(model->queue, s, &session->storage[i], session->rows[growing], &fresh[i]);
   }
+  if (!status) status = model->device->ops->wait(model->queue);
   for (int i = 0; i < model->state_count; i++) {
     rt_state_storage *old = &session->storage[i];
     if (!fresh[i].memory) continue;
     if (!status) {
-      rt_storage_copy(&model->states[i], old, session->rows[growing], &fresh[i]);
       rt_state_storage kept = *old;
       *old = fresh[i];
       fresh[i] = kept;
@@ -208,8 +215,7 @@ static weir_status session_truncate(weir_session *session, const char *symbol, i
   int only = -1;
   if (symbol) WEIR_TRY(rows_check(model, symbol, rows, &only));
   if (!symbol && rows == 0) {
-    states_reset(session);
-    return WEIR_OK;
+    return states_reset(session);
   }
   for (int k = 0; k < model->growing_count; k++) {
     if (only >= 0 && k != only) continue;
@@ -236,14 +242,17 @@ weir_status weir_session_truncate(weir_session *session, const char *symbol, int
 
 static weir_status states_copy(const weir_session *from, weir_session *to) {
   const weir_model *model = from->model;
-  for (int k = 0; k < model->growing_count; k++) to->rows[k] = from->rows[k];
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
     if (s->whole && from->storage[i].held >= 0)
       WEIR_TRY(rt_storage_whole(model, i, from->storage[i].held, &to->storage[i]));
-    rt_storage_copy(s, &from->storage[i], grows(s) ? from->rows[s->growing] : 0, &to->storage[i]);
+    int64_t rows = grows(s) ? from->rows[s->growing] : 0, most = grows(s) ? from->storage[i].room : 0;
+    int64_t need = grows(s) ? rt_storage_reach(s, &from->storage[i], rows) : 0;
+    WEIR_TRY(rt_storage_grow(model, model->queue, i, 0, need, most, &to->storage[i]));
+    WEIR_TRY(rt_storage_copy(model->queue, s, &from->storage[i], rows, &to->storage[i]));
   }
-  return WEIR_OK;
+  for (int k = 0; k < model->growing_count; k++) to->rows[k] = from->rows[k];
+  return model->device->ops->wait(model->queue);
 }
 
 weir_status weir_session_fork(const weir_session *session, weir_session **out_session) {

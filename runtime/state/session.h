@@ -6,6 +6,10 @@
 // rows cost. A fixed state is one block. A state that is replaced as a whole has two blocks: what is read and what a
 // step writes.
 //
+// States lie where the model's device has its memory: bytes move by queues (runtime/exec/device.h), those of a step on
+// the executor's, others on the model's. Where memory costs something before it is written, storage of growing rows
+// begins small and doubles in the step that needs it.
+//
 // A step writes new rows behind the committed ones, where nobody reads them, fixed states in place after a copy was put
 // aside, and whole ones into the other block; so nothing has happened until rt_session_commit, and rt_session_revert
 // undoes the rest.
@@ -15,7 +19,7 @@
 #include "runtime/exec/exec_internal.h"
 
 typedef struct {
-  void *memory;  // as allocated
+  uint8_t *memory;  // as allocated
   size_t memory_bytes;
   uint8_t *data;  // first row, or the block
   int64_t room;   // rows that it has memory for
@@ -34,7 +38,7 @@ struct weir_session {
   rt_state_storage *other;    // whole states: where the step under way writes, and how many rows
   bool *written;              // by the step under way: whole states, and fixed ones without an initial value
   uint8_t *fixed, *saved;     // all fixed states together, and their copy
-  size_t fixed_bytes;
+  size_t fixed_bytes;         // of |saved|; |fixed| has slack behind it
 };
 
 // False if a call is using the session.
@@ -67,18 +71,28 @@ int64_t rt_session_bytes(const weir_session *session, const weir_entry *entry);
 
 // Around a step, on a claimed session. |values|: of each symbol of the entry's program, and the rows before.
 // OUT_OF_MEMORY, with nothing begun, where a state needs more room.
-weir_status rt_session_begin(weir_session *session, const weir_entry *entry, const int64_t *values) WEIR_MUST_USE;
-void rt_session_revert(weir_session *session);
-void rt_session_commit(weir_session *session);
+weir_status rt_session_begin(weir_session *session, const weir_entry *entry, const int64_t *values,
+                             rt_queue *queue) WEIR_MUST_USE;
+// Done once the queue has been waited for. What fails there has lost the device, and every session on it.
+void rt_session_revert(weir_session *session, rt_queue *queue);
+void rt_session_commit(weir_session *session, rt_queue *queue);
 
 // ---- storage.c
 // Writes |bytes| of elements with the value |initial|.
-void rt_state_fill(void *data, int64_t bytes, rt_dtype dtype, double initial);
+weir_status rt_state_fill(rt_queue *queue, void *data, int64_t bytes, rt_dtype dtype, double initial) WEIR_MUST_USE;
 // Memory for |rows| rows of state |state|; the caller frees it.
 weir_status rt_storage_make(const weir_model *model, int state, int64_t rows, rt_state_storage *out) WEIR_MUST_USE;
 void rt_storage_free(const weir_model *model, rt_state_storage *storage);
-// Rows that storage has room for when its symbol has room for |capacity|.
+// Rows that storage needs room for when its symbol has room for |capacity|.
 int64_t rt_storage_room(const rt_model_state *state, int64_t capacity);
+// The same of storage that is made now, and may grow later.
+int64_t rt_storage_first_room(const weir_model *model, const rt_model_state *state, int64_t capacity);
+// Makes room for |need| rows from the storage's first one on, keeping what |rows| rows so far have left in it; |most|:
+// never more room than this, if |need| is not.
+weir_status rt_storage_grow(const weir_model *model, rt_queue *queue, int state, int64_t rows, int64_t need,
+                            int64_t most, rt_state_storage *storage) WEIR_MUST_USE;
+// Rows from the storage's first one to the last of |rows| so far.
+int64_t rt_storage_reach(const rt_model_state *state, const rt_state_storage *storage, int64_t rows);
 // Of |rows| so far those that the state keeps.
 int64_t rt_state_kept(const rt_model_state *state, int64_t rows);
 // The rows of the panels around |count| of them from position |first| on; |count| where there are none.
@@ -86,14 +100,18 @@ int64_t rt_state_span(const rt_model_state *state, int64_t first, int64_t count)
 // The first kept row, or its panel.
 uint8_t *rt_storage_kept(const rt_model_state *state, const rt_state_storage *storage, int64_t rows);
 // Moves the kept rows to the front.
-void rt_storage_pack(const rt_model_state *state, rt_state_storage *storage, int64_t rows);
-// The rows in use (or the block) one behind the other, whatever they lie in; and back, |held| of them.
-void rt_storage_export(const rt_model_state *state, const rt_state_storage *storage, int64_t rows, uint8_t *out);
-void rt_storage_import(const rt_model_state *state, const uint8_t *data, int64_t rows, int64_t held,
-                       rt_state_storage *storage);
+weir_status rt_storage_pack(rt_queue *queue, const rt_model_state *state, rt_state_storage *storage,
+                            int64_t rows) WEIR_MUST_USE;
+// The rows in use (or the block) one behind the other, whatever they lie in; and back, |held| of them. |out| and |data|
+// are the process's memory; they are in use until the queue has been waited for.
+weir_status rt_storage_export(rt_queue *queue, const rt_model_state *state, const rt_state_storage *storage,
+                              int64_t rows, uint8_t *out) WEIR_MUST_USE;
+weir_status rt_storage_import(rt_queue *queue, const rt_model_state *state, const uint8_t *data, int64_t rows,
+                              int64_t held, rt_state_storage *storage) WEIR_MUST_USE;
 // Bytes in use, and a copy into |to|, which has room.
 int64_t rt_storage_bytes(const rt_model_state *state, const rt_state_storage *storage, int64_t rows);
-void rt_storage_copy(const rt_model_state *state, const rt_state_storage *from, int64_t rows, rt_state_storage *to);
+weir_status rt_storage_copy(rt_queue *queue, const rt_model_state *state, const rt_state_storage *from, int64_t rows,
+                            rt_state_storage *to) WEIR_MUST_USE;
 // Makes room for |rows| rows of a whole state, whose contents are lost where it has to grow.
 weir_status rt_storage_whole(const weir_model *model, int state, int64_t rows, rt_state_storage *storage) WEIR_MUST_USE;
 

@@ -77,9 +77,10 @@ weir_status weir_session_export(const weir_session *session, void *data, size_t 
     const rt_model_state *s = &model->states[i];
     int64_t rows = s->rows && !s->whole ? session->rows[s->growing] : 0;
     size_t size = (size_t)rt_storage_bytes(s, &session->storage[i], rows);
-    rt_storage_export(s, &session->storage[i], rows, next);
+    WEIR_TRY(rt_storage_export(model->queue, s, &session->storage[i], rows, next));
     next += size;
   }
+  WEIR_TRY(model->device->ops->wait(model->queue));
   weir_hash hash;
   weir_hash_bytes(data, (size_t)(next - (uint8_t *)data), &hash);
   memcpy(next, hash.bytes, sizeof hash.bytes);
@@ -167,11 +168,22 @@ static weir_status form_check(const weir_session *session, const uint8_t *data, 
   return bools_check(model, f, data + head_bytes(model));
 }
 
-// Room for whole states first, in the block that no step reads, so that nothing is changed where it fails.
+// Room for what state |i| has in the form; of whole states in the block that no step reads.
+static weir_status room_take(weir_session *session, const form *f, int i) {
+  const weir_model *model = session->model;
+  const rt_model_state *s = &model->states[i];
+  rt_state_storage *storage = &session->storage[i];
+  if (f->held[i] < 0 || !s->rows) return WEIR_OK;
+  if (s->whole) return rt_storage_whole(model, i, f->held[i], &session->other[i]);
+  int64_t first = s->window ? f->rows[s->growing] - f->held[i] : 0, need = rt_state_span(s, first, f->held[i]);
+  int64_t most = rt_storage_room(s, session->capacity[s->growing]);
+  return rt_storage_grow(model, model->queue, i, session->rows[s->growing], need, most, storage);
+}
+
+// Room first, so that nothing is changed where there is none.
 static weir_status states_take(weir_session *session, const form *f, const uint8_t *next) {
   const weir_model *model = session->model;
-  for (int i = 0; i < model->state_count; i++)
-    if (model->states[i].whole && f->held[i] >= 0) WEIR_TRY(rt_storage_whole(model, i, f->held[i], &session->other[i]));
+  for (int i = 0; i < model->state_count; i++) WEIR_TRY(room_take(session, f, i));
   for (int k = 0; k < model->growing_count; k++) session->rows[k] = f->rows[k];
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
@@ -181,10 +193,10 @@ static weir_status states_take(weir_session *session, const form *f, const uint8
       *storage = session->other[i];
       session->other[i] = old;
     }
-    rt_storage_import(s, next, s->window ? session->rows[s->growing] : 0, f->held[i], storage);
+    WEIR_TRY(rt_storage_import(model->queue, s, next, s->window ? session->rows[s->growing] : 0, f->held[i], storage));
     next += f->held[i] > 0 ? s->row_bytes * f->held[i] : 0;
   }
-  return WEIR_OK;
+  return model->device->ops->wait(model->queue);
 }
 
 static weir_status session_import(weir_session *session, const uint8_t *data, size_t bytes) {

@@ -154,12 +154,20 @@ int64_t rt_session_bytes(const weir_session *session, const weir_entry *entry) {
 }
 
 // Room for the rows that the step writes.
-static weir_status states_prepare(weir_session *session, const weir_entry *entry, const int64_t *values) {
+static weir_status states_prepare(weir_session *session, const weir_entry *entry, const int64_t *values,
+                                  rt_queue *queue) {
+  const weir_model *model = session->model;
   const rt_program *p = entry->program;
   for (int i = 0; i < p->state_count; i++) {
     const rt_state *s = &p->states[i];
     int64_t rows;
     int at = entry->states[i];
+    const rt_model_state *state = &model->states[at];
+    if (s->rows && !s->whole) {
+      int64_t before = session->rows[state->growing], most = rt_storage_room(state, session->capacity[state->growing]);
+      int64_t need = rt_storage_reach(state, &session->storage[at], before) + values[s->symbol];
+      WEIR_TRY(rt_storage_grow(model, queue, at, before, need, most, &session->storage[at]));
+    }
     if (!s->whole || !s->writes) continue;
     if (!whole_rows(p, s, values, &rows)) return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "state '%s': rows", s->path);
     WEIR_TRY(rt_storage_whole(session->model, at, rows, &session->other[at]));
@@ -168,9 +176,9 @@ static weir_status states_prepare(weir_session *session, const weir_entry *entry
   return WEIR_OK;
 }
 
-weir_status rt_session_begin(weir_session *session, const weir_entry *entry, const int64_t *values) {
+weir_status rt_session_begin(weir_session *session, const weir_entry *entry, const int64_t *values, rt_queue *queue) {
   const rt_program *p = entry->program;
-  WEIR_TRY(states_prepare(session, entry, values));
+  WEIR_TRY(states_prepare(session, entry, values, queue));
   for (int k = 0; k < session->model->growing_count; k++) session->new_rows[k] = 0;
   for (int i = 0; i < p->symbol_count; i++) {
     if (entry->growing[i] >= 0) session->new_rows[entry->growing[i]] = values[i];
@@ -178,21 +186,20 @@ weir_status rt_session_begin(weir_session *session, const weir_entry *entry, con
   memset(session->written, 0, sizeof *session->written * (size_t)session->model->state_count);
   for (int i = 0; i < p->state_count; i++)
     if (p->states[i].writes) session->written[entry->states[i]] = true;
-  if (session->fixed_bytes) memcpy(session->saved, session->fixed, session->fixed_bytes);
-  return WEIR_OK;
+  return queue->device->ops->move(queue, session->saved, session->fixed, session->fixed_bytes);
 }
 
-void rt_session_revert(weir_session *session) {
-  if (session->fixed_bytes) memcpy(session->fixed, session->saved, session->fixed_bytes);
+void rt_session_revert(weir_session *session, rt_queue *queue) {
+  weir_status_release(queue->device->ops->move(queue, session->fixed, session->saved, session->fixed_bytes));
 }
 
-void rt_session_commit(weir_session *session) {
+void rt_session_commit(weir_session *session, rt_queue *queue) {
   const weir_model *model = session->model;
   for (int k = 0; k < model->growing_count; k++) session->rows[k] += session->new_rows[k];
   for (int i = 0; i < model->state_count; i++) {
     const rt_model_state *s = &model->states[i];
     rt_state_storage *storage = &session->storage[i];
-    if (s->window) rt_storage_pack(s, storage, session->rows[s->growing]);
+    if (s->window) weir_status_release(rt_storage_pack(queue, s, storage, session->rows[s->growing]));
     if (!session->written[i]) continue;
     if (s->whole) {
       rt_state_storage old = *storage;

@@ -154,9 +154,18 @@ class Tensors(unittest.TestCase):
         gc.collect()
         self.assertEqual(len(tensors._exported), 0)
 
-    def test_dtypes_without_dlpack(self):
-        with self.assertRaises(BufferError):
-            weir.Tensor("f8e4m3", [2]).__dlpack__()
+    def test_every_dtype_by_dlpack(self):
+        for number, dtype in enumerate(tensors.DTYPES):
+            for shape in ((), (0, 3), (2, 3)):
+                made = weir.Tensor(dtype, shape)
+                borrowed = tensors._Borrowed(made)
+                gc.collect()
+                for view in (tensors.view_of(made, dtype)[0], tensors._view_of(borrowed.managed.contents.dl_tensor)):
+                    self.assertEqual((view.data, view.bytes, view.dtype, tuple(view.shape[:view.rank])), (made._address, made._bytes, number, shape))
+                del borrowed
+        self.assertEqual(len(tensors._exported), 0)
+        with self.assertRaises(weir.Unsupported):
+            tensors.view_of(weir.Tensor("f32", [1] * 9), "f32")
         with self.assertRaises(TypeError):
             weir.Tensor("bf16", [2]).tolist()
 

@@ -20,6 +20,7 @@ class Code(enum.IntEnum):
     IO = 7
     CANCELLED = 8
     INTERNAL = 9
+    DEVICE_LOST = 10
 
 
 class WeirError(Exception):

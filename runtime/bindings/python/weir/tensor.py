@@ -13,7 +13,7 @@ DTYPES = ("f16", "bf16", "f32", "f64", "f8e4m3", "f8e5m2", "i8", "i16", "i32", "
 # name: NumPy's type string, array's code, DLPack's (code, bits)
 _FORMS = {
     "f16": ("<f2", None, (2, 16)), "bf16": (None, None, (4, 16)), "f32": ("<f4", "f", (2, 32)), "f64": ("<f8", "d", (2, 64)),
-    "f8e4m3": (None, None, None), "f8e5m2": (None, None, None), "i8": ("|i1", "b", (0, 8)), "i16": ("<i2", "h", (0, 16)),
+    "f8e4m3": (None, None, (10, 8)), "f8e5m2": (None, None, (12, 8)), "i8": ("|i1", "b", (0, 8)), "i16": ("<i2", "h", (0, 16)),
     "i32": ("<i4", "i", (0, 32)), "i64": ("<i8", "q", (0, 64)), "u8": ("|u1", "B", (1, 8)), "bool": ("|b1", "B", (6, 8)),
 }
 _CPU = 1  # kDLCPU
@@ -88,13 +88,7 @@ class Tensor:
                    copy: Optional[bool] = None) -> Any:
         if dl_device is not None and tuple(dl_device) != (_CPU, 0):
             raise BufferError("the tensor is in the processor's memory")
-        form = _FORMS[self.dtype][2]
-        if form is None:
-            raise BufferError(f"DLPack has no type for {self.dtype}")
-        return _export(_copied(self) if copy else self, form)
-
-    def _view(self) -> View:
-        return _view_of(self._address, DTYPES.index(self.dtype), self.shape, self._bytes)
+        return _export(_copied(self) if copy else self)
 
 
 def _nest(flat: List[Any], shape: Sequence[int]) -> Any:
@@ -112,12 +106,19 @@ def _copied(tensor: Tensor) -> Tensor:
     return other
 
 
-def _view_of(address: int, dtype: int, shape: Sequence[int], size: int) -> View:
-    if len(shape) > _native.MAX_RANK:
-        raise failure(Code.INVALID_ARGUMENT, f"{len(shape)} dims: at most {_native.MAX_RANK}")
-    view = View(data=address, bytes=size, dtype=dtype, rank=len(shape))
-    for i, value in enumerate(shape):
-        view.shape[i] = value
+def _describe(address: int, dtype: str, shape: Sequence[int]) -> _native.DLTensor:
+    """Dense memory as DLPack says it. ctypes keeps the shape as long as the struct that points to it."""
+    dl = _native.DLTensor(data=address, ndim=len(shape))
+    dl.device.type, dl.device.id = _CPU, 0
+    dl.dtype.code, dl.dtype.bits = _FORMS[dtype][2]
+    dl.dtype.lanes = 1
+    dl.shape = ctypes.cast((ctypes.c_int64 * max(1, len(shape)))(*shape), ctypes.POINTER(ctypes.c_int64))
+    return dl
+
+
+def _view_of(dl: _native.DLTensor) -> View:
+    view = View()
+    check(lib.weir_view_from_dlpack(ctypes.byref(dl), ctypes.byref(view)))
     return view
 
 
@@ -147,17 +148,11 @@ _NewCapsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char
     ("PyCapsule_New", ctypes.pythonapi))
 
 
-def _export(tensor: Tensor, form: Tuple[int, int]) -> Any:
-    managed = _native.DLManagedTensor()
-    shape = (ctypes.c_int64 * max(1, len(tensor.shape)))(*tensor.shape)
-    dl = managed.dl_tensor
-    dl.data, dl.ndim = tensor._address, len(tensor.shape)
-    dl.device.type, dl.device.id = _CPU, 0
-    dl.dtype.code, dl.dtype.bits, dl.dtype.lanes = form[0], form[1], 1
-    dl.shape = ctypes.cast(shape, ctypes.POINTER(ctypes.c_int64))
-    managed.deleter = _delete
+def _export(tensor: Tensor) -> Any:
+    dl = _describe(tensor._address, tensor.dtype, tensor.shape)
+    managed = _native.DLManagedTensor(dl_tensor=dl, deleter=_delete)
     address = ctypes.addressof(managed)
-    _exported[address] = (managed, shape, tensor)
+    _exported[address] = (managed, dl, tensor)
     return _NewCapsule(address, _NAME, ctypes.cast(_capsule_destroy, ctypes.c_void_p))
 
 
@@ -176,11 +171,6 @@ class _Borrowed:
         rename = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_SetName", api))
         self.managed = ctypes.cast(get(capsule, _NAME), ctypes.POINTER(_native.DLManagedTensor))
         rename(capsule, _USED)
-
-    def view(self) -> View:
-        view = View()
-        check(lib.weir_view_from_dlpack(ctypes.byref(self.managed.contents.dl_tensor), ctypes.byref(view)))
-        return view
 
     def __del__(self) -> None:
         managed = getattr(self, "managed", None)
@@ -226,19 +216,19 @@ def _from_numpy(value: Any, dtype: str) -> Tuple[View, Any]:
     kept = numpy.ascontiguousarray(given, dtype=wanted) if given.shape else given.astype(wanted)
     if kept.dtype != given.dtype and not numpy.array_equal(kept, given, equal_nan=kept.dtype.kind == "f"):
         raise failure(Code.INVALID_ARGUMENT, f"values of {given.dtype} do not fit {dtype}")
-    return _view_of(kept.ctypes.data, DTYPES.index(dtype), kept.shape, kept.nbytes), kept
+    return _view_of(_describe(kept.ctypes.data, dtype, kept.shape)), kept
 
 
 def view_of(value: Any, dtype: str) -> Tuple[View, Any]:
     """A view of |value| for an input of |dtype|, and what must live as long. Copies only where type or layout differ."""
     if isinstance(value, Tensor):
-        return value._view(), value
+        return _view_of(_describe(value._address, value.dtype, value.shape)), value
     if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
         return _from_numpy(value, dtype)
     if hasattr(value, "__dlpack__"):
         borrowed = _Borrowed(value)
-        return borrowed.view(), borrowed
+        return _view_of(borrowed.managed.contents.dl_tensor), borrowed
     if numpy is not None and hasattr(value, "__array_interface__"):
         return _from_numpy(value, dtype)
     tensor = _from_numbers(value, dtype)
-    return tensor._view(), tensor
+    return view_of(tensor, dtype)

@@ -165,7 +165,11 @@ bool cli_arguments(const cli *c, int least, int most) {
     return false;
   }
   if (most >= 0 && c->argument_count > most) {
-    cli_usage(c, "'%s' is one argument too many", c->arguments[most]);
+    const char *bare = NULL;  // an option that may have had a number, and took none
+    for (int i = 0; i < c->given_count; i++)
+      if (*c->given[i].option->value == '[' && !*c->given[i].text) bare = c->given[i].option->long_name;
+    if (bare) cli_usage(c, "'%s' is one argument too many; %s takes a number alone", c->arguments[most], bare);
+    else cli_usage(c, "'%s' is one argument too many", c->arguments[most]);
     return false;
   }
   return true;

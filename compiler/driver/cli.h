@@ -42,6 +42,13 @@ struct cli {
   char last_detail[96];  // of progress, with --verbose and no terminal
 };
 
+// ---- starting (start.c)
+// What `main` does: |run| is the program, whose exit code it returns, or CLI_CANCELLED.
+int cli_start(int count, char **texts, int (*run)(cli *c, int count, char **texts));
+// Reads |texts|, what stands behind the command's name, and runs the command. |first| not null: stands before the
+// arguments given.
+int cli_command_run(cli *c, const cli_command *command, int count, char **texts, const char *first);
+
 // ---- arguments (args.c)
 // Fills in |c| for |command|. False after a message about wrong usage.
 bool cli_parse(cli *c, const cli_command *command, int count, char **texts);

@@ -63,10 +63,17 @@ static json_t *samples_json(samples *s) {
                    s->count ? s->values[s->count - 1] : 0.0);
 }
 
+// The processor's limits say nothing about another device.
+static bool on_device(const bench *b) {
+  const char *device = cli_text(b->c, "device");
+  return device && strcmp(device, "cpu") != 0;
+}
+
 // The machine's limits, and the kernels that work is counted from: after the model's runs, for what they take must not
 // count as the model's memory.
 static int measure_roof(bench *b) {
   b->peak_bytes = cli_peak_memory_bytes();
+  if (on_device(b)) return CLI_DONE;
   int code = b->is_text ? cli_front_open(b->c, b->c->arguments[0], &b->front) : CLI_DONE;
   return code ? code : cli_fail(b->c, cli_roof_measure(weir_executor_threads(b->model.executor), &b->roof));
 }
@@ -82,6 +89,7 @@ static void note_memory(bench *b) {
 typedef struct {
   cli_work work;  // of a step
   cli_shares shares;
+  bool known;  // the machine's limits are
   bool whole;  // arithmetic is known too
 } placing;
 
@@ -90,7 +98,8 @@ typedef struct {
 static weir_status place_rate(bench *b, const weir_entry *entry, const int64_t *values, int64_t past, double seconds,
                               placing *out) {
   const rt_program *program = rt_entry_program(entry);
-  *out = (placing){.whole = b->front.unit.code != NULL};
+  *out = (placing){.known = !on_device(b), .whole = b->front.unit.code != NULL};
+  if (!out->known) return WEIR_OK;
   if (out->whole) {
     cli_program_cost cost;
     cli_call call = {.values = values, .past = past, .requests = (int)b->batch};
@@ -116,7 +125,11 @@ static json_t *placing_json(const placing *p) {
 }
 
 static void print_shares(const placing *p) {
-  printf(" %.0f %% of the memory roof", p->shares.memory_percent);
+  if (!p->known) {
+    printf("\n");
+    return;
+  }
+  printf("; %.0f %% of the memory roof", p->shares.memory_percent);
   if (p->whole)
     printf(", %.0f %% of the compute roof: %s binds", p->shares.compute_percent, cli_shares_binds(&p->shares));
   printf("\n");
@@ -193,8 +206,8 @@ static weir_status run_language(bench *b) {
 
 static void print_rate(const char *what, samples *s, const placing *p, int64_t tokens, int64_t batch) {
   double middle = median(s);
-  printf("%-8s %8.1f tokens/s  (%.1f .. %.1f), %lld tokens x %lld;", what, middle, s->values[0],
-         s->values[s->count - 1], (long long)tokens, (long long)batch);
+  printf("%-8s %8.1f tokens/s  (%.1f .. %.1f), %lld tokens x %lld", what, middle, s->values[0], s->values[s->count - 1],
+         (long long)tokens, (long long)batch);
   print_shares(p);
 }
 
@@ -233,7 +246,7 @@ static int bench_language(bench *b) {
   json_object_set_new(b->document, "decode_tokens_per_s", samples_json(&b->decode));
   json_object_set_new(b->document, "first_token_s", json_real(median(&b->first)));
   if (prefill.whole) json_object_set_new(b->document, "prefill_roof", placing_json(&prefill));
-  if (b->gen) json_object_set_new(b->document, "decode_roof", placing_json(&decode));
+  if (b->gen && decode.known) json_object_set_new(b->document, "decode_roof", placing_json(&decode));
   if (!c->json) {
     print_rate("prefill", &b->prefill, &prefill, b->prompt, b->batch);
     if (b->gen) print_rate("decode", &b->decode, &decode, b->gen, b->batch);
@@ -279,7 +292,7 @@ static int bench_entry(bench *b) {
   if (code) return code;
   json_object_set_new(b->document, "entry", json_string(info.name));
   json_object_set_new(b->document, "requests_per_s", samples_json(&b->calls));
-  if (!b->lengths) json_object_set_new(b->document, "roof_share", placing_json(&place));
+  if (place.known) json_object_set_new(b->document, "roof_share", placing_json(&place));
   if (c->json) return CLI_DONE;
   printf("%s  %8.2f requests/s  (%.2f .. %.2f), %lld at a time", info.name, median(&b->calls), b->calls.values[0],
          b->calls.values[b->calls.count - 1], (long long)b->batch);
@@ -287,7 +300,6 @@ static int bench_entry(bench *b) {
   for (int i = 0; i < symbols && !b->lengths; i++)
     printf(", %s = %lld", weir_entry_symbol(b->entry, i).name, (long long)values[i]);
   if (b->lengths) return CLI_DONE;
-  printf(";");
   print_shares(&place);
   return CLI_DONE;
 }
@@ -406,14 +418,16 @@ static int finish(bench *b) {
                       json_pack("{s:I,s:I,s:I,s:I}", "weights_bytes", (json_int_t)memory->weights_bytes, "arena_bytes",
                                 (json_int_t)memory->arena_bytes, "state_bytes", (json_int_t)memory->state_bytes,
                                 "total_bytes", (json_int_t)memory->total_bytes));
-  json_object_set_new(b->document, "roof", cli_roof_json(&b->roof));
+  if (!on_device(b)) json_object_set_new(b->document, "roof", cli_roof_json(&b->roof));
   json_t *machine = cli_machine_json();
   json_object_set_new(machine, "threads", json_integer(weir_executor_threads(b->model.executor)));
   json_object_set_new(machine, "isa", json_string(weir_model_isa(b->model.model)));
   json_object_set_new(b->document, "machine", machine);
   if (c->json) return CLI_DONE;
+  const char *roof = on_device(b) ? weir_arena_printf(&c->arena, "none is measured on '%s'", cli_text(c, "device"))
+                                  : cli_roof_text(&c->arena, &b->roof);
   printf("memory   %s at the peak of the process\nroof     %s; %s, %s\n", cli_bytes(&c->arena, (double)b->peak_bytes),
-         cli_roof_text(&c->arena, &b->roof), weir_model_isa(b->model.model), cli_cpu_name(&c->arena));
+         roof, weir_model_isa(b->model.model), cli_cpu_name(&c->arena));
   return CLI_DONE;
 }
 

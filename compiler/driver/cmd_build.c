@@ -1,9 +1,6 @@
 // weir build: one package file. It is built in the cache, where a second build finds it, and copied to its place.
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "codegen/package/copy.h"
 #include "compiler/driver/model.h"
@@ -29,27 +26,6 @@ static int read_targets(cli *c, const char ***out) {
   return count;
 }
 
-static weir_status copy_package(cli *c, const char *from, const char *to) {
-  weir_map map;
-  weir_atomic_file file;
-  WEIR_TRY(weir_map_open(from, &map));
-  weir_status status = weir_atomic_file_open(to, &file);
-  if (status) {
-    weir_map_close(&map);
-    return status;
-  }
-  enum { PIECE = 8 << 20 };
-  for (size_t at = 0; at < map.size && !status; at += PIECE) {
-    size_t bytes = map.size - at < PIECE ? map.size - at : PIECE;
-    status = weir_atomic_file_write(&file, map.data + at, bytes);
-    if (!status && plan_cancelled(c->cancel)) status = weir_status_make(WEIR_CODE_CANCELLED, "interrupted");
-  }
-  weir_map_close(&map);
-  if (!status) return weir_atomic_file_commit(&file);
-  weir_atomic_file_discard(&file);
-  return status;
-}
-
 // The package of the cache in the shape that the options ask for.
 static weir_status shape_package(cli *c, const char *from, const char *to, cg_copy_result *out) {
   const char *sign = cli_text(c, "sign");
@@ -66,7 +42,7 @@ static weir_status shape_package(cli *c, const char *from, const char *to, cg_co
 }
 
 static weir_status put_package(cli *c, const char *from, const char *to, cg_copy_result *out) {
-  return cli_has(c, "beside") || cli_has(c, "sign") ? shape_package(c, from, to, out) : copy_package(c, from, to);
+  return cli_has(c, "beside") || cli_has(c, "sign") ? shape_package(c, from, to, out) : cli_package_copy(c, from, to);
 }
 
 // What the package says of itself, and of the schedules that were searched for it (null: none were).
@@ -83,10 +59,33 @@ static json_t *targets_json(const json_t *manifest) {
   json_t *targets = json_array();
   const json_t *objects = json_object_get(manifest, "objects");
   for (size_t i = 0; i < json_array_size(objects); i++) {
-    const char *isa = json_string_value(json_object_get(json_array_get(objects, i), "isa"));
-    json_array_append_new(targets, json_sprintf("cpu:%s", isa ? isa : ""));
+    const json_t *object = json_array_get(objects, i);
+    const char *isa = json_string_value(json_object_get(object, "isa"));
+    const char *arch = json_string_value(json_object_get(object, "arch"));
+    if (!isa) continue;
+    if (arch && !strcmp(arch, "sim")) json_array_append_new(targets, json_string("sim"));
+    else json_array_append_new(targets, json_sprintf("%s:%s", arch && !strcmp(arch, "cuda") ? "cuda" : "cpu", isa));
   }
   return targets;
+}
+
+// What code for devices took; one line a target.
+static void times_print(const plan_result *result) {
+  for (int i = 0; i < result->time_count; i++) {
+    const plan_target_time *t = &result->times[i];
+    printf("  %-12s  %d kernels, %d compiled  %.2f s\n", t->target, t->kernels, t->compiled, t->seconds);
+  }
+}
+
+static json_t *times_json(const plan_result *result) {
+  json_t *times = json_object();
+  for (int i = 0; i < result->time_count; i++) {
+    const plan_target_time *t = &result->times[i];
+    json_object_set_new(
+        times, t->target,
+        json_pack("{s:i,s:i,s:f}", "kernels", t->kernels, "compiled", t->compiled, "seconds", t->seconds));
+  }
+  return times;
 }
 
 static int report(cli *c, const char *path, const plan_result *result, const cg_copy_result *shaped, double seconds,
@@ -98,14 +97,17 @@ static int report(cli *c, const char *path, const plan_result *result, const cg_
            result->cached ? "  (from the cache)" : "");
     if (shaped->weights_path)
       printf("%s  %s\n", shaped->weights_path, cli_bytes(&c->arena, (double)shaped->weights_bytes));
+    times_print(result);
     free(names);
     json_decref(targets);
     return CLI_DONE;
   }
   char hex[WEIR_HASH_HEX_BYTES];
+  json_t *document = json_pack("{s:s,s:I,s:f,s:o,s:b}", "path", path, "bytes", (json_int_t)result->bytes, "seconds",
+                               seconds, "targets", targets, "cached", result->cached);
   weir_hash_hex(&result->key, hex);
-  json_t *document = json_pack("{s:s,s:I,s:f,s:o,s:b,s:s}", "path", path, "bytes", (json_int_t)result->bytes, "seconds",
-                               seconds, "targets", targets, "cached", result->cached, "key", hex);
+  if (result->path) json_object_set_new(document, "key", json_string(hex));
+  if (result->time_count) json_object_set_new(document, "devices", times_json(result));
   if (tuning) json_object_set(document, "tuning", tuning);
   if (shaped->weights_path) json_object_set_new(document, "weights_path", json_string(shaped->weights_path));
   static const char *const echoed[] = {"model",   "plan", "float", "bind", "settings", "toolchain", "stored_otherwise",
@@ -128,6 +130,26 @@ static int read_tuning(cli *c, plan_request *request) {
   return CLI_DONE;
 }
 
+// A program of a package that is there; which has no key in the cache.
+static int link_package(cli *c, const cli_source *source, const char *output, double start) {
+  static const char *const of_texts[] = {"target", "debug"};
+  for (size_t i = 0; i < sizeof of_texts / sizeof of_texts[0]; i++)
+    if (cli_has(c, of_texts[i]))
+      return cli_usage(c, "--%s is for model texts; %s has its code", of_texts[i], source->package);
+  plan_result result = {0};
+  cg_copy_result shaped = {0};
+  json_t *manifest = NULL, *tuning = NULL;
+  uint64_t bytes = 0;
+  weir_status status = cli_standalone(c, source, source->package, output, &bytes);
+  if (!status) status = read_manifest(source->package, &manifest, &tuning);
+  if (status) return cli_fail(c, weir_status_annotate(status, "package '%s'", source->package));
+  result.bytes = (int64_t)bytes;
+  int code = report(c, output, &result, &shaped, cli_now() - start, manifest, tuning);
+  json_decref(tuning);
+  json_decref(manifest);
+  return code;
+}
+
 static void note_line(void *user, const char *text) { cli_note(user, "%s", text); }
 
 int cmd_build(cli *c) {
@@ -143,6 +165,7 @@ int cmd_build(cli *c) {
   int code = cli_check_output(c, output);
   if (!code) code = cli_locate(c, c->arguments[0], true, &source);
   if (code) return code;
+  if (source.package && cli_has(c, "standalone")) return link_package(c, &source, output, start);
   if (source.package) return cli_error(c, "%s is a package already", source.package);
   code = read_tuning(c, &source.request);
   if (code) return code;
@@ -158,8 +181,7 @@ int cmd_build(cli *c) {
   json_t *manifest = NULL, *tuning = NULL;
   cg_copy_result shaped = {0};
   status = read_manifest(result.path, &manifest, &tuning);
-  if (!status && cli_has(c, "standalone"))
-    status = cli_standalone(c, &source.request, result.path, output, &shaped.bytes);
+  if (!status && cli_has(c, "standalone")) status = cli_standalone(c, &source, result.path, output, &shaped.bytes);
   else if (!status) status = put_package(c, result.path, output, &shaped);
   if (status) {
     json_decref(manifest);

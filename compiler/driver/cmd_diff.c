@@ -183,8 +183,7 @@ static void compare_sections(comparison *k) {
 static const char *values_change(comparison *k, const rt_package_weight *w, const uint8_t *a, const uint8_t *b) {
   weir_storage storage;
   int64_t unit = 1, changed = 0;
-  bool elements =
-      weir_storage_from_name(w->storage, &storage) && weir_storage_info(storage)->kind != WEIR_STORAGE_CLASS_BLOCK;
+  bool elements = weir_storage_from_name(w->storage, &storage) && !weir_storage_has_codes(storage);
   if (elements) unit = (int64_t)weir_storage_info(storage)->block_bytes;
   if (!memcmp(a, b, (size_t)w->bytes)) return NULL;
   for (int64_t at = 0; at + unit <= w->bytes; at += unit) changed += memcmp(a + at, b + at, (size_t)unit) != 0;

@@ -10,12 +10,15 @@
 #include <unistd.h>
 
 #include "codegen/cpu/isa.h"
+#include "codegen/cuda/nvrtc.h"
 #include "compiler/driver/roof.h"
 #include "compiler/driver/standalone.h"
 #include "compiler/driver/zoo.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/version.h"
 #include "runtime/device/cpu/features.h"
+#include "runtime/device/cuda/device.h"
+#include "runtime/device/cuda/nvml.h"
 
 typedef struct {
   cli *c;
@@ -111,10 +114,88 @@ static void examine_library(examination *e, const char *what, const char *const 
   add(e, ABSENT, what, "not here", advice);
 }
 
+static void examine_gpu(examination *e, const rt_cuda_driver *driver, const rt_nvml *nvml, int ordinal) {
+  weir_arena *arena = &e->c->arena;
+  const char *name = weir_arena_printf(arena, "cuda:%d", ordinal);
+  rt_cuda_facts facts;
+  rt_nvml_reading now;
+  weir_status status = rt_cuda_describe(driver, ordinal, &facts);
+  if (status) {
+    add(e, ABSENT, name, weir_status_message(status), "");
+    weir_status_release(status);
+    return;
+  }
+  const char *text =
+      weir_arena_printf(arena, "%s, %s, %s", facts.name, facts.arch, cli_bytes(arena, (double)facts.memory));
+  status = nvml ? rt_nvml_read(nvml, ordinal, &now) : WEIR_OK;
+  if (nvml && !status) {
+    text = weir_arena_printf(arena, "%s; %.0f W, %d C, %d %% busy, %s used", text, now.watts, now.celsius, now.load,
+                             cli_bytes(arena, (double)now.used));
+  }
+  weir_status_release(status);
+  add(e, FINE, name, text, "");
+}
+
+static void examine_cuda(examination *e) {
+  weir_arena *arena = &e->c->arena;
+  rt_cuda_driver driver = {0};
+  rt_nvml *nvml = NULL;
+  int count = 0;
+  weir_status status = rt_nvml_open(&nvml);
+  if (!status) add(e, FINE, "NVML", weir_arena_printf(arena, "display driver %s", rt_nvml_version(nvml)), "");
+  else add(e, ABSENT, "NVML", weir_status_message(status), "nothing is read of power and temperature of GPUs");
+  weir_status_release(status);
+  status = rt_cuda_driver_open(&driver);
+  if (status) {
+    add(e, ABSENT, "CUDA driver", weir_status_message(status), "everything runs on the processor; --device sim too");
+    weir_status_release(status);
+  } else {
+    if (driver.device_count(&count)) count = 0;
+    add(e, FINE, "CUDA driver",
+        weir_arena_printf(arena, "%s, CUDA %d.%d, %d %s", driver.path, driver.version / 1000,
+                          driver.version % 1000 / 10, count, count == 1 ? "device" : "devices"),
+        count ? "" : "no GPU is seen: everything runs on the processor");
+  }
+  for (int i = 0; i < count; i++) examine_gpu(e, &driver, nvml, i);
+  rt_cuda_driver_close(&driver);
+  rt_nvml_close(nvml);
+}
+
+// The version as the library says it; null without one.
+static const char *cublaslt_version(weir_arena *arena, const char **out_name) {
+  static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"};
+  for (int i = 0; i < 3; i++) {
+    void *library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
+    if (!library) continue;
+    size_t (*version)(void) = NULL;
+    *(void **)&version = dlsym(library, "cublasLtGetVersion");
+    size_t number = version ? version() : 0;
+    *out_name = names[i];
+    dlclose(library);
+    return weir_arena_printf(arena, "%zu.%zu.%zu", number / 10000, number / 100 % 100, number % 100);
+  }
+  return NULL;
+}
+
+static void examine_nvrtc(examination *e) {
+  cg_nvrtc library;
+  weir_status status = cg_nvrtc_open(&e->c->arena, &library);
+  if (!status) {
+    add(e, FINE, "NVRTC", weir_arena_printf(&e->c->arena, "%s: %s", library.path, library.version), "");
+    return;
+  }
+  add(e, ABSENT, "NVRTC", weir_status_message(status),
+      "packages with code for GPUs run, but none is built here; sim is");
+  weir_status_release(status);
+}
+
 static void examine_devices(examination *e) {
-  static const char *const cuda[] = {"libcuda.so.1", "libcuda.so"}, *const mpi[] = {"libmpi.so.40", "libmpi.so.12",
-                                                                                    "libmpi.so"};
-  examine_library(e, "NVIDIA driver", cuda, 2, "everything runs on the processor");
+  static const char *const mpi[] = {"libmpi.so.40", "libmpi.so.12", "libmpi.so"};
+  const char *name = NULL, *version = cublaslt_version(&e->c->arena, &name);
+  examine_cuda(e);
+  examine_nvrtc(e);
+  if (version) add(e, FINE, "cuBLASLt", weir_arena_printf(&e->c->arena, "%s, %s", name, version), "");
+  else add(e, ABSENT, "cuBLASLt", "not here", "products on GPUs are Weir's own kernels alone");
   examine_library(e, "MPI", mpi, 3, "one machine is used");
 }
 

@@ -1,30 +1,31 @@
 // weir show: a model at its levels, as text, and its functions as a picture.
+#include <stdio.h>
 #include <string.h>
 
 #include "codegen/cpu/print.h"
+#include "codegen/cuda/print.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/svg.h"
 #include "runtime/base/io.h"
 
-typedef enum { FORM_GRAPH, FORM_KERNEL, FORM_PROGRAM, FORM_C } show_form;
+typedef enum { FORM_GRAPH, FORM_KERNEL, FORM_PROGRAM, FORM_C, FORM_CUDA, FORM_COUNT } show_form;
+
+static const char *const names[FORM_COUNT] = {"graph", "kernel", "program", "c", "cuda"};
 
 static int read_form(cli *c, show_form *out) {
   const char *text = cli_text(c, "form");
-  static const char *const names[] = {"graph", "kernel", "program", "c"};
   *out = FORM_GRAPH;
   if (!text) return CLI_DONE;
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < FORM_COUNT; i++) {
     if (!strcmp(text, names[i])) {
       *out = (show_form)i;
       return CLI_DONE;
     }
   }
-  if (!strcmp(text, "cuda")) return cli_error(c, "form 'cuda': this Weir builds for the processor only");
-  return cli_usage(c, "the forms are graph, kernel, program and c; not '%s'", text);
+  return cli_usage(c, "the forms are graph, kernel, program, c and cuda; not '%s'", text);
 }
 
 static int print(cli *c, show_form form, const char *text) {
-  static const char *const names[] = {"graph", "kernel", "program", "c"};
   if (c->json)
     return cli_json(c, json_pack("{s:s,s:o}", "form", names[form], "text", cli_json_text(text, strlen(text))));
   cli_write(text, strlen(text));
@@ -35,19 +36,34 @@ static int no_entry(cli *c, const char *entry) { return cli_error(c, "the model 
 
 // ---- packages keep programs and C
 
+// Whether the program in the section program/|*rest| is one of the device that is asked for; |*rest| becomes its entry.
+static bool is_wanted_program(const cli *c, const rt_package *package, const char **rest) {
+  size_t length = strlen(RT_SECTION_DEVICE);
+  char name[RT_PACKAGE_NAME_BYTES + 32];
+  if (!strncmp(*rest, RT_SECTION_DEVICE, length)) {
+    *rest += length;
+    return cli_on_device(c);
+  }
+  snprintf(name, sizeof name, RT_SECTION_PROGRAM RT_SECTION_DEVICE "%s", *rest);
+  return !cli_on_device(c) || !rt_package_find(package, name);
+}
+
 static int show_package(cli *c, const char *path, show_form form) {
   if (form == FORM_GRAPH || form == FORM_KERNEL)
-    return cli_error(c, "a package keeps programs and C, not graphs and kernels: --form program or c");
+    return cli_error(c, "a package keeps programs and C, not graphs and kernels: --form program, c or cuda");
   rt_package *package = NULL;
   int code = cli_fail(c, rt_package_open(path, NULL, &package));
   if (code) return code;
-  const char *entry = cli_text(c, "entry"), *prefix = form == FORM_C ? RT_SECTION_KERNELS : RT_SECTION_PROGRAM,
+  const char *entry = cli_text(c, "entry"), *prefix = form == FORM_PROGRAM ? RT_SECTION_PROGRAM : RT_SECTION_KERNELS,
              *text = "";
   int found = 0;
   for (int i = 0; i < rt_package_section_count(package) && !code; i++) {
     const rt_section *section = rt_package_section(package, i);
+    const char *rest = section->name + strlen(prefix);
     if (strncmp(section->name, prefix, strlen(prefix))) continue;
-    if (entry && form == FORM_PROGRAM && strcmp(section->name + strlen(prefix), entry)) continue;
+    if (form != FORM_PROGRAM && strncmp(rest, form == FORM_C ? "cpu" : "cuda", 3)) continue;
+    if (form == FORM_PROGRAM && !is_wanted_program(c, package, &rest)) continue;
+    if (entry && form == FORM_PROGRAM && strcmp(rest, entry)) continue;
     code = cli_fail(c, rt_package_check(package, section));
     if (!code)
       text = weir_arena_printf(&c->arena, "%s%s%.*s", text, found ? "\n" : "", (int)section->bytes,
@@ -75,6 +91,14 @@ static bool kernel_wanted(const cg_module *code, const ir_kernel *kernel, const 
   return false;
 }
 
+static weir_status print_cuda(weir_arena *arena, const ir_kernel *const *kernels, int count, const char **out) {
+  cg_cuda_print_options options = {.prelude = CG_CUDA_PTX, .with_ir = true};
+  cg_cuda_kernel *list = WEIR_NEW_ARRAY(arena, cg_cuda_kernel, count + 1);
+  for (int i = 0; i < count; i++) WEIR_TRY(cg_cuda_print(arena, kernels[i], &options, &list[i]));
+  *out = cg_cuda_file(arena, CG_CUDA_PTX, list, count);
+  return WEIR_OK;
+}
+
 static weir_status text_of(cli *c, const plan_unit *unit, show_form form, const char *entry, const char **out) {
   weir_arena *arena = &c->arena;
   const cg_module *code = unit->code;
@@ -90,6 +114,7 @@ static weir_status text_of(cli *c, const plan_unit *unit, show_form form, const 
     if (kernel_wanted(code, code->kernels[i], entry)) kernels[count++] = code->kernels[i];
   }
   if (form == FORM_C) return cg_cpu_print(arena, kernels, count, out);
+  if (form == FORM_CUDA) return print_cuda(arena, kernels, count, out);
   for (int i = 0; form == FORM_KERNEL && i < count; i++) {
     text = weir_arena_printf(arena, "%s%s%s", text, i ? "\n" : "", ir_kernel_print(arena, kernels[i]));
   }
@@ -101,9 +126,13 @@ static weir_status text_of(cli *c, const plan_unit *unit, show_form form, const 
   return WEIR_OK;
 }
 
-static int show_text(cli *c, const plan_unit *unit, show_form form) {
+static int show_text(cli *c, cli_front *front, show_form form) {
+  const plan_unit *unit = &front->unit;
   const char *entry = cli_text(c, "entry"), *text = NULL;
   bool known = !entry;
+  if (form == FORM_C && cli_on_device(c)) return cli_usage(c, "C is for processors: --form cuda");
+  weir_status status = form == FORM_CUDA ? cli_front_device(front) : WEIR_OK;
+  if (status) return cli_fail(c, status);
   for (int i = 0; i < unit->code->program_count; i++) known = known || !strcmp(unit->code->programs[i]->name, entry);
   if (!known) return no_entry(c, entry);
   int code = cli_fail(c, text_of(c, unit, form, entry, &text));
@@ -145,7 +174,7 @@ int cmd_show(cli *c) {
   if (code) return code;
   if (source.package) return show_package(c, source.package, form);
   code = cli_front_open(c, c->arguments[0], &front);
-  if (!code) code = show_text(c, &front.unit, form);
+  if (!code) code = show_text(c, &front, form);
   plan_close(&front.unit);
   return code;
 }

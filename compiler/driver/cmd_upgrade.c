@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "codegen/package/copy.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/package_facts.h"
 #include "compiler/plan/golden.h"
@@ -23,14 +22,12 @@ static int report(cli *c, const char *output, int from, int64_t bytes) {
 
 // Of the current format already: a copy, where one is asked for.
 static int keep(cli *c, const cli_opened_package *opened, const char *output) {
-  cg_copy_options options = {.cancel = c->cancel};
-  cg_copy_result copied = {.bytes = rt_package_bytes(opened->package)};
   cli_note(c, "%s has the current format", opened->path);
   if (strcmp(output, opened->path)) {
-    int code = cli_fail(c, cg_package_copy(&c->arena, opened->package, output, &options, &copied));
+    int code = cli_fail(c, cli_package_copy(c, opened->path, output));
     if (code) return code;
   }
-  return report(c, output, RT_PACKAGE_VERSION, (int64_t)copied.bytes);
+  return report(c, output, RT_PACKAGE_VERSION, (int64_t)rt_package_bytes(opened->package));
 }
 
 // The new package must give the answers that the old one recorded, where this machine can run it.

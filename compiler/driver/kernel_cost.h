@@ -1,4 +1,5 @@
-// Counting the work of a kernel at given sizes, from its kernel IR: arithmetic, and bytes read and written.
+// The work of a kernel at given sizes, as codegen/lower/kernel_cost.h counts it: arithmetic, and bytes read and
+// written.
 //
 // Arithmetic on nothing but weights is the price of how they are stored, not the model's: it is counted apart.
 #ifndef WEIR_COMPILER_DRIVER_KERNEL_COST_H

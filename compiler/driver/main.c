@@ -1,18 +1,11 @@
 // The weir command: finds the command in the table, reads its arguments, runs it.
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "compiler/driver/cli.h"
 #include "compiler/passes/pass.h"
 #include "compiler/plan/version.h"
-
-static bool wants_colour(int fd) {
-  const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-  return !(no && *no) && isatty(fd) && !(term && !strcmp(term, "dumb"));
-}
 
 static int unknown_command(const cli *c, const char *name) {
   int count = cli_command_count();
@@ -49,24 +42,7 @@ static int run(cli *c, int count, char **texts) {
   }
   cli_command command;
   if (!cli_command_find(name, &command)) return unknown_command(c, name);
-  if (!cli_parse(c, &command, count - 2, texts + 2)) return CLI_USAGE;
-  if (cli_has(c, "help")) {
-    cli_help(c, &command);
-    return cli_flush(c);
-  }
-  int code = command.function(c);
-  cli_progress_end(c);
-  int written = cli_flush(c);
-  return code == CLI_DONE ? written : code;
+  return cli_command_run(c, &command, count - 2, texts + 2, NULL);
 }
 
-int main(int argc, char **argv) {
-  setlocale(LC_CTYPE, "C.UTF-8");
-  cli c = {.colour = wants_colour(STDERR_FILENO), .terminal = isatty(STDERR_FILENO)};
-  weir_arena_init(&c.arena);
-  c.cancel = cli_cancel_install();
-  int code = run(&c, argc, argv);
-  if (__atomic_load_n(c.cancel, __ATOMIC_RELAXED)) code = CLI_CANCELLED;
-  weir_arena_deinit(&c.arena);
-  return code;
-}
+int main(int argc, char **argv) { return cli_start(argc, argv, run); }

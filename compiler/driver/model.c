@@ -8,6 +8,7 @@
 
 #include "compiler/driver/zoo.h"
 #include "compiler/plan/home.h"
+#include "runtime/device/cuda/device.h"
 #include "runtime/package/signature.h"
 
 static bool ends_with(const char *text, const char *end) {
@@ -121,6 +122,17 @@ int cli_build_failed(cli *c, lang_diags *diags, weir_status status) {
   return CLI_INPUT;
 }
 
+bool cli_on_device(const cli *c) {
+  const char *device = cli_text(c, "device");
+  return device && strcmp(device, "cpu");
+}
+
+weir_status cli_front_device(cli_front *front) {
+  WEIR_TRY(plan_lower_device(&front->unit));
+  front->unit.code = front->unit.device_code;
+  return WEIR_OK;
+}
+
 int cli_front_open(cli *c, const char *name, cli_front *out) {
   *out = (cli_front){0};
   int code = cli_locate(c, name, true, &out->source);
@@ -129,6 +141,7 @@ int cli_front_open(cli *c, const char *name, cli_front *out) {
   lang_diags_init(&out->diags, &c->arena);
   weir_status status = plan_read(&c->arena, &out->source.request, &out->diags, &out->unit);
   if (!status) status = plan_front(&out->unit);
+  if (!status && cli_on_device(c)) status = cli_front_device(out);
   if (status) return cli_build_failed(c, &out->diags, status);
   cli_progress_end(c);
   cli_diagnostics(c, &out->diags);  // warnings
@@ -164,6 +177,30 @@ static int report_build(cli *c, lang_diags *diags, weir_status status, const pla
   return CLI_DONE;
 }
 
+// The architecture to build for a GPU: its own, with what only its own code may use where there is such.
+static weir_status arch_of(weir_arena *arena, const char *device, const char **out) {
+  rt_cuda_facts facts;
+  WEIR_TRY(rt_cuda_describe_named(device, &facts));
+  bool own = !strcmp(facts.arch, "sm_90") || !strcmp(facts.arch, "sm_100");
+  *out = weir_arena_printf(arena, "%s%s", facts.arch, own ? "a" : "");
+  return WEIR_OK;
+}
+
+// Code of the level that is asked for, else what the plan says, else this machine's. For another device than the
+// processor, code for it beside.
+static weir_status targets_choose(cli *c, weir_arena *arena, const char **targets, int *out_count) {
+  const char *level = cli_text(c, "isa"), *device = cli_text(c, "device");
+  *out_count = 0;
+  if (!device || !strcmp(device, "cpu")) {
+    if (level) targets[(*out_count)++] = weir_arena_printf(arena, "cpu:%s", level);
+    return WEIR_OK;
+  }
+  targets[(*out_count)++] = plan_targets_here()[0];
+  if (strcmp(device, "sim") && !level) WEIR_TRY(arch_of(arena, device, &level));
+  targets[(*out_count)++] = strcmp(device, "sim") ? weir_arena_printf(arena, "cuda:%s", level) : "sim";
+  return WEIR_OK;
+}
+
 // Works in memory of its own, which goes back to the system before the model runs: its peak must not add to the
 // weights.
 static int build_source(cli *c, const cli_source *source, plan_result *result) {
@@ -171,11 +208,10 @@ static int build_source(cli *c, const cli_source *source, plan_result *result) {
   lang_diags diags;
   weir_arena_init(&arena);
   lang_diags_init(&diags, &arena);
-  // Code of the level that is asked for, else what the plan says, else this machine's.
-  const char *level = cli_text(c, "isa");
-  const char *target = level ? weir_arena_printf(&arena, "cpu:%s", level) : NULL;
-  weir_status status =
-      plan_build(&arena, &source->request, &target, level != NULL, plan_targets_here(), &diags, result);
+  const char *targets[2];
+  int count;
+  weir_status status = targets_choose(c, &arena, targets, &count);
+  if (!status) status = plan_build(&arena, &source->request, targets, count, plan_targets_here(), &diags, result);
   if (result->path) result->path = weir_arena_strdup(&c->arena, result->path);
   int code = report_build(c, &diags, status, result);
   weir_arena_deinit(&arena);
@@ -235,8 +271,6 @@ int cli_model_open(cli *c, const char *name, bool wants_tokenizer, cli_model *ou
   double start = cli_now();
   int64_t threads = 0;
   if (!cli_int(c, "threads", 1, 1024, &threads)) return CLI_USAGE;
-  const char *device = cli_text(c, "device");
-  if (device && strcmp(device, "cpu")) return cli_error(c, "device '%s': this Weir runs on 'cpu'", device);
   int code = load_package(c, name, out);
   if (code) return code;
   weir_executor_options options = {.threads = (int)threads};

@@ -64,6 +64,7 @@ static int exit_code(weir_code code) {
     case WEIR_CODE_NOT_FOUND:
     case WEIR_CODE_OUT_OF_MEMORY:
     case WEIR_CODE_IO:
+    case WEIR_CODE_DEVICE_LOST:
       return CLI_WORLD;
     case WEIR_CODE_CANCELLED:
       return CLI_CANCELLED;

@@ -6,6 +6,8 @@
 
 #include "compiler/driver/tuning.h"
 #include "compiler/plan/example.h"
+#include "compiler/plan/home.h"
+#include "runtime/base/io.h"
 #include "runtime/device/cpu/choice.h"
 #include "runtime/exec/from_package.h"
 #include "runtime/package/signature.h"
@@ -13,6 +15,27 @@
 enum { USUAL_SIZE = 128, MOST_SYMBOLS = 32, MOST_REQUESTS = 64 };
 
 // ---- opening
+
+weir_status cli_package_copy(const cli *c, const char *from, const char *to) {
+  weir_map map;
+  weir_atomic_file file;
+  WEIR_TRY(weir_map_open(from, &map));
+  weir_status status = weir_atomic_file_open(to, &file);
+  if (status) {
+    weir_map_close(&map);
+    return status;
+  }
+  enum { PIECE = 8 << 20 };
+  for (size_t at = 0; at < map.size && !status; at += PIECE) {
+    size_t bytes = map.size - at < PIECE ? map.size - at : PIECE;
+    status = weir_atomic_file_write(&file, map.data + at, bytes);
+    if (!status && plan_cancelled(c->cancel)) status = weir_status_make(WEIR_CODE_CANCELLED, "interrupted");
+  }
+  weir_map_close(&map);
+  if (!status) return weir_atomic_file_commit(&file);
+  weir_atomic_file_discard(&file);
+  return status;
+}
 
 int cli_package_open(cli *c, const char *path, cli_opened_package *out) {
   *out = (cli_opened_package){.path = path};

@@ -16,6 +16,8 @@ typedef struct {
 // Opens a package of any version; without its weights where they are beside and cannot be found. Returns the exit code.
 int cli_package_open(cli *c, const char *path, cli_opened_package *out);
 void cli_package_close(cli_opened_package *opened);
+// The same bytes at |to|, which appears when they are complete: with the signature, weights beside stay where they are.
+weir_status cli_package_copy(const cli *c, const char *from, const char *to) WEIR_MUST_USE;
 
 // The manifest as JSON. Opening has read it already: never null.
 json_t *cli_package_manifest(const rt_package *package);

@@ -9,6 +9,7 @@
 #include "codegen/cpu/cache.h"
 #include "codegen/cpu/standalone.h"
 #include "codegen/package/copy.h"
+#include "compiler/plan/device.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/parts.h"
 
@@ -34,10 +35,13 @@ const char *cli_standalone_library(cli *c) {
 }
 
 static weir_status targets_of(cli *c, const rt_package *package, const char ***out, int *out_count) {
-  *out_count = rt_package_object_count(package);
-  *out = WEIR_NEW_ARRAY(&c->arena, const char *, *out_count + 1);
-  for (int i = 0; i < *out_count; i++)
-    (*out)[i] = weir_arena_printf(&c->arena, "cpu:%s", rt_package_object_at(package, i)->isa);
+  int count = rt_package_object_count(package);
+  *out = WEIR_NEW_ARRAY(&c->arena, const char *, count + 1);
+  *out_count = 0;
+  for (int i = 0; i < count; i++) {
+    const char *target = plan_object_target(&c->arena, rt_package_object_at(package, i));
+    if (!plan_is_device_target(target)) (*out)[(*out_count)++] = target;
+  }
   return *out_count ? WEIR_OK : weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the package has no code to link");
 }
 
@@ -77,18 +81,24 @@ static weir_status link_in(cli *c, const rt_package *package, const plan_parts *
   return cg_standalone_link(&c->arena, &what, output);
 }
 
-weir_status cli_standalone(cli *c, const plan_request *request, const char *path, const char *output,
+static weir_status parts_of(cli *c, const cli_source *source, const rt_package *package, plan_parts *out) {
+  const char **targets = NULL;
+  int count = 0;
+  lang_diags diags;
+  lang_diags_init(&diags, &c->arena);
+  WEIR_TRY(targets_of(c, package, &targets, &count));
+  if (source->package) return plan_parts_of_package(&c->arena, package, &source->request, targets, count, out);
+  return plan_parts_make(&c->arena, &source->request, targets, count, &diags, out);
+}
+
+weir_status cli_standalone(cli *c, const cli_source *source, const char *path, const char *output,
                            uint64_t *out_bytes) {
   rt_package *package = NULL;
-  const char **targets = NULL, *folder = NULL, *objects = NULL;
-  int count = 0;
+  const char *folder = NULL, *objects = NULL;
   plan_parts parts;
-  lang_diags diags;
   struct stat info;
-  lang_diags_init(&diags, &c->arena);
   WEIR_TRY(rt_package_open(path, NULL, &package));
-  weir_status status = targets_of(c, package, &targets, &count);
-  if (!status) status = plan_parts_make(&c->arena, request, targets, count, &diags, &parts);
+  weir_status status = parts_of(c, source, package, &parts);
   if (!status) status = plan_home_folder(&c->arena, "objects", &objects);
   if (!status) status = cg_cache_work_begin(&c->arena, objects, &folder);
   if (!status) status = link_in(c, package, &parts, folder, output);

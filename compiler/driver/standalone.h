@@ -4,9 +4,10 @@
 
 #include "compiler/driver/model.h"
 
-// |package| is what plan_build made of |request|. NOT_FOUND if the static runtime (libweir_standalone.a) is not here;
-// UNSUPPORTED where levels of several architectures are asked for.
-weir_status cli_standalone(cli *c, const plan_request *request, const char *package, const char *output,
+// |package| is what plan_build made of the text that |source| names, or the package that it names. NOT_FOUND if the
+// static runtime (libweir_standalone.a) is not here; UNSUPPORTED where levels of several architectures are asked for;
+// INVALID_DATA where a package has no C text of its kernels that compiles.
+weir_status cli_standalone(cli *c, const cli_source *source, const char *package, const char *output,
                            uint64_t *out_bytes) WEIR_MUST_USE;
 // Where libweir_standalone.a lies: $WEIR_STANDALONE, beside this program, or in the lib folder of its installation.
 // Null if nowhere.

@@ -131,6 +131,8 @@ const lang_plan_line *lang_plan_select(const lang_plan *plan, const char *name, 
 // The line `activations patterns: int8;` or `compute patterns: bf16;` that holds for products with the weight |path|,
 // by its path or that of something it is part of; the last one of either wins, null if none does.
 const lang_plan_line *lang_plan_compute(const lang_plan *plan, const char *path);
+// Whether a value of `activations` is int8(row): one scale for a row of inputs, instead of one for each 32.
+bool lang_setting_is_row(const lang_setting_value *value);
 // What the line `cache patterns: f16();` says that holds for the state |path|; false if none does.
 bool lang_plan_cache(const lang_plan *plan, const char *path, ir_dtype *out);
 // Whether a dotted path (numbers are segments) is one that the pattern stands for.

@@ -24,7 +24,7 @@ static const char *const search_settings[] = {"train", "maximize", "minimize", "
 static const char *const cluster_settings[] = {"node", "nodes", "link", "switch", "storage"};
 
 static const char *const stores[] = {"f32",  "f16",  "bf16", "q8_0", "q4_0", "q4_1",
-                                     "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
+                                     "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "w8"};
 static const char *const floats[] = {"f32", "f16", "bf16", "f64"};
 static const char *const activations[] = {"int8", "f32"};
 static const char *const computes[] = {"bf16", "f32"};
@@ -197,6 +197,12 @@ static const struct {
                     {"compute", VALUES(computes)}, {"cache", VALUES(caches)}, {"rules", VALUES(rules)},
                     {"target", VALUES(targets)}};
 
+bool lang_setting_is_row(const lang_setting_value *value) {
+  if (value->kind != LANG_SETTING_CALL || value->item_count != 1) return false;
+  const lang_setting_value *item = &value->items[0];
+  return item->kind == LANG_SETTING_NAME && !item->name && !strcmp(item->text, "row");
+}
+
 static bool known_value(lang_elab *elab, const char *setting, const lang_setting_value *value) {
   bool word = value->kind == LANG_SETTING_NAME || value->kind == LANG_SETTING_CALL;
   size_t at = 0;
@@ -204,11 +210,12 @@ static bool known_value(lang_elab *elab, const char *setting, const lang_setting
   const char *const *names = known_values[at].names;
   int count = known_values[at].count;
   if (word && listed(names, count, value->text)) {
-    bool products = names == activations || names == computes, bare = products || names == caches;
+    bool bare = names == activations || names == computes || names == caches;
     if (!bare || value->kind == LANG_SETTING_NAME || !value->item_count) return true;
+    if (names == activations && !strcmp(value->text, "int8") && lang_setting_is_row(value)) return true;
     lang_error(elab, LANG_W_SETTING_VALUE, value->span,
                weir_arena_printf(elab->arena, "%s() without arguments%s", value->text,
-                                 products ? ": groups have 32 inputs" : ""));
+                                 names == activations ? ", for groups of 32 inputs, or int8(row)" : ""));
     return false;
   }
   lang_buffer all = {.arena = elab->arena};

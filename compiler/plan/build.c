@@ -12,6 +12,8 @@
 
 #include "codegen/cpu/isa.h"
 #include "codegen/cpu/process.h"
+#include "codegen/cuda/nvrtc.h"
+#include "compiler/plan/device.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/internal.h"
 #include "compiler/plan/version.h"
@@ -58,6 +60,16 @@ static bool add_file_identity(weir_hasher *hasher, const char *path) {
   return found;
 }
 
+// NVRTC by its version and its file.
+static void add_nvrtc(weir_arena *arena, weir_hasher *hasher) {
+  cg_nvrtc library;
+  weir_status status = cg_nvrtc_open(arena, &library);
+  weir_hasher_add_u64(hasher, status != NULL);
+  if (!status) weir_hasher_add_text(hasher, library.version);
+  if (!status) add_file_identity(hasher, library.path);
+  weir_status_release(status);
+}
+
 // The C compilers that would be used, by their files: asking them for their versions costs more than all the rest of
 // the key. One that is missing is found out later.
 static void add_compilers(weir_arena *arena, weir_hasher *hasher, const char *const *targets, int target_count) {
@@ -65,7 +77,11 @@ static void add_compilers(weir_arena *arena, weir_hasher *hasher, const char *co
     cg_cpu_isa isa;
     const char **words = NULL;
     int count = 0;
-    weir_status status = cg_cpu_isa_find(arena, targets[i], &isa);
+    if (!strncmp(targets[i], "cuda", 4)) {
+      add_nvrtc(arena, hasher);
+      continue;
+    }
+    weir_status status = cg_cpu_isa_find(arena, strcmp(targets[i], "sim") ? targets[i] : "cpu", &isa);
     if (!status) status = cg_compiler_find(arena, isa.arch, &words, &count);
     weir_hasher_add_u64(hasher, status != NULL);
     if (!status) add_file_identity(hasher, words[0]);
@@ -127,11 +143,17 @@ static weir_status plan_line_targets(plan_unit *unit, const char ***out, int *ou
   for (int i = 0; i < line->value_count; i++) {
     const lang_setting_value *value = &line->values[i];
     const char *name = value->text ? value->text : "";
+    bool level = value->kind == LANG_SETTING_CALL && value->item_count && value->items[0].text;
+    if (!strcmp(name, "cuda") || !strcmp(name, "sim")) {
+      (*out)[(*out_count)++] = level ? weir_arena_printf(unit->arena, "%s:%s", name, value->items[0].text) : name;
+      continue;
+    }
     if (strcmp(name, "cpu")) {
-      return weir_status_make(WEIR_CODE_UNSUPPORTED, "plan %s: target '%s' is not built by this version; cpu is",
+      return weir_status_make(WEIR_CODE_UNSUPPORTED,
+                              "plan %s: target '%s' is not built by this version; cpu, cuda and "
+                              "sim are",
                               unit->plan->name, name);
     }
-    bool level = value->kind == LANG_SETTING_CALL && value->item_count && value->items[0].text;
     (*out)[(*out_count)++] = level ? weir_arena_printf(unit->arena, "cpu:%s", value->items[0].text) : "cpu:native";
   }
   return WEIR_OK;
@@ -248,6 +270,10 @@ static weir_status prepare(building *b, const char *const *targets, int target_c
   }
   for (int i = 0; i < b->target_count; i++) {
     cg_cpu_isa isa;
+    if (plan_is_device_target(b->targets[i])) {
+      WEIR_TRY(plan_check_device_target(b->targets[i]));
+      continue;
+    }
     WEIR_TRY(cg_cpu_isa_find(arena, b->targets[i], &isa));
     b->targets[i] = weir_arena_printf(arena, "cpu:%s", isa.name);  // "cpu" and "cpu:native" are the same
     if (b->unit.request->tune_seconds > 0 && (b->target_count > 1 || !cg_cpu_isa_runs_here(&isa)))

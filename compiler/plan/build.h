@@ -66,7 +66,8 @@ typedef struct {
   lang_program *library;                     // the library's rules; null without
   ir_rules *rules;                           // what the pass of rules applied, and where; null: none
   cg_module *code;
-  plan_kept *kept;  // each is also named in a warning
+  cg_module *device_code;  // for GPUs and sim, after plan_lower_device
+  plan_kept *kept;         // each is also named in a warning
   int kept_count, kept_capacity;
 } plan_unit;
 
@@ -75,19 +76,30 @@ weir_status plan_read(weir_arena *arena, const plan_request *request, lang_diags
                       plan_unit *out_unit) WEIR_MUST_USE;
 // Elaborates, binds, runs the passes, lowers.
 weir_status plan_front(plan_unit *unit) WEIR_MUST_USE;
+// Lowers the unit's graph for devices of thread blocks too. After plan_front; once.
+weir_status plan_lower_device(plan_unit *unit) WEIR_MUST_USE;
 void plan_close(plan_unit *unit);
 // In what the plan wants products with the weight |path| computed.
 cg_compute plan_compute_of(const plan_unit *unit, const char *path);
 // The storage format that the weight |path| is kept in. After plan_front.
 weir_storage plan_storage_of(const plan_unit *unit, const char *path);
 
+// What the code of one target took.
+typedef struct {
+  const char *target;     // "cuda:sm_90a", "sim"
+  int kernels, compiled;  // those that the target has; those of them that were not in the cache
+  double seconds;         // wall time, with reading the cache
+} plan_target_time;
+
 typedef struct {
   const char *path;  // of the package, in the cache
   weir_hash key;
   bool cached;  // found, not built
   int64_t bytes;
-  double seconds;          // of this call
-  double compile_seconds;  // of the C compiler, 0 where its results were in the cache
+  double seconds;           // of this call
+  double compile_seconds;   // of the C compiler, 0 where its results were in the cache
+  plan_target_time *times;  // of targets that are no processors; none where the package was found
+  int time_count;
 } plan_result;
 
 // The targets that are built where nothing says otherwise: for this machine alone, or for any recent one of its kind.

@@ -235,7 +235,7 @@ static weir_status checkpoint_float(const plan_unit *unit, ir_dtype *out) {
     ir_dtype dtype;
     if (!unit->sources[i] || !unit->graph->weights[i].is_f) continue;
     WEIR_TRY(plan_source_inspect(unit->checkpoint, unit->sources[i], &shape));
-    if (weir_storage_info(shape.storage)->kind == WEIR_STORAGE_CLASS_BLOCK) {
+    if (weir_storage_has_codes(shape.storage)) {
       *out = IR_f32;
       return WEIR_OK;
     }
@@ -274,7 +274,7 @@ weir_storage plan_storage_of(const plan_unit *unit, const char *path) {
       break;
     }
     // Blocks that do not stay whole are decoded.
-    if (shape.raw || weir_storage_info(shape.storage)->kind != WEIR_STORAGE_CLASS_BLOCK) return shape.storage;
+    if (shape.raw || !weir_storage_has_codes(shape.storage)) return shape.storage;
     break;
   }
   return WEIR_STORAGE_F32;
@@ -283,6 +283,7 @@ weir_storage plan_storage_of(const plan_unit *unit, const char *path) {
 cg_compute plan_compute_of(const plan_unit *unit, const char *path) {
   const lang_plan_line *line = unit->plan && !unit->request->exact ? lang_plan_compute(unit->plan, path) : NULL;
   const char *name = line && line->value_count && line->values[0].text ? line->values[0].text : "";
+  if (!strcmp(name, "int8") && lang_setting_is_row(&line->values[0])) return CG_COMPUTE_INT8_ROW;
   return !strcmp(name, "int8") ? CG_COMPUTE_INT8 : !strcmp(name, "bf16") ? CG_COMPUTE_BF16 : CG_COMPUTE_F32;
 }
 
@@ -296,8 +297,8 @@ static weir_status check_storages(const plan_unit *unit) {
       bool known = value_storage(&line->values[k], &storage);
       if (known && weir_storage_info(storage)->can_encode && (cg_panel_supports(storage))) continue;
       return weir_status_make(WEIR_CODE_UNSUPPORTED,
-                              "plan %s: weights cannot be stored as '%s'; f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 "
-                              "and q5_1 can be made",
+                              "plan %s: weights cannot be stored as '%s'; f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, "
+                              "q5_1 and w8 can be made",
                               unit->plan->name, line->values[k].text ? line->values[k].text : "this");
     }
   }
@@ -316,6 +317,12 @@ weir_status plan_lower(plan_unit *unit, weir_arena *arena, const cg_choice *choi
                             .choices = choices,
                             .choice_count = choice_count};
   return cg_lower(arena, unit->graph->module, &lower, out_code);
+}
+
+weir_status plan_lower_device(plan_unit *unit) {
+  cg_lower_options lower = {.storage_of = storage_of, .compute_of = compute_of, .user = unit, .blocks = true};
+  if (unit->device_code) return WEIR_OK;
+  return cg_lower(unit->arena, unit->graph->module, &lower, &unit->device_code);
 }
 
 // ---- all of it

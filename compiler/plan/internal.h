@@ -33,11 +33,14 @@ void plan_check_computes(plan_unit *unit);
 weir_status plan_write_package(plan_unit *unit, const char *path, const char *const *targets, int target_count,
                                plan_result *result) WEIR_MUST_USE;
 
-// ---- weights.c: every weight of the unit's code in the layout of its kernels.
+// ---- weights.c: every weight of the unit's code, for processors and for devices, in the layout of its kernels. Those
+// of the code for processors come first, in its order.
 typedef struct {
+  const cg_weight *weights;
+  int count;
   uint8_t *data;  // a mapping of an unnamed file: dirty pages go to disk when memory is short
   size_t bytes;
-  int64_t *offsets;  // of each weight of the code; multiples of 64
+  int64_t *offsets;  // of each weight; multiples of 64
 } plan_packed;
 // |packed| is to be released in any case.
 weir_status plan_pack_weights(plan_unit *unit, plan_packed *out_packed) WEIR_MUST_USE;

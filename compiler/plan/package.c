@@ -6,6 +6,7 @@
 
 #include "codegen/cpu/compile.h"
 #include "codegen/cpu/print.h"
+#include "compiler/plan/device.h"
 #include "compiler/plan/from_package.h"
 #include "compiler/plan/golden.h"
 #include "compiler/plan/home.h"
@@ -20,6 +21,7 @@ typedef struct {
   cg_cpu_isa *isas;
   cg_cpu_object *objects;
   int count;
+  plan_device_code device;
 } code_objects;
 
 static void tell_compiled(void *user, const char *kernel, int done, int total) {
@@ -33,30 +35,35 @@ static weir_status compile(plan_unit *unit, const char *const *targets, int targ
                            plan_result *result) {
   weir_arena *arena = unit->arena;
   const cg_module *code = unit->code;
-  out->count = target_count;
+  out->count = 0;
   out->isas = WEIR_NEW_ARRAY(arena, cg_cpu_isa, target_count);
   out->objects = WEIR_NEW_ARRAY(arena, cg_cpu_object, target_count);
-  for (int i = 0; i < target_count; i++) WEIR_TRY(cg_cpu_isa_find(arena, targets[i], &out->isas[i]));
+  for (int i = 0; i < target_count; i++)
+    if (!plan_is_device_target(targets[i])) WEIR_TRY(cg_cpu_isa_find(arena, targets[i], &out->isas[out->count++]));
   cg_cpu_options options = {
       .cancel = unit->request->cancel, .progress = tell_compiled, .user = (void *)(uintptr_t)unit->request};
   WEIR_TRY(plan_home_folder(arena, "objects", &options.cache_dir));
   if (unit->request->lines) WEIR_TRY(plan_home_folder(arena, "sources", &options.source_dir));
   plan_tell(unit->request, "compiling kernels", -1);
-  weir_status status = cg_cpu_compile(arena, (const ir_kernel *const *)code->kernels, code->kernel_count, out->isas,
-                                      target_count, &options, out->objects);
+  weir_status status = WEIR_OK;
+  if (out->count)
+    status = cg_cpu_compile(arena, (const ir_kernel *const *)code->kernels, code->kernel_count, out->isas, out->count,
+                            &options, out->objects);
+  if (!status) status = plan_device_compile(unit, targets, target_count, &out->device);
   if (status && plan_cancelled(unit->request->cancel)) {
     weir_status_release(status);
     return plan_check_cancel(unit->request);
   }
   if (status && weir_status_code(status) ==
-                    WEIR_CODE_UNSUPPORTED) {  // no C compiler: the machine lacks something, the input is right
+                    WEIR_CODE_UNSUPPORTED) {  // no compiler: the machine lacks something, the input is right
     weir_status world = weir_status_make(WEIR_CODE_IO, "%s", weir_status_message(status));
     weir_status_release(status);
     return world;
   }
-  for (int i = 0; i < target_count && !status; i++) {
+  for (int i = 0; i < out->count && !status; i++) {
     if (!out->objects[i].cached) result->compile_seconds = out->objects[i].seconds;
   }
+  result->times = plan_device_times(arena, &out->device, &result->time_count);
   return status;
 }
 
@@ -110,7 +117,7 @@ static json_t *kept_json(const plan_unit *unit) {
 // How many matrices are multiplied in what.
 static json_t *products_json(const plan_unit *unit) {
   json_t *counts = json_object();
-  for (cg_compute compute = CG_COMPUTE_F32; compute <= CG_COMPUTE_INT8; compute++) {
+  for (cg_compute compute = CG_COMPUTE_F32; compute < CG_COMPUTE_COUNT; compute++) {
     int count = 0;
     for (int i = 0; i < unit->code->weight_count; i++) {
       const cg_weight *weight = &unit->code->weights[i];
@@ -127,6 +134,7 @@ static json_t *manifest_json(const plan_unit *unit, const code_objects *code, co
   for (int i = 0; i < unit->code->program_count; i++)
     json_array_append_new(entries, json_string(unit->code->programs[i]->name));
   for (int i = 0; i < code->count; i++) json_array_append_new(objects, object_json(&code->isas[i]));
+  plan_device_manifest(&code->device, objects);
   json_t *manifest = json_pack("{s:i,s:s,s:s,s:o,s:o,s:o,s:s}", "format", RT_PACKAGE_VERSION, "weir", WEIR_VERSION,
                                "model", unit->graph->name, "entries", entries, "objects", objects, "settings",
                                settings_json(unit->graph), "float", ir_dtype_name(unit->float_dtype));
@@ -195,12 +203,24 @@ static weir_status add_texts(const plan_unit *unit, cg_package_writer *writer) {
     const char *text = text_of(unit, i, &length);
     WEIR_TRY(cg_package_add(writer, source_name(unit->arena, i, unit->program->files[i]->source->path), text, length));
   }
+  return WEIR_OK;
+}
+
+// Programs of an entry lie side by side; a device's only where it differs.
+static weir_status add_programs(const plan_unit *unit, cg_package_writer *writer) {
+  const cg_module *device = unit->device_code;
   for (int i = 0; i < unit->code->program_count; i++) {
-    const rt_program *program = unit->code->programs[i];
-    const char *text = rt_program_print(unit->arena, program);
-    WEIR_TRY(cg_package_add(writer, weir_arena_printf(unit->arena, RT_SECTION_PROGRAM "%s", program->name), text,
-                            strlen(text)));
+    const char *name = unit->code->programs[i]->name, *text = rt_program_print(unit->arena, unit->code->programs[i]);
+    const char *other = device && device != unit->code ? rt_program_print(unit->arena, device->programs[i]) : text;
+    WEIR_TRY(cg_package_add(writer, weir_arena_printf(unit->arena, RT_SECTION_PROGRAM "%s", name), text, strlen(text)));
+    if (!strcmp(other, text)) continue;
+    name = weir_arena_printf(unit->arena, RT_SECTION_PROGRAM RT_SECTION_DEVICE "%s", name);
+    WEIR_TRY(cg_package_add(writer, name, other, strlen(other)));
   }
+  return WEIR_OK;
+}
+
+static weir_status add_kernels(const plan_unit *unit, cg_package_writer *writer) {
   const char *source = NULL;
   WEIR_TRY(cg_cpu_print(unit->arena, (const ir_kernel *const *)unit->code->kernels, unit->code->kernel_count, &source));
   return cg_package_add(writer, RT_SECTION_KERNELS "cpu.c", source, strlen(source));
@@ -280,13 +300,25 @@ static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, co
   }
   if (!status) status = add_manifest(unit, writer, code, problem);
   if (!status) status = add_texts(unit, writer);
+  if (!status) status = add_programs(unit, writer);
+  if (!status && unit->code != unit->device_code) status = add_kernels(unit, writer);
   if (!status) status = add_objects(unit, writer, code);
+  if (!status) status = plan_device_sections(unit, &code->device, writer);
   if (!status && tokenizer.size) status = cg_package_add(writer, RT_SECTION_TOKENIZER, tokenizer.data, tokenizer.size);
   text_buffer_deinit(&tokenizer);
   if (!status) status = add_golden(unit, writer, code, packed);
   if (!status && tuning) status = cg_package_add(writer, RT_SECTION_TUNING, tuning, strlen(tuning));
   if (!status) status = plan_write_weights(unit, packed, writer);
   return status;
+}
+
+// Lowers for devices where there is a target. A package for devices alone has no other programs.
+static weir_status lower_targets(plan_unit *unit, const char *const *targets, int target_count) {
+  int devices = 0;
+  for (int i = 0; i < target_count; i++) devices += plan_is_device_target(targets[i]);
+  if (devices) WEIR_TRY(plan_lower_device(unit));
+  if (devices && devices == target_count) unit->code = unit->device_code;
+  return WEIR_OK;
 }
 
 weir_status plan_write_package(plan_unit *unit, const char *path, const char *const *targets, int target_count,
@@ -297,6 +329,7 @@ weir_status plan_write_package(plan_unit *unit, const char *path, const char *co
   const char *tuning = NULL;
   uint64_t bytes = 0;
   WEIR_TRY(plan_check_initial_values(unit));
+  WEIR_TRY(lower_targets(unit, targets, target_count));
   WEIR_TRY(compile(unit, targets, target_count, &code, result));
   weir_status status = plan_check_cancel(unit->request);
   if (!status) status = plan_pack_weights(unit, &packed);

@@ -4,6 +4,7 @@
 
 #include "codegen/cpu/compile.h"
 #include "compiler/plan/build.h"
+#include "runtime/package/package.h"
 
 typedef struct {
   cg_cpu_isa *isas;
@@ -16,5 +17,10 @@ typedef struct {
 // What plan_build compiled for |targets|, from the cache where it still is. Structures live in |arena|.
 weir_status plan_parts_make(weir_arena *arena, const plan_request *request, const char *const *targets,
                             int target_count, lang_diags *diags, plan_parts *out_parts) WEIR_MUST_USE;
+
+// The same from a package alone: its C text is compiled again. INVALID_DATA where that is refused, or is not there. Of
+// |request| cancel and progress count.
+weir_status plan_parts_of_package(weir_arena *arena, const rt_package *package, const plan_request *request,
+                                  const char *const *targets, int target_count, plan_parts *out_parts) WEIR_MUST_USE;
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/plan/device.h"
 #include "compiler/plan/from_package.h"
 
 // "NAME=VALUE" as on the command line.
@@ -40,8 +41,7 @@ weir_status plan_upgrade(weir_arena *arena, const rt_package *package, const pla
   plan_unit unit = {0};
   int count = rt_package_object_count(package);
   const char **targets = WEIR_NEW_ARRAY(arena, const char *, count + 1);
-  for (int i = 0; i < count; i++)
-    targets[i] = weir_arena_printf(arena, "cpu:%s", rt_package_object_at(package, i)->isa);
+  for (int i = 0; i < count; i++) targets[i] = plan_object_target(arena, rt_package_object_at(package, i));
   *out_result = (plan_result){.path = path};
   weir_status status = plan_read(arena, request, diags, &unit);
   if (!status) status = plan_front(&unit);

@@ -273,14 +273,47 @@ static const char *dims_text(weir_arena *arena, const cg_weight *weight) {
 
 // ---- all of them
 
-static weir_status place_weights(plan_unit *unit, plan_packed *out) {
+static bool is_same_format(const cg_weight *a, const cg_weight *b) {
+  return a->format.storage == b->format.storage && a->format.layout == b->format.layout && a->bytes == b->bytes;
+}
+
+// Programs of |code| call the weight |old| by another name.
+static void key_change(cg_module *code, const char *old, const char *key) {
+  for (int p = 0; p < code->program_count; p++)
+    for (int i = 0; i < code->programs[p]->weight_count; i++)
+      if (!strcmp(code->programs[p]->weights[i].path, old)) code->programs[p]->weights[i].path = key;
+}
+
+// Those of both modules: one that lies alike in both is there once.
+static void list_weights(plan_unit *unit, plan_packed *out) {
   const cg_module *code = unit->code;
+  cg_module *device = unit->device_code;
+  int most = code->weight_count + (device ? device->weight_count : 0), count = code->weight_count;
+  cg_weight *list = WEIR_NEW_ARRAY(unit->arena, cg_weight, most + 1);
+  for (int i = 0; i < count; i++) list[i] = code->weights[i];
+  for (int k = 0; device && k < device->weight_count; k++) {
+    cg_weight *weight = &device->weights[k];
+    int at = 0;
+    while (at < code->weight_count && strcmp(list[at].key, weight->key)) at++;
+    if (at < code->weight_count && is_same_format(&list[at], weight)) continue;
+    if (at < code->weight_count) {
+      const char *key = weir_arena_printf(unit->arena, "%s:cuda", weight->key);
+      key_change(device, weight->key, key);
+      weight->key = key;
+    }
+    list[count++] = *weight;
+  }
+  out->weights = list;
+  out->count = count;
+}
+
+static weir_status place_weights(plan_unit *unit, plan_packed *out) {
   int64_t total = 0;
-  out->offsets = WEIR_NEW_ARRAY(unit->arena, int64_t, code->weight_count + 1);
-  for (int i = 0; i < code->weight_count; i++) {
-    if (!weir_round_up_i64(total, 64, &total) || code->weights[i].bytes < 0) total = -1;
+  out->offsets = WEIR_NEW_ARRAY(unit->arena, int64_t, out->count + 1);
+  for (int i = 0; i < out->count; i++) {
+    if (!weir_round_up_i64(total, 64, &total) || out->weights[i].bytes < 0) total = -1;
     out->offsets[i] = total;
-    if (total < 0 || !weir_add_i64(total, code->weights[i].bytes, &total)) {
+    if (total < 0 || !weir_add_i64(total, out->weights[i].bytes, &total)) {
       return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "the weights together are too large");
     }
   }
@@ -312,27 +345,27 @@ static weir_status map_room(plan_unit *unit, plan_packed *out) {
 weir_status plan_pack_weights(plan_unit *unit, plan_packed *out_packed) {
   *out_packed = (plan_packed){0};
   packer p = {.unit = unit};
-  const cg_module *code = unit->code;
+  list_weights(unit, out_packed);
   WEIR_TRY(place_weights(unit, out_packed));
   WEIR_TRY(map_room(unit, out_packed));
   WEIR_TRY(rt_team_create(0, false, weir_allocator_system(), &p.team));
   weir_status status = WEIR_OK;
-  for (int i = 0; i < code->weight_count && !status; i++) {
+  for (int i = 0; i < out_packed->count && !status; i++) {
+    const cg_weight *weight = &out_packed->weights[i];
     plan_tell(unit->request, "packing weights", (double)out_packed->offsets[i] / (double)(out_packed->bytes + 1));
     status = plan_check_cancel(unit->request);
     if (status) break;
-    status = weir_status_annotate(pack(&p, &code->weights[i], out_packed->data + out_packed->offsets[i]), "weight '%s'",
-                                  code->weights[i].path);
+    status =
+        weir_status_annotate(pack(&p, weight, out_packed->data + out_packed->offsets[i]), "weight '%s'", weight->path);
   }
   rt_team_destroy(p.team);
   return status;
 }
 
 weir_status plan_write_weights(const plan_unit *unit, const plan_packed *packed, cg_package_writer *writer) {
-  const cg_module *code = unit->code;
   WEIR_TRY(cg_package_weights_begin(writer));
-  for (int i = 0; i < code->weight_count; i++) {
-    const cg_weight *weight = &code->weights[i];
+  for (int i = 0; i < packed->count; i++) {
+    const cg_weight *weight = &packed->weights[i];
     plan_tell(unit->request, "writing the package", (double)packed->offsets[i] / (double)(packed->bytes + 1));
     WEIR_TRY(plan_check_cancel(unit->request));
     WEIR_TRY(cg_package_weight(writer, weight->key, weir_storage_name(weight->format.storage),

@@ -1,19 +1,23 @@
 """What the comparisons share: options, running weir, interleaved rounds, rows of results, their table.
 
-Every compare_NAME.py measures one kind of model or kernel against its peers and takes the same options. With --json it prints one document,
-which `run` collects:
+Every compare_NAME.py measures one kind of model, kernel or command, most of them against peers, and takes the same options. With --json FILE
+it keeps one document there, written anew after each case, so that a run that is stopped leaves what it had. `run` collects these:
 
     {"suite": NAME, "versions": {peer: version}, "roofs": [limits, by threads...], "rows": [row...], "skipped": [{"case", "reason"}...]}
 
 and a row is a case, measured on all sides in the same interleaved rounds:
 
-    {"case": "decode, Q4_1, prompt 512", "threads": 2, "unit": "tokens/s",
+    {"case": "decode, Q4_1, prompt 512", "threads": 2, "unit": "tokens/s", "lower_is_better": false,
      "weir": {"median", "min", "max", "count"},
      "peers": {"llama.cpp": {"median", "min", "max", "count", "ratio", "target"?, "settings"?}},
      "ratio": Weir against the fastest peer; above 1 Weir is ahead, for times too,
-     "roof": {"kind": "read", "percent": 81.2}?, "note": text?}
+     "roof": {"kind": "memory", "percent": 81.2, "target"?}?, "note": text?,
+     "goals": [{"goal": "2x llama.cpp", "value": "2.41x", "against": ["llama.cpp"], "met": true}...]}
 
-Rounds adapt to noise: they go on until the medians are certain to a few percent, or until the time that a case has is spent.
+Peers with the same target are one goal: Weir is held against the best of them.
+
+Rounds adapt to noise: they go on until the medians are certain to a few percent, or until the time that a case has is spent. Three depths:
+--quick measures the cases that have goals in few rounds, --full all cases, and without either the cases that have goals in full rounds.
 """
 import argparse
 import json
@@ -27,7 +31,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SURE = 0.02  # the standard error of a median, as a share of it, at which a side needs no more rounds
-MOST = 4     # times --rounds, where the machine is noisy
+MOST = 4     # times --rounds, where the machine is noisy; with --quick 1
 PATIENCE = 3  # times the seconds of a case, before rounds that are wanted are given up
 os.environ.setdefault("WEIR_MODELS", os.path.join(ROOT, "models"))  # for a weir that was built elsewhere
 
@@ -37,21 +41,29 @@ def home():
     return os.environ.get("WEIR_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "weir")
 
 
+def thread_list(words):
+    """Of --threads 1 --threads 2 as of --threads 1,2."""
+    return sorted({int(word) for text in words for word in text.split(",")})
+
+
 def arguments(doc, add=None):
     """The options that every comparison takes; |add| may add its own."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--quick", action="store_true", help="few cases, few rounds")
+    parser.add_argument("--json", metavar="FILE", help="keep one JSON document there, written after each case")
+    depth = parser.add_mutually_exclusive_group()
+    depth.add_argument("--quick", action="store_true", help="the cases that have goals, few rounds")
+    depth.add_argument("--full", action="store_true", help="all cases; without: those that have goals")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the cases with this in their name")
-    parser.add_argument("--threads", type=int, action="append", metavar="N",
-                        help="threads on all sides (repeats); default: 1 and all cores, with --quick all cores")
+    parser.add_argument("--threads", action="append", metavar="N,...", help="threads on all sides (repeats); default: 1 and all cores")
     parser.add_argument("--rounds", type=int, default=None, metavar="N", help="rounds at least; default 5, with --quick 3")
+    parser.add_argument("--seconds", type=float, default=None, metavar="S", help="begin no case after so many seconds")
     parser.add_argument("--weir", default=os.environ.get("WEIR") or os.path.join(ROOT, "weir"), metavar="FILE")
     if add:
         add(parser)
     args = parser.parse_args()
-    args.threads = args.threads or ([cores()] if args.quick else sorted({1, cores()}))
+    args.threads = thread_list(args.threads or ["1", str(cores())])
     args.rounds = args.rounds or (3 if args.quick else 5)
+    args.most = 1 if args.quick else MOST
     args.roofs = {}
     return args
 
@@ -100,16 +112,16 @@ def is_sure(samples):
     return middle > 0 and 0.93 * (high - low) / len(samples) ** 0.5 <= SURE * middle
 
 
-def interleave(sides, rounds, seconds=120.0):
+def interleave(sides, rounds, seconds=120.0, most=MOST):
     """Calls every side once a round, in another order each round. |sides|: {name: function that gives one sample, or a dict of them}.
 
-    Gives {name: samples} or {name: {key: samples}}. Between |rounds| and MOST * |rounds| rounds; past |rounds| only while some side is
+    Gives {name: samples} or {name: {key: samples}}. Between |rounds| and |most| * |rounds| rounds; past |rounds| only while some side is
     unsure and |seconds| last. On a machine so busy that even |rounds| take several times as long, fewer are made: their count is in the row.
     """
     kept = {name: [] for name in sides}
     order, start, turn = list(sides), time.monotonic(), 0
     shuffle = random.Random(1)
-    while turn < MOST * rounds:
+    while turn < most * rounds:
         spent = time.monotonic() - start
         if turn and (spent > PATIENCE * seconds or (turn >= rounds and (spent > seconds or all_sure(kept)))):
             break
@@ -152,38 +164,82 @@ class Report:
     """Rows of one suite, and what could not be measured."""
 
     def __init__(self, suite, args):
-        self.suite, self.args = suite, args
+        self.suite, self.args, self.start = suite, args, time.monotonic()
         self.versions, self.rows, self.skipped = {}, [], []
 
     def wants(self, case):
         return self.args.only.lower() in case.lower()
 
+    def late(self, case):
+        """Whether there is no time left for a case, which is noted then."""
+        late = self.args.seconds is not None and time.monotonic() - self.start > self.args.seconds
+        if late:
+            self.skip(case, f"the {self.args.seconds:.0f} s of this suite were over")
+        return late
+
+    def attempt(self, case, function, *words):
+        """Calls |function|, which measures |case|, if it is wanted and there is time; what cannot run is noted."""
+        if not self.wants(case) or self.late(case):
+            return
+        try:
+            function(*words)
+        except Unavailable as error:
+            self.skip(case, error)
+
     def skip(self, case, reason):
         self.skipped.append({"case": case, "reason": str(reason)})
         print(f"{self.suite}: skipped {case}: {reason}", file=sys.stderr)
+        self.keep()
 
-    def add(self, case, threads, unit, weir_samples, peers, is_time=False, roof=None, note=None):
-        """|peers|: {name: samples, or {"samples", "settings"?, "target"?}}; |is_time|: less is better."""
+    def add(self, case, threads, unit, weir_samples, peers, is_time=False, roof=None, note=None, most=None):
+        """|peers|: {name: samples, or {"samples", "settings"?, "target"?}}; |is_time|: less is better; |most|: a goal of the median by itself."""
         mine, row_peers = summary(weir_samples), {}
         for name, peer in peers.items():
             peer = peer if isinstance(peer, dict) else {"samples": peer}
             theirs = summary(peer["samples"])
             ratio = theirs["median"] / mine["median"] if is_time else mine["median"] / theirs["median"]
             row_peers[name] = {**theirs, "ratio": ratio, **{k: v for k, v in peer.items() if k != "samples" and v is not None}}
-        row = {"case": case, "threads": threads, "unit": unit, "weir": mine, "peers": row_peers,
+        row = {"case": case, "threads": threads, "unit": unit, "lower_is_better": is_time, "weir": mine, "peers": row_peers,
                "ratio": min((p["ratio"] for p in row_peers.values()), default=None)}
-        row.update({k: v for k, v in (("roof", roof), ("note", note)) if v})
+        row.update({k: v for k, v in (("roof", roof), ("note", note), ("most", most)) if v})
+        row["goals"] = goals_of(row)
         self.rows.append(row)
-        if not self.args.json:
-            print(row_text(row), flush=True)
+        print(f"{self.suite}: {row_text(row)}", file=sys.stderr, flush=True)
+        self.keep()
 
     def document(self):
         return {"suite": self.suite, "versions": self.versions, "roofs": list(self.args.roofs.values()), "rows": self.rows,
                 "skipped": self.skipped}
 
-    def finish(self):
+    def keep(self):
         if self.args.json:
-            print(json.dumps(self.document()))
+            with open(self.args.json + ".tmp", "w", encoding="utf-8") as file:
+                json.dump(self.document(), file)
+            os.replace(self.args.json + ".tmp", self.args.json)
+
+    def finish(self):
+        self.keep()
+        if not self.args.json:
+            print(markdown(self.document()))
+
+
+def goals_of(row):
+    """What the row was to reach, and whether it did: against peers, the best of those with the same target; of a limit; by itself."""
+    out, targets = [], {}
+    for name, peer in row["peers"].items():
+        if peer.get("target"):
+            targets.setdefault(peer["target"], []).append(name)
+    for target, names in targets.items():
+        ratio = min(row["peers"][name]["ratio"] for name in names)
+        out.append({"goal": f"{target:g}x {' and '.join(names)}", "value": f"{ratio:.2f}x", "against": names, "met": ratio >= target})
+    roof = row.get("roof") or {}
+    if roof.get("target"):
+        out.append({"goal": f"{roof['target']:g} % of {roof['kind']}", "value": f"{roof['percent']:.0f} %", "against": [],
+                    "met": roof["percent"] >= roof["target"]})
+    if row.get("most"):
+        out.append({"goal": f"at most {number(row['most'])} {row['unit']}", "value": f"{number(row['weir']['median'])} {row['unit']}",
+                    "against": [], "met": row["weir"]["median"] <= row["most"]})
+    return out
 
 
 def number(value):
@@ -195,14 +251,36 @@ def spread(side):
 
 
 def row_text(row):
-    peers = "; ".join(f"{name} {spread(peer)} ratio {peer['ratio']:.2f}" for name, peer in row["peers"].items())
-    return f"{row['case']}, {row['threads']} threads: weir {spread(row['weir'])} {row['unit']}; {peers}"
+    peers = "".join(f"; {name} {spread(peer)} ratio {peer['ratio']:.2f}" for name, peer in row["peers"].items())
+    return f"{row['case']}, {row['threads']} threads: weir {spread(row['weir'])} {row['unit']}{peers}"
+
+
+def verdict(need, met):
+    return f"{need}: {'met' if met else 'missed'}"
 
 
 def goal(peer):
-    if not peer.get("target"):
-        return ""
-    return f"{peer['target']:g}: {'met' if peer['ratio'] >= peer['target'] else 'missed'}"
+    return verdict(f"{peer['target']:g}", peer["ratio"] >= peer["target"]) if peer.get("target") else ""
+
+
+def own_goals(row):
+    """Goals that no peer has a part in, for the column of the limit."""
+    return "; ".join(verdict(g["goal"], g["met"]) for g in row["goals"] if not g["against"])
+
+
+def goals_markdown(documents):
+    """One line for each goal, and how many were met."""
+    lines, met, missed = ["## Goals", "", "| suite | case | threads | measured | goal | |", "|---|---|---|---|---|---|"], 0, []
+    for document in documents:
+        for row in document["rows"]:
+            for g in row["goals"]:
+                lines.append(f"| {document['suite']} | {row['case']} | {row['threads']} | {g['value']} | {g['goal']} | {'met' if g['met'] else 'missed'} |")
+                met += g["met"]
+                if not g["met"]:
+                    missed.append(f"- {document['suite']}: {row['case']}, {row['threads']} threads: {g['value']} of {g['goal']}")
+    skipped = [f"- not measured: {d['suite']}: {s['case']}: {s['reason']}" for d in documents for s in d["skipped"]]
+    return "\n".join([*lines, "", f"goals: {met} met, {len(missed)} missed" + (f"; {len(skipped)} cases not measured" if skipped else ""), "",
+                      *missed, *skipped]) + "\n"
 
 
 def markdown(document):
@@ -218,6 +296,7 @@ def markdown(document):
         lines += ["| case | threads | Weir | roof | peer | | ratio | goal |", "|---|---|---|---|---|---|---|---|"]
     for row in document["rows"]:
         roof = f"{row['roof']['percent']:.0f} % of {row['roof']['kind']}" if row.get("roof") else ""
+        roof = ", ".join(filter(None, (roof, own_goals(row))))
         case = row["case"] + (f"; {row['note']}" if row.get("note") else "")
         mine = f"{spread(row['weir'])} {row['unit']}"
         for name, peer in row["peers"].items() or [("", None)]:

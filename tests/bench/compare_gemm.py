@@ -5,7 +5,10 @@
 Weir runs a model that is one product, as `weir bench` runs any model: with the call's checks, rows in and out. Its weights are constant, so they
 are packed when it is built; oneDNN's are brought into the layout that it prefers before the clock starts. OpenBLAS (the package scipy-openblas32)
 has no such form: it packs in every call. int8 in Weir is `activations int8` on Q8_0 blocks: it rounds the rows and scales each block of 32, where
-oneDNN multiplies bytes alone and adds up 32-bit integers. Rates are operations of the product; a multiply-add is two.
+oneDNN multiplies bytes alone and adds up 32-bit integers. int8_row is `activations int8(row)` on weights with one scale a row; oneDNN has the same
+scale for each output and one for all rows. Weir's inputs are always float32: bf16 and int8 are with rounding them. oneDNN gets bytes that were
+rounded before, and, as a side of its own, float32 rows that a loop of the benchmark rounds in each call. Two versions of oneDNN are asked, where
+both are installed: the last that the index has for OpenMP, and its newest. Rates are operations of the product; a multiply-add is two.
 """
 import ctypes
 import functools
@@ -31,10 +34,14 @@ model Gemm {K = 1024, N = 1024} {
 plan bf16 for Gemm { store **: bf16; compute **: bf16; }
 
 plan int8 for Gemm { store **: q8_0; activations **: int8; }
+
+plan int8_row for Gemm { store **: w8; activations **: int8(row); }
 """
 SHAPES = [(1024, 1024, 1024), (512, 576, 1536), (512, 1536, 576), (512, 576, 576), (16, 384, 1536), (128, 384, 1536), (128, 1536, 384)]
-KINDS = ("f32", "bf16", "int8")
-ROOFS = {"f32": "flops_per_s", "bf16": "bf16_ops_per_s", "int8": "int8_ops_per_s"}
+QUICK_SHAPES = SHAPES[:3] + SHAPES[5:6]
+ROOF = 90  # percent of the rate of multiply-adds or dot products
+KINDS = ("f32", "bf16", "int8", "int8_row")
+ROOFS = {"f32": "flops_per_s", "bf16": "bf16_ops_per_s", "int8": "int8_ops_per_s", "int8_row": "int8_ops_per_s"}
 
 
 @functools.lru_cache(None)
@@ -63,26 +70,42 @@ def openblas_side(threads, m, k, n, seconds):
 
 
 @functools.lru_cache(None)
-def onednn_program():
-    prefix = sys.prefix
-    header = os.path.join(prefix, "include", "oneapi", "dnnl", "dnnl_version.h")
-    if not os.path.exists(header):
-        raise common.Unavailable("onednn-cpu-gomp and onednn-devel-cpu-gomp are not installed (tests/bench/peers/install.sh)")
-    version = {line.split()[1]: line.split()[2] for line in open(header, encoding="utf-8") if line.startswith("#define DNNL_VERSION_M")}
-    out, library = os.path.join(tempfile.gettempdir(), f"onednn_side-{os.getuid()}"), os.path.join(prefix, "lib")
-    common.command(["cc", "-std=gnu11", "-O2", f"-I{os.path.join(prefix, 'include')}", os.path.join(common.HERE, "peers", "onednn_side.c"), "-o", out,
-                    f"-L{library}", f"-Wl,-rpath,{library}", "-ldnnl"])
-    return out, f"{version.get('DNNL_VERSION_MAJOR')}.{version.get('DNNL_VERSION_MINOR')}"
+def onednn_programs():
+    """A program for each oneDNN that install.sh has put there, by its version, and the environment that it wants."""
+    found = {}
+    for prefix in (sys.prefix, os.path.join(sys.prefix, "onednn")):
+        library = os.path.join(prefix, "lib")
+        if not os.path.exists(os.path.join(prefix, "include", "oneapi", "dnnl", "dnnl_version.h")):
+            continue
+        out = os.path.join(tempfile.gettempdir(), f"onednn_side-{os.getuid()}-{len(found)}")
+        common.command(["cc", "-std=gnu11", "-D_GNU_SOURCE", "-O3", "-march=native", "-ffast-math", "-fopenmp", f"-I{os.path.join(prefix, 'include')}",
+                        os.path.join(common.HERE, "peers", "onednn_side.c"), "-o", out, f"-L{library}", f"-Wl,--disable-new-dtags,-rpath,{library}",
+                        "-Wl,--allow-shlib-undefined", "-ldnnl", "-lm"])
+        env = {**os.environ, "OCL_ICD_FILENAMES": os.path.join(library, "libintelocl.so")}  # the newest runs its threads by SYCL
+        found[common.command([out, "version"], env=env).strip()] = out, env
+    if not found:
+        raise common.Unavailable("no oneDNN is installed (tests/bench/peers/install.sh)")
+    return found
 
 
-def onednn_side(kind, threads, m, k, n, seconds):
-    program, _ = onednn_program()
-    env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+def onednn_side(version, kind, threads, m, k, n, seconds):
+    program, env = onednn_programs()[version]
+    env = {**env, "OMP_NUM_THREADS": str(threads)}
     return lambda: float(common.command([program, kind, str(m), str(k), str(n), str(seconds)], env=env))
 
 
+def onednn_sides(kind, threads, m, k, n, seconds):
+    """What compares with |kind|, by name."""
+    sides = {}
+    for version in onednn_programs():
+        sides[f"oneDNN {version}"] = lambda v=version: onednn_side(v, kind, threads, m, k, n, seconds)
+        if kind == "int8_row":
+            sides[f"oneDNN {version} and rounding"] = lambda v=version: onednn_side(v, "int8_rounded", threads, m, k, n, seconds)
+    return sides
+
+
 def weir_side(args, path, kind, threads, m, k, n, kept):
-    words = ["bench", path, "--random", 1, "--set", f"K={k}", "--set", f"N={n}", "--prompt", m, "--threads", threads, "--repeat", 30]
+    words = ["bench", path, "--random", 1, "--set", f"K={k}", "--set", f"N={n}", "--prompt", m, "--threads", threads, "--repeat", 10 if args.quick else 30]
 
     def sample():
         kept.append(common.weir(args, *words, *([] if kind == "f32" else ["--plan", kind])))
@@ -96,31 +119,35 @@ def scaled(samples):
 
 def compare(args, report, path, kind, threads, shape):
     m, k, n = shape
-    seconds, kept, sides = 0.2 if args.quick else 0.5, [], {}
+    seconds, kept, sides = 0.1 if args.quick else 0.5, [], {}
     mine = weir_side(args, path, kind, threads, m, k, n, kept)
     mine()
     kept.clear()
-    for name, start in (("OpenBLAS", lambda: openblas_side(threads, m, k, n, seconds)),
-                        ("oneDNN", lambda: onednn_side(kind, threads, m, k, n, seconds))):
-        if name == "OpenBLAS" and kind != "f32":
-            continue
+    starts = {"OpenBLAS": lambda: openblas_side(threads, m, k, n, seconds)} if kind == "f32" else {}
+    try:
+        starts.update(onednn_sides(kind, threads, m, k, n, seconds))
+    except common.Unavailable as error:
+        report.skip(f"oneDNN, {kind}", error)
+    for name, start in starts.items():
         try:
             side = start()
             side()
             sides[name] = side
         except common.Unavailable as error:
             report.skip(f"{name}, {kind}", error)
-    samples = common.interleave({"weir": mine, **sides}, args.rounds, 15 if args.quick else 60)
+    samples = common.interleave({"weir": mine, **sides}, args.rounds, 4 if args.quick else 60, args.most)
     ours = samples.pop("weir")
     roof = max(d["roof"][ROOFS[kind]] for d in kept) or max(d["roof"]["flops_per_s"] for d in kept)
-    report.add(f"{kind} {m} x {k} x {n}", threads, "Gop/s", scaled(ours), {name: {"samples": scaled(s), "target": 1} for name, s in samples.items()},
-               roof={"kind": f"{kind} arithmetic", "percent": 100 * statistics.median(ours) / roof}, note="goal 90 % of the roof")
+    goal = kind != "int8"  # blocks have a scale for each 32 inputs, the peers none
+    peers = {name: {"samples": scaled(s), "target": 1 if goal else None} for name, s in samples.items()}
+    report.add(f"{kind} {m} x {k} x {n}", threads, "Gop/s", scaled(ours), peers,
+               roof={"kind": f"{kind.split('_')[0]} arithmetic", "percent": 100 * statistics.median(ours) / roof, "target": ROOF if goal else None})
 
 
 def note_versions(report):
-    for name, find in (("OpenBLAS", openblas), ("oneDNN", onednn_program)):
+    for name, find in (("OpenBLAS", lambda: openblas()[1]), ("oneDNN", lambda: ", ".join(onednn_programs()))):
         try:
-            report.versions[name] = find()[1]
+            report.versions[name] = find()
         except common.Unavailable:
             pass
 
@@ -133,16 +160,11 @@ def main():
         path = os.path.join(folder, "gemm.weir")
         with open(path, "w", encoding="utf-8") as file:
             file.write(TEXT)
-        for threads in args.threads:
-            for shape in SHAPES[:2] if args.quick else SHAPES:
-                for kind in KINDS:
-                    case = f"{kind} {shape[0]} x {shape[1]} x {shape[2]}"
-                    if not report.wants(case):
-                        continue
-                    try:
-                        compare(args, report, path, kind, threads, shape)
-                    except common.Unavailable as error:
-                        report.skip(case, error)
+        for shape in QUICK_SHAPES if args.quick else SHAPES:
+            for kind in KINDS:
+                for threads in args.threads:
+                    case = f"{kind} {shape[0]} x {shape[1]} x {shape[2]}, {threads} threads"
+                    report.attempt(case, compare, args, report, path, kind, threads, shape)
     report.finish()
 
 

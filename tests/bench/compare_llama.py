@@ -4,8 +4,8 @@
 
 Formats: Q4_1 (the zoo's file), and the same weights requantised by llama.cpp itself to Q4_0, which it repacks at load, Q8_0, Q4_K_M and BF16. Weir
 runs with the default plan, which computes exactly on the blocks, and with the plans that round activations (int8) or products (bf16), the change of
-perplexity beside. llama.cpp runs as a C program over the wheel's library (peers/llama_side.c), with those settings that were fastest when
-tried here just before: flash attention on or off, tokens of a pass, weights repacked or not. Its 4-bit rival is the faster of Q4_1 and Q4_0.
+perplexity beside: int8 is what llama.cpp does to blocks, bf16 what it does to a BF16 file. llama.cpp runs as a C program over the wheel's library (peers/llama_side.c), with those settings that were fastest when
+tried here just before: flash attention on or off, tokens of a pass, weights repacked or not. Its fastest 4-bit format is Q4_0.
 
 First token: from the start of the process, weights in the file cache, 512 tokens in; llama.cpp until it has printed the token, Weir until its
 process has ended. Memory: the largest resident size of the process that made the tokens.
@@ -28,10 +28,22 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 FORMATS = {"Q4_1": 3, "Q4_0": 2, "Q8_0": 7, "Q4_K_M": 15, "BF16": 32}  # llama_ftype
 GROUPS = (("Q4_1", "Q4_0"), ("Q8_0",), ("Q4_K_M",), ("BF16",))  # measured in one loop
 PLANS = ("exact", "int8", "bf16")
-GEN = 32
-# What Weir is to reach against the same format, and against the faster of the 4-bit ones: {plan: (decode, prefill)}.
+GEN, WARM = 32, 64
+# What Weir is to reach against the same format, and against the fastest of the 4-bit ones: {plan: (decode, prefill)}.
 SAME, FASTEST = {"int8": (2, 4), "exact": (1.5, 2.5)}, {"int8": (1.5, 1.7), "exact": (None, 1.2)}
-LONG_PREFILL = 3  # prompts of 4096, same format
+FASTEST_WITH_TILES = 4  # prefill, int8, where there are matrix units
+LONG_PREFILL = 3        # prompts of 4096, same format
+DECODE_ROOF = 80        # percent of the memory rate
+FIRST_TOKEN, MEMORY = 2, 1
+
+
+def like_for_like(name):
+    """The plan that rounds as llama.cpp does."""
+    return "bf16" if name == "BF16" else "int8"
+
+
+def plans_with_goals(name):
+    return ("int8",) if name == "Q4_0" else ("exact", like_for_like(name))
 
 
 def folder():
@@ -85,14 +97,18 @@ def peer_json(*words, build=""):
 
 def peer_rates(name, threads, prompt, gen, setting):
     build, *rest = setting
-    got = peer_json("speed", weights(name), threads, prompt, gen, 1, *rest, build=build)
-    return {"prefill": got["prefill"][0], "decode": got["decode"][0]}
+    return peer_json("speed", weights(name), threads, prompt, gen, WARM, *rest, build=build)
 
 
 @functools.lru_cache(None)
-def best_settings(name, threads, prompt):
-    """The fastest setting of llama.cpp for a prompt and for single tokens: {"prefill": setting, "decode": setting}."""
-    passes = sorted({min(512, prompt), min(2048, prompt)})
+def best_settings(name, threads, prompt, quick):
+    """The fastest setting of llama.cpp for a prompt and for single tokens: {"prefill": setting, "decode": setting}.
+
+    With |quick| it is tried on 1024 tokens of a longer prompt, all cores, with passes of 512: longer ones were slower wherever they were tried.
+    """
+    if quick and prompt > 1024:
+        return best_settings(name, max(threads, common.cores()), 1024, quick)
+    passes = [min(512, prompt)] if quick else sorted({min(512, prompt), min(2048, prompt)})
     # Without extra buffers there is neither AMX nor repacking: worth a try only where tiles may fault.
     settings = [(build, flash, ubatch, extra) for build in peer_packages() for extra in ((1, 0) if has_tiles() and not build else (1,))
                 for flash in (0, 1) for ubatch in passes]
@@ -132,16 +148,26 @@ def plan_words(name, plan):
     return words + ["--plan", path]
 
 
+@functools.lru_cache(None)
+def short_text():
+    """A text for the perplexity that `weir bench` adds where a plan rounds: ours is taken of a longer one, once."""
+    path = os.path.join(folder(), "short.txt")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("Rivers bend because water runs faster on the outer bank.\n")
+    return path
+
+
 def weir_bench(args, name, plan, threads, prompt, gen, kept):
     done = common.weir(args, "bench", MODEL, *plan_words(name, plan), "--prompt", prompt, "--gen", gen, "--threads", threads,
-                       "--repeat", 1)
+                       "--repeat", 1, "--text", short_text())
     kept.append(done)
     return {"prefill": done["prefill_tokens_per_s"]["median"], "decode": done["decode_tokens_per_s"]["median"]}
 
 
 def plans_that_run(args, report, name):
+    """Also builds them, before any clock runs."""
     out = []
-    for plan in PLANS:
+    for plan in PLANS if args.full else plans_with_goals(name):
         try:
             weir_bench(args, name, plan, 1, 16, 1, [])
             out.append(plan)
@@ -185,22 +211,26 @@ def quality(weir, name, plan, plans):
 
 # ---- rates
 
-def target(plan, metric, prompt, same, name):
-    if name not in ("Q4_1", "Q4_0"):
-        return 1
-    if name == "Q4_0" and same and plan == "exact":
+def target(plan, metric, prompt, other, name):
+    """The goal of a format and plan against llama.cpp with the format |other|: a ratio, or None."""
+    if plan not in plans_with_goals(name) or name == "Q4_0":
         return None
+    if name != "Q4_1":
+        return 1 if prompt == 512 else None
     if prompt >= 4096:
-        return LONG_PREFILL if same and name == "Q4_1" and metric == "prefill" and plan == "int8" else None
-    return (SAME if same and name == "Q4_1" else FASTEST).get(plan, (None, None))[metric == "prefill"]
+        return LONG_PREFILL if metric == "prefill" and plan == "int8" and other == name else None
+    if other != name and metric == "prefill" and plan == "int8" and has_tiles():
+        return FASTEST_WITH_TILES
+    return (SAME if other == name else FASTEST)[plan][metric == "prefill"]
 
 
-def roof_of(documents, metric):
+def roof_of(documents, metric, goal):
+    """The share of the limit that binds; with |goal| the share of the memory rate, and the goal."""
     roofs = [d[f"{metric}_roof"] for d in documents if d.get(f"{metric}_roof")]
     if not roofs:
         return None
-    kind = roofs[0]["binds"]
-    return {"kind": kind, "percent": statistics.median(r[f"{kind}_percent"] for r in roofs)}
+    kind = "memory" if goal else roofs[0]["binds"]
+    return {"kind": kind, "percent": statistics.median(r[f"{kind}_percent"] for r in roofs), **({"target": goal} if goal else {})}
 
 
 def peer_entry(got, settings, name, metric, goal, read):
@@ -212,29 +242,35 @@ def peer_entry(got, settings, name, metric, goal, read):
     return {"samples": samples, "settings": text, "target": goal}
 
 
-def compare_group(args, report, group, plans, threads, prompt):
-    """All formats of a group, all plans, one loop."""
-    gen, sides, kept = GEN, {}, {}
-    settings = {name: best_settings(name, threads, prompt) for name in group}
+def compare_group(args, report, group, running, threads, prompt):
+    """All formats of a group, all plans, one loop. |running|: {format: its plans that run}, filled here."""
+    long = prompt >= 4096
+    gen, sides, kept = 8 if long else GEN, {}, {}
     for name in group:
-        for setting in set(settings[name].values()):
+        running[name] = running.get(name) or plans_that_run(args, report, name)
+    plans = {name: [p for p in running[name] if args.full or not long or p == like_for_like(name)] for name in group}
+    settings = {name: best_settings(name, threads, prompt, args.quick) for name in group}
+    for name in group:
+        for setting in set(settings[name].values() if gen == GEN else [settings[name]["prefill"]]):
             sides["llama.cpp", name, setting] = functools.partial(peer_rates, name, threads, prompt, gen, setting)
         for plan in plans[name]:
             kept[name, plan] = []
             sides["weir", name, plan] = functools.partial(weir_bench, args, name, plan, threads, prompt, gen, kept[name, plan])
-    got = common.interleave(sides, args.rounds, 30 if args.quick else 300)
+    rounds = min(args.rounds, 2) if args.quick and group != GROUPS[0] else args.rounds
+    got = common.interleave(sides, rounds, 10 if args.quick else 300, args.most)
     for name, plan in kept:
         documents = kept[name, plan]
         read = statistics.median(d["roof"]["read_bytes_per_s"] for d in documents)
-        for metric in ("prefill", "decode"):
+        for metric in ("prefill",) if long else ("prefill", "decode"):
             peers = {}
             for other in group:
                 if other == name or other == "Q4_0":
-                    goal = target(plan, metric, prompt, other == name, name)
+                    goal = target(plan, metric, prompt, other, name)
                     peers[f"llama.cpp {other}"] = peer_entry(got, settings, other, metric, goal, read)
-            note = None if args.quick and name != "Q4_1" else quality(args.weir, name, plan, plans[name])
+            note = None if args.quick and name != "Q4_1" or long else quality(args.weir, name, plan, plans[name])
+            roof_goal = DECODE_ROOF if metric == "decode" and name == "Q4_1" and plan in plans_with_goals(name) else None
             report.add(f"{metric}, {name}, {plan}, prompt {prompt}", threads, "tokens/s", got["weir", name, plan][metric], peers,
-                       roof=roof_of(documents, metric), note=note)
+                       roof=roof_of(documents, metric, roof_goal), note=note)
 
 
 # ---- start and memory
@@ -262,45 +298,50 @@ def compare_start(args, report, name, plan, threads, prompt=512):
         package, tokens = os.path.join(scratch, "model.wpk"), os.path.join(scratch, "tokens.npy")
         common.command([args.weir, "build", MODEL, *plan_words(name, plan), "--target", "cpu", "-o", package, "--quiet"])
         write_tokens(tokens, 49152, prompt)
-        setting = best_settings(name, threads, prompt)["prefill"]
+        setting = best_settings(name, threads, prompt, args.quick)["prefill"]
         ours = [args.weir, "run", package, "-e", "next", "-i", f"tokens={tokens}", "-o", f"output={os.path.join(scratch, 'out.npy')}",
                 "--threads", str(threads), "--quiet"]
         build, *rest = setting
         theirs = [peer_program(build), "first", weights(name), str(threads), str(prompt), *map(str, rest)]
-        got = common.interleave({"weir": lambda: time_to(ours, False), "peer": lambda: time_to(theirs, True)}, args.rounds)
+        goals = (FIRST_TOKEN, MEMORY) if plan == like_for_like(name) or name == "Q4_1" and plan == "exact" else (None, None)
+        got = common.interleave({"weir": lambda: time_to(ours, False), "peer": lambda: time_to(theirs, True)}, args.rounds,
+                                10 if args.quick else 120, args.most)
         report.add(f"first token, {name}, {plan}, prompt {prompt}", threads, "s", got["weir"],
-                   {f"llama.cpp {name}": {"samples": got["peer"], "settings": setting_text(setting), "target": 2}}, is_time=True)
+                   {f"llama.cpp {name}": {"samples": got["peer"], "settings": setting_text(setting), "target": goals[0]}}, is_time=True)
         mine = common.weir(args, "bench", package, "--prompt", prompt, "--gen", GEN, "--threads", threads, "--repeat", 1)
-        peer = peer_json("speed", weights(name), threads, prompt, GEN, 1, *rest, build=build)
+        peer = peer_rates(name, threads, prompt, GEN, setting)
         report.add(f"peak memory, {name}, {plan}, prompt {prompt}", threads, "MB", [mine["peak_memory_bytes"] / 1e6],
-                   {f"llama.cpp {name}": {"samples": [peer["peak_bytes"] / 1e6], "target": 1}}, is_time=True)
-
-
-def attempt(report, case, function, *words):
-    try:
-        function(*words)
-    except common.Unavailable as error:
-        report.skip(case, error)
+                   {f"llama.cpp {name}": {"samples": [peer["peak_bytes"] / 1e6], "target": goals[1]}}, is_time=True)
 
 
 def measure(args, report):
+    """The cases that matter most come first, each on all counts of threads."""
     peer_program()
     report.versions["llama-cpp-python"] = importlib.metadata.version("llama-cpp-python")
-    groups = [tuple(n for n in g if report.wants(n)) for g in (GROUPS[:1] if args.quick else GROUPS)]
-    for group in filter(None, groups):
-        plans = {name: plans_that_run(args, report, name) for name in group}
-        for threads in args.threads:
-            for prompt in (512,) if args.quick else (512, 4096):
-                attempt(report, f"{'/'.join(group)}, prompt {prompt}", compare_group, args, report, group, plans, threads, prompt)
-            for name in group:
-                for plan in plans[name][:1] if args.quick else plans[name]:
-                    attempt(report, f"first token, {name}, {plan}", compare_start, args, report, name, plan, threads)
+    running = {}
+
+    def groups(prompt, threads, chosen):
+        for group in chosen:
+            for count in threads:
+                case = f"prefill, {'decode, ' if prompt < 4096 else ''}{'/'.join(group)}, prompt {prompt}, {count} threads"
+                report.attempt(case, compare_group, args, report, group, running, count, prompt)
+
+    groups(512, args.threads, GROUPS[:1])
+    for name in FORMATS if args.full else ("Q4_1", "Q4_0"):
+        for plan in PLANS if args.full else plans_with_goals(name):
+            for threads in args.threads:
+                report.attempt(f"first token, peak memory, {name}, {plan}, {threads} threads", compare_start, args, report, name, plan, threads)
+    groups(512, args.threads, GROUPS[1:])
+    groups(4096, args.threads[::-1], GROUPS if args.full else [("Q4_1",)])  # one thread takes the longest
 
 
 def main():
     args = common.arguments(__doc__)
     report = common.Report("llama", args)
-    attempt(report, "all of llama.cpp", measure, args, report)
+    try:
+        measure(args, report)
+    except common.Unavailable as error:
+        report.skip("all of llama.cpp", error)
     report.finish()
 
 

@@ -25,6 +25,8 @@ LENGTHS = np.clip(np.random.default_rng(7).lognormal(3.2, 0.8, 256).astype(int),
 
 def write_graph(folder, scratch, fused):
     path = os.path.join(scratch, "fused.onnx" if fused else "plain.onnx")
+    if os.path.exists(path):
+        return path
     words = [sys.executable, os.path.join(common.HERE, "peers", "minilm_onnx.py"), folder, path] + ["--fused"] * fused
     subprocess.run(words, check=True)
     return path
@@ -111,23 +113,44 @@ def choose(peers, feeds):
 
 def compare(args, report, case, threads, peers, ways, weir_words, sentences):
     """|ways|: {how: (feeds, target)}"""
-    documents, seconds = [], 0.3 if args.quick else 1.0
+    documents, seconds, calls = [], 0.3 if args.quick else 1.0, (1 if args.quick else 3) if sentences > 1 else 40
 
     def mine():
-        documents.append(common.weir(args, "bench", "minilm", *weir_words, "--threads", threads, "--repeat", 3 if sentences > 1 else 40))
+        documents.append(common.weir(args, "bench", "minilm", *weir_words, "--threads", threads, "--repeat", calls))
         return documents[-1]["requests_per_s"]["median"]
 
     sides, chosen = {"weir": mine}, {}
     for how, (feeds, _) in ways.items():
-        for name, (variant, call) in choose(peers, feeds).items():
+        chosen_ones = choose(peers, feeds) if not (args.quick and how == "plain padding") else {
+            name: (chosen[name, "sorted"], peers[name][chosen[name, "sorted"]]) for name in peers}
+        for name, (variant, call) in chosen_ones.items():
             chosen[name, how] = variant
             sides[name, how] = lambda call=call, feeds=feeds: sentences * common.repeat(functools.partial(run_all, call, feeds), seconds, False)
-    samples = common.interleave(sides, args.rounds, 30 if args.quick else 120)
+    samples = common.interleave(sides, args.rounds, 8 if args.quick else 120, args.most)
     row_peers = {f"{name}{', ' if how else ''}{how}": {"samples": samples[name, how], "settings": variant, "target": ways[how][1]}
                  for (name, how), variant in chosen.items()}
     share = documents[-1].get("roof_share")
     roof = share and {"kind": share["binds"], "percent": share[f"{share['binds']}_percent"]}
     report.add(case, threads, "sentences/s", samples["weir"], row_peers, roof=roof)
+
+
+def peers_for(args, report, places, threads):
+    folder, scratch, opened = places
+    if threads not in opened:
+        opened[threads] = open_peers(report, folder, scratch, threads)
+        check(args, report, opened[threads])
+    return opened[threads]
+
+
+def one_sentence(args, report, places, threads):
+    compare(args, report, "one sentence of 16 tokens", threads, peers_for(args, report, places, threads), {"": ([feed_of([16])], 1.3)},
+            ["--prompt", 16, "--batch", 1], 1)
+
+
+def mixed_lengths(args, report, places, threads, lengths):
+    ways = {"sorted": (batches(sorted(LENGTHS)), 1.5), "plain padding": (batches(LENGTHS), 3)}
+    compare(args, report, "256 sentences of mixed length", threads, peers_for(args, report, places, threads), ways, ["--lengths", lengths],
+            len(LENGTHS))
 
 
 def measure(args, report):
@@ -138,15 +161,11 @@ def measure(args, report):
         lengths = os.path.join(scratch, "lengths.txt")
         with open(lengths, "w", encoding="utf-8") as file:
             file.write(" ".join(map(str, LENGTHS)))
+        opened = {}
         for threads in args.threads:
-            peers = open_peers(report, folder, scratch, threads)
-            check(args, report, peers)
-            if report.wants("one sentence of 16 tokens"):
-                compare(args, report, "one sentence of 16 tokens", threads, peers, {"": ([feed_of([16])], 1.3)},
-                        ["--prompt", 16, "--batch", 1], 1)
-            if report.wants("256 sentences of mixed length"):
-                ways = {"sorted": (batches(sorted(LENGTHS)), 1.5), "plain padding": (batches(LENGTHS), 3)}
-                compare(args, report, "256 sentences of mixed length", threads, peers, ways, ["--lengths", lengths], len(LENGTHS))
+            report.attempt(f"one sentence of 16 tokens, {threads} threads", one_sentence, args, report, (folder, scratch, opened), threads)
+        for threads in args.threads:
+            report.attempt(f"256 sentences of mixed length, {threads} threads", mixed_lengths, args, report, (folder, scratch, opened), threads, lengths)
 
 
 def main():

@@ -6,7 +6,6 @@ same random weights, the same sequences of one length, the same threads, interle
 The peer takes [T, batch, inputs]; for Weir each sequence is a request. Answers are compared first, and the difference is noted.
 """
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -49,39 +48,39 @@ def check(args, text, folder, words, given, batch, theirs):
     return float(np.abs(theirs - ours).max() / np.abs(ours).max())
 
 
+def name_of(case):
+    kind, inputs, width, rows, batch = case
+    return f"{kind.upper()} {inputs}x{width}, {rows} rows, {batch} sequence{'s' if batch > 1 else ''}"
+
+
 def compare(args, report, top, case, threads):
     import onnxruntime
 
     kind, inputs, width, rows, batch = case
-    name = f"{kind.upper()} {'x'.join(map(str, (inputs, width)))}, {rows} rows, {batch} sequence{'s' if batch > 1 else ''}"
-    if not report.wants(name):
-        return
+    name = name_of(case)
     report.versions["onnxruntime"] = onnxruntime.__version__
     folder = os.path.join(top, f"{kind}{inputs}x{width}")
-    subprocess.run([sys.executable, os.path.join(common.HERE, "peers", "recurrent_onnx.py"), kind, str(inputs), str(width), folder], check=True)
+    if not os.path.isdir(folder):
+        common.command([sys.executable, os.path.join(common.HERE, "peers", "recurrent_onnx.py"), kind, str(inputs), str(width), folder])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(os.path.join(folder, "model.onnx"), options, providers=["CPUExecutionProvider"])
     given = inputs_of(kind, inputs, width, rows, batch)
     feed = {name + "s" if kind == "ssm" else name: x for name, x in given.items()}
     text, words = os.path.join(common.HERE, "peers", "recurrent.weir"), settings(kind, inputs, width)
-    try:
-        theirs = session.run(None, feed)[0].reshape(rows, batch, width)
-        worst = check(args, text, folder, words, given, batch, theirs)
-        if worst > CLOSE:
-            report.skip(name, f"the answers differ by {worst:.1e}")
-            return
-        weights = os.path.join(folder, "model.safetensors")
-
-        def mine():
-            done = common.weir(args, "bench", text, *words, "-w", weights, "--prompt", rows, "--batch", batch, "--threads", threads, "--repeat", 20)
-            return rows * done["requests_per_s"]["median"]
-
-        samples = common.interleave({"weir": mine, "onnxruntime": lambda: rows * batch * common.repeat(lambda: session.run(None, feed), 0.5)},
-                                    args.rounds)
-    except common.Unavailable as error:
-        report.skip(name, error)
+    theirs = session.run(None, feed)[0].reshape(rows, batch, width)
+    worst = check(args, text, folder, words, given, batch, theirs)
+    if worst > CLOSE:
+        report.skip(name, f"the answers differ by {worst:.1e}")
         return
+    weights, seconds = os.path.join(folder, "model.safetensors"), 0.2 if args.quick else 0.5
+
+    def mine():
+        done = common.weir(args, "bench", text, *words, "-w", weights, "--prompt", rows, "--batch", batch, "--threads", threads, "--repeat", 20)
+        return rows * done["requests_per_s"]["median"]
+
+    samples = common.interleave({"weir": mine, "onnxruntime": lambda: rows * batch * common.repeat(lambda: session.run(None, feed), seconds)},
+                                args.rounds, 5 if args.quick else 60, args.most)
     report.add(name, threads, "rows/s", samples["weir"], {"onnxruntime": {"samples": samples["onnxruntime"], "target": 1.5}},
                note=f"answers within {worst:.0e}")
 
@@ -96,9 +95,9 @@ def main():
         report.finish()
         return
     with tempfile.TemporaryDirectory() as top:
-        for threads in args.threads:
-            for case in CASES:
-                compare(args, report, top, case, threads)
+        for case in CASES:
+            for threads in args.threads:
+                report.attempt(f"{name_of(case)}, {threads} threads", compare, args, report, top, case, threads)
     report.finish()
 
 

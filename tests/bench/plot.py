@@ -19,15 +19,14 @@ def bars(document):
     out = []
     for row in document["rows"]:
         for name, peer in row["peers"].items():
-            time = row["unit"] in ("s", "ms", "us", "MB")
-            mine = row["weir"]
+            time, mine = row["lower_is_better"], row["weir"]
             low, high = (peer["min"] / mine["max"], peer["max"] / mine["min"]) if time else (mine["min"] / peer["max"], mine["max"] / peer["min"])
             out.append((f"{row['case']}, {row['threads']} t · {name}", name.split()[0].strip(","), peer["ratio"], low, high, peer.get("target")))
     return out
 
 
 def draw(results, path):
-    documents = [d for d in results["suites"] if d["rows"]]
+    documents = [d for d in results["suites"] if bars(d)]
     counts = [len(bars(d)) for d in documents]
     if not counts:
         sys.exit("nothing was measured")

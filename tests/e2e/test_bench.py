@@ -199,16 +199,25 @@ class Comparison(Case):
     def document(self, median, unit="tokens/s"):
         side = {"median": median, "min": median * 0.99, "max": median * 1.01, "count": 3}
         peer = {**side, "ratio": 1.0, "target": 2, "settings": "as it comes"}
-        return {"suite": "s", "versions": {"p": "1"}, "skipped": [{"case": "c", "reason": "r"}],
-                "rows": [{"case": "case", "threads": 1, "unit": unit, "weir": side, "peers": {"p": peer}, "ratio": 1.0,
-                          "roof": {"kind": "memory", "percent": 50.0}}]}
+        rows = [{"case": "case", "threads": 1, "unit": unit, "lower_is_better": unit == "s", "weir": side, "peers": {"p": peer}, "ratio": 1.0,
+                 "roof": {"kind": "memory", "percent": 50.0, "target": 80}, "most": 200.0}]
+        rows[0]["goals"] = self.bench.goals_of(rows[0])
+        return {"suite": "s", "versions": {"p": "1"}, "skipped": [{"case": "c", "reason": "r"}], "rows": rows}
 
     def record(self, commit, median, key="m", unit="tokens/s"):
         return {"commit": commit, "machine": {"key": key}, "values": self.runner.values_of([self.document(median, unit)])}
 
     def test_table(self):
         text = self.bench.markdown(self.document(100))
-        for part in ("## s", "p 1.", "100.0 (99.0..101.0) tokens/s", "50 % of memory", "p (as it comes)", "2: missed", "Not measured: c: r"):
+        for part in ("## s", "p 1.", "100.0 (99.0..101.0) tokens/s", "50 % of memory", "p (as it comes)", "2: missed", "80 % of memory: missed", "Not measured: c: r"):
+            self.assertIn(part, text)
+
+    def test_goals(self):
+        self.assertEqual([(g["value"], g["met"]) for g in self.document(100)["rows"][0]["goals"]],
+                         [("1.00x", False), ("50 %", False), ("100.0 tokens/s", True)])
+        text = self.bench.goals_markdown([self.document(100)])
+        for part in ("| s | case | 1 | 1.00x | 2x p | missed |", "goals: 1 met, 2 missed; 1 cases not measured", "- s: case, 1 threads: 50 % of 80 % of memory",
+                     "- not measured: s: c: r"):
             self.assertIn(part, text)
 
     def test_a_slower_commit_is_reported(self):

@@ -433,7 +433,7 @@ class Language(Hostile):
                      ("--top-k", "-1"), ("--seed", "x"), ("--min-p", "inf"), ("--repetition-penalty", "0"), ("--threads", "0"),
                      ("--threads", "100000")):
             self.weir("chat", "lm.weir", "-w", "lm.gguf", "-p", "a", *args, code=(1, 2))
-        self.weir("chat", "lm.weir", "-w", "lm.gguf", "-p", "a", "-n", "2", "--device", "cuda:9", code=1)
+        self.weir("chat", "lm.weir", "-w", "lm.gguf", "-p", "a", "-n", "2", "--device", "cuda:9", code=(1, 3))
         self.weir("chat", "lm.weir", "-w", "lm.gguf", "-p", "a", "-n", "2", "--isa", "x86-64-v9", code=(1, 3))
         self.weir("chat", "lm.weir", "-w", "lm.gguf", "-p", "a", "-n", "2147483647", code=0)
 

@@ -8,7 +8,7 @@ import common
 from common import Case, DATA, ROOT, load_npy
 
 INVARIANCE = os.environ.get("WEIR_INVARIANCE", os.path.join(ROOT, "build", "tests", "invariance"))
-PLANS = {"int8": 0.01, "bf16": 0.003}  # the most that the logarithm of the perplexity may change
+PLANS = {"int8": 0.01, "bf16": 0.003, "w8a8": 0.05}  # the most that the logarithm of the perplexity may change
 SMALL = """use std.nn;
 use std.decoder;
 
@@ -23,6 +23,8 @@ model Small {layers = 2, D = 64, F = 128, V = 256} {
 
 plan int8 for Small { store **.weight: q8_0; store **.*norm*.weight: f32; activations **: int8; }
 plan bf16 for Small { compute model.layers: bf16; }
+plan rows for Small { store **.weight: w8; store **.*norm*.weight: f32; activations **: int8(row); activations **.mlp.down_proj: f32; }
+plan groups for Small { store **.weight: w8; store **.*norm*.weight: f32; activations **: int8(); }
 plan mixed for Small { store **.mlp.*.weight: q4_1; activations **.mlp: int8; compute **.self_attn: bf16(); }
 plan half for Small { cache **: f16; }
 plan parts for Small { cache **.keys: bf16(); cache model.layers[0].**: f16; cache model.layers[1].**.values: f32; }
@@ -67,7 +69,8 @@ class LowerPrecision(Case):
 
     def test_packages_hold_what_was_asked(self):
         self.write("small.weir", SMALL)
-        for plan, products in (("int8", {"int8"}), ("bf16", {"bf16", "f32"}), ("mixed", {"int8", "bf16", "f32"})):
+        for plan, products in (("int8", {"int8"}), ("bf16", {"bf16", "f32"}), ("mixed", {"int8", "bf16", "f32"}), ("rows", {"int8_row", "f32"}),
+                               ("groups", {"int8"})):
             package = self.path(f"{plan}.wpk")
             self.run_weir("build", "small.weir", "--random", "1", "--plan", plan, "-o", package, "--target", "cpu")
             self.assertEqual(self.errors, "", plan)
@@ -95,10 +98,16 @@ class LowerPrecision(Case):
         self.run_weir("build", "small.weir", "--random", "1", "--plan", "none", "-o", self.path("none.wpk"), "--target", "cpu")
         self.assertIn("W0608", self.errors)
         self.assertIn("not stored in blocks of integers", self.errors)
-        self.write("wrong.weir", SMALL + "plan p for Small { activations model.layer: int8; compute **: int8; activations **: int8(64); }\n")
+        self.write("row.weir", SMALL + "plan none for Small { store **.mlp.*.weight: q8_0; activations **.mlp: int8(row); }\n")
+        self.run_weir("build", "row.weir", "--random", "1", "--plan", "none", "-o", self.path("none.wpk"), "--target", "cpu")
+        self.assertIn("W0608", self.errors)
+        self.assertIn("not stored with one scale a row (store w8)", self.errors)
+        self.write("wrong.weir", SMALL + "plan p for Small { activations model.layer: int8; compute **: int8; activations **: int8(64); compute **: bf16(row); }\n")
         self.run_weir("check", "wrong.weir", code=1)
         for code in ("W0601", "W0606"):
             self.assertIn(code, self.errors)
+        self.assertIn("or int8(row)", self.errors)
+        self.assertIn("this must be bf16() without arguments", self.errors)
 
 
 if __name__ == "__main__":

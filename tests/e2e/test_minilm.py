@@ -48,6 +48,18 @@ class MiniLM(Case):
             self.assert_close(values[k * WIDTH:(k + 1) * WIDTH], self.wanted[i], i)
             self.assertAlmostEqual(dot(self.wanted[i], self.wanted[i]), 1, places=5)
 
+    def test_bytes_keep_the_direction(self):
+        """Weights and rows in bytes with one scale for a row, or for each 32: the cosine with the reference."""
+        args = []
+        for i, text in enumerate(self.texts):
+            save_npy(self.path(f"t{i}.npy"), "<i4", (len(text["ids"]),), text["ids"])
+            args += ["-i", f"tokens=t{i}.npy"]
+        for plan, least in (("w8a8", 0.97), ("int8", 0.99)):
+            self.run_weir("run", "minilm", "-e", "embed", *args, "-o", "e.npy", "--plan", plan)
+            cosines = [dot(load_npy(self.path(f"e.{i}.npy"))[1], wanted) for i, wanted in enumerate(self.wanted)]
+            print(f"{plan}: cosine {sum(cosines) / len(cosines):.5f} in the mean, {min(cosines):.5f} at least, of {len(cosines)}")
+            self.assertGreater(min(cosines), least, plan)
+
     def test_a_vector_does_not_depend_on_its_neighbours(self):
         texts = [t["text"] for t in self.texts[:12]]
         self.run_weir("embed", "minilm", *texts, "-o", "all.npy")

@@ -369,8 +369,11 @@ class Upgrade(Package):
         first = read(self.path("old.wpk"))
         self.run_weir("upgrade", "old.wpk")
         self.assertEqual(read(self.path("old.wpk")), first)
-        self.run_weir("upgrade", "old.wpk", "-o", "copy.wpk")
-        self.assertEqual(read(self.path("copy.wpk")), first)
+        self.json("sign", "--new", "k")
+        self.run_weir("sign", "old.wpk", "--key", "k.pem", "-o", "signed.wpk")
+        for name in ("old.wpk", "signed.wpk"):
+            self.run_weir("upgrade", name, "-o", "copy.wpk")
+            self.assertEqual(read(self.path("copy.wpk")), read(self.path(name)))
 
     def test_what_cannot_be_upgraded_stays(self):
         good = read(self.path("old.wpk"))
@@ -453,6 +456,33 @@ class Standalone(Package):
                  "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
         peak = int(run(sys.executable, "-c", script))
         self.assertLess(peak, 16 << 10)  # kB; the weights are 20 MB
+
+    def test_of_a_package_alone(self):
+        levels = "cpu:portable,cpu:x86-64-v3"
+        key = self.json("sign", "--new", "k")["key"]
+        self.build("m.wpk", "--beside", "--sign", "k.pem", target=levels)
+        for name in ("mlp.weir", "w.safetensors"):
+            os.remove(self.path(name))
+        shutil.rmtree(os.path.join(self.home, "objects"))
+        program = self.program("m.wpk")
+        for isa in levels.replace("cpu:", "").split(","):
+            found = json.loads(run(program, "run", "-i", X, "--isa", isa, "--json"))["outputs"]["output"]["values"]
+            self.assertEqual(found, self.answer("m.wpk", "--isa", isa, "--require-key", key))
+        first = read(program)
+        self.assertEqual(read(self.program("m.wpk")), first)
+        self.assertEqual(self.json("build", "m.wpk", "--standalone", "-o", "program")["targets"], levels.split(","))
+        self.run_weir("build", "m.wpk", "--standalone", "--target", "cpu", "-o", "p", code=2)
+        self.run_weir("build", "m.wpk", "-o", "p", code=1)
+        flip(self.path("m.wpk"), self.section("m.wpk", "kernels/cpu.c")["offset"] + 9)
+        self.run_weir("build", "m.wpk", "--standalone", "-o", "p", code=1)
+        self.assertIn("kernels/cpu.c", self.errors)
+        self.assertFalse(os.path.exists(self.path("p")))
+        self.assert_no_leftovers()
+
+    def test_of_a_tuned_package(self):
+        self.run_weir("build", "mlp.weir", "-w", "w.safetensors", "--tune", "1", "-o", "m.wpk")
+        found = json.loads(run(self.program("m.wpk"), "run", "-i", X, "--json"))["outputs"]["output"]["values"]
+        self.assertEqual(found, self.answer("m.wpk"))
 
     def test_what_does_not_go_together(self):
         self.run_weir("build", "mlp.weir", "-w", "w.safetensors", "--standalone", "--beside", "-o", "p", code=2)

@@ -1,5 +1,6 @@
 """weir build --tune: what it writes down, that answers keep their bits, that the cache is used and that others are not touched by it."""
 import os
+import shutil
 import signal
 import time
 
@@ -18,6 +19,11 @@ model Wide {layers = 2, D = 256} {
     return f32(y);
   }
 }
+"""
+
+ROUNDED = """
+plan int8 for Wide { store **.weight: q8_0; activations **: int8; }
+plan rows for Wide { store **.weight: w8; activations **: int8(row); }
 """
 
 
@@ -67,6 +73,20 @@ class Tune(Case):
         with open(self.path("before.wpk"), "rb") as a, open(self.path("plain.wpk"), "rb") as b:
             self.assertEqual(a.read(), b.read())
 
+    def test_rounded_activations_keep_their_bits(self):
+        self.write("wide.weir", MODEL + ROUNDED)
+        for rows in (1, 37):
+            save_npy(self.path(f"x{rows}.npy"), "<f4", (rows, 256), [((i * 37) % 101) / 50 - 1 for i in range(rows * 256)])
+        for plan, product in (("int8", "int8"), ("rows", "int8_row")):
+            self.build("plain.wpk", "--plan", plan, "--target", "cpu")
+            tuned = self.build("tuned.wpk", "--plan", plan, "--tune", "2")
+            self.assertEqual(set(tuned["products"]), {product})
+            self.assertTrue(any("int8" in trial["key"] for trial in tuned["tuning"]["trials"]), tuned["tuning"]["trials"])
+            for rows in (1, 37):
+                shutil.copy(self.path(f"x{rows}.npy"), self.path("x.npy"))
+                self.assertEqual(self.answer("tuned.wpk"), self.answer("plain.wpk"), (plan, rows))
+            self.run_weir("verify", "tuned.wpk")
+
     def test_answers_of_the_cache(self):
         self.build("a.wpk", "--tune", "4")
         self.assertGreater(len(self.records()), 0)
@@ -84,6 +104,8 @@ class Tune(Case):
         self.assertIn("one target", self.errors)
         self.run_weir("build", "wide.weir", "--random", "3", "-o", "x", "--tune", "--standalone", code=2)
         self.run_weir("build", "wide.weir", "--random", "3", "-o", "x.wpk", "--tune=0", code=2)
+        self.run_weir("build", "wide.weir", "--random", "3", "-o", "x.wpk", "--tune", "x", code=2)
+        self.assertIn("--tune takes a number", self.errors)
         self.assertFalse(os.path.exists(self.path("x.wpk")))
 
     def test_interrupted(self):

@@ -4,6 +4,7 @@
 
 #include "ir/kernel.h"
 #include "tests/fuzz/harness.h"
+#include "tests/unit/ir/kernel_block_samples.h"
 #include "tests/unit/ir/kernel_samples.h"
 
 enum { ARG_BYTES = 4096 };
@@ -62,8 +63,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 }
 
 size_t fuzz_seed(int index, uint8_t *buffer, size_t capacity) {
-  const char *const samples[] = {sample_matmul, sample_softmax, sample_q4_1, sample_attention, sample_everything};
-  if (index >= 5) return 0;
+  const char *const samples[] = {sample_matmul,    sample_softmax, sample_q4_1, sample_attention, sample_everything,
+                                 block_everything, block_sm90,     block_gemm,  block_gemm_sm90,  block_small};
+  if (index >= (int)(sizeof samples / sizeof *samples)) return 0;
   size_t length = strlen(samples[index]);
   if (length > capacity) length = capacity;
   memcpy(buffer, samples[index], length);

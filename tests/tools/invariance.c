@@ -10,6 +10,8 @@
 // Between the calls of a cut sequence its session is forked, moved as bytes, taken back, grown, refused and cancelled
 // (invariance_schedule.c); before every run the memory it will take is predicted, and compared afterwards.
 //
+// INVARIANCE_DEVICE=sim in the environment: on another device than the processor.
+//
 // It knows the public C API and .npy files only: what it checks holds for any model.
 #include "tests/tools/invariance.h"
 

@@ -7,7 +7,8 @@
 
 void open_suite(suite *s, const char *path, uint64_t seed) {
   *s = (suite){.random = seed * 0x9E3779B97F4A7C15ull + 88172645463325252ull};
-  must(weir_model_load(path, NULL, &s->model), path);
+  const weir_load_options where = {.device = getenv("INVARIANCE_DEVICE")};
+  must(weir_model_load(path, &where, &s->model), path);
   for (int i = 0; i < MAX_THREADS; i++) {
     weir_executor_options options = {.threads = i + 1, .no_pin = true};
     must(weir_executor_create(s->model, &options, &s->executors[i]), "executor");

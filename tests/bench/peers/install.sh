@@ -10,6 +10,9 @@ folder=${1:-$home/peers}
 for package in numpy onnx onnxruntime llama-cpp-python openvino matplotlib scipy-openblas32 onednn-cpu-gomp onednn-devel-cpu-gomp; do
   "$folder/bin/pip" install -q --disable-pip-version-check "$package" >&2 || echo "not installed: $package" >&2
 done
+# The newest oneDNN, which has other names and files of the same names: apart, the last one for OpenMP stays beside it.
+[ -x "$folder/onednn/bin/python" ] || python3 -m venv "$folder/onednn"
+"$folder/onednn/bin/pip" install -q --disable-pip-version-check onednn onednn-devel >&2 || echo "not installed: onednn" >&2
 # llama.cpp's path for tiles (AMX) has been seen to fault: there it is built a second time without, and the faster of both is the rival.
 if grep -q amx_tile /proc/cpuinfo && [ ! -d "$folder/without-amx" ]; then
   no_tiles="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"

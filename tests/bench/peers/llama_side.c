@@ -1,14 +1,18 @@
 // llama.cpp as a process of its own, over the shared library of the llama-cpp-python wheel: what compare_llama.py
 // measures must not hold a Python interpreter, neither in its memory nor in its start.
 //
-//   llama_side speed MODEL THREADS PROMPT GEN RUNS FLASH UBATCH EXTRA
-//   {"prefill":[tokens/s...],"decode":[...],"peak_bytes":N} llama_side first MODEL THREADS PROMPT FLASH UBATCH EXTRA
-//   the first token of an answer, as soon as it is known llama_side perplexity MODEL THREADS WINDOW IDS
-//   {"perplexity":X,"tokens":N}; windows as `weir eval` cuts them llama_side quantize IN OUT TYPE llama_model_quantize,
-//   from blocks that are quantised already
+//   llama_side speed MODEL THREADS PROMPT GEN WARM FLASH UBATCH EXTRA
+//       {"prefill":tokens/s,"decode":tokens/s,"peak_bytes":N}
+//   llama_side first MODEL THREADS PROMPT FLASH UBATCH EXTRA
+//       the first token of an answer, as soon as it is known
+//   llama_side perplexity MODEL THREADS WINDOW IDS
+//       {"perplexity":X,"tokens":N}; windows as `weir eval` cuts them
+//   llama_side quantize IN OUT TYPE
+//       llama_model_quantize, from blocks that are quantised already
 //
-// FLASH: 1 or 0; UBATCH: tokens of one pass of a prompt; EXTRA: 1 lets it repack weights at load. Tokens are a fixed
-// pattern, the same that `weir bench` feeds. RUNS follow one that warms up.
+// WARM: tokens of a prompt that is taken in before, with as many made after it as are made of the real one, at most 4;
+// 0: none. FLASH: 1 or 0; UBATCH: tokens of one pass of a prompt; EXTRA: 1 lets it repack weights at load. Tokens are a
+// fixed pattern, the same that `weir bench` feeds.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,25 +105,16 @@ static int run_once(side *s, llama_token *tokens, int prompt, int gen, double *p
   return 0;
 }
 
-static void print_list(const char *name, const double *values, int count) {
-  printf("\"%s\":[", name);
-  for (int i = 0; i < count; i++) printf("%s%.6g", i ? "," : "", values[i]);
-  printf("],");
-}
-
 static int speed(char **a) {
-  int prompt = atoi(a[2]), gen = atoi(a[3]), runs = atoi(a[4]);
+  int prompt = atoi(a[2]), gen = atoi(a[3]), warm = atoi(a[4]);
   side s;
   if (side_open(&s, a[0], atoi(a[1]), prompt + gen, atoi(a[5]), atoi(a[6]), atoi(a[7]))) return 1;
   llama_token *tokens = pattern(&s, prompt);
-  double *rates = calloc((size_t)runs * 2 + 2, sizeof *rates), *decode = rates ? rates + runs + 1 : NULL;
-  if (!tokens || !rates) return failed("taking memory");
-  for (int i = 0; i <= runs; i++)
-    if (run_once(&s, tokens, prompt, gen, &rates[i], &decode[i])) return 1;
-  printf("{");
-  print_list("prefill", rates + 1, runs);
-  print_list("decode", decode + 1, runs);
-  printf("\"peak_bytes\":%lld}\n", peak_bytes());
+  double prefill, decode;
+  if (!tokens) return failed("taking memory");
+  if (warm && run_once(&s, tokens, warm, gen < 4 ? gen : 4, &prefill, &decode)) return 1;
+  if (run_once(&s, tokens, prompt, gen, &prefill, &decode)) return 1;
+  printf("{\"prefill\":%.6g,\"decode\":%.6g,\"peak_bytes\":%lld}\n", prefill, decode, peak_bytes());
   return 0;
 }
 

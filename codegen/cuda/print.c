@@ -24,7 +24,8 @@ static int64_t constant_extent(const ir_kstmt *s) {
 static bool look_for_lanes(const ir_kstmt *s, lanes_seen *seen) {
   bool found = false;
   for (; s; s = s->next) {
-    bool inner = look_for_lanes(s->body, seen) | look_for_lanes(s->body2, seen);
+    bool inner = look_for_lanes(s->body, seen);
+    inner |= look_for_lanes(s->body2, seen);
     if (s->kind == IR_KS_REG && s->var->lanes) seen->lane_registers = true;
     if (s->kind == IR_KS_REDUCE) seen->reduces = true;
     if (s->kind == IR_KS_FOR && s->range == IR_KR_LANES) {

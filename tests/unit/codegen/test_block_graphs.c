@@ -8,7 +8,7 @@
 #include "tests/common/random_module.h"
 #include "tests/unit/codegen/sim_launches.h"
 
-enum { TEXT = 1 << 18, SEEDS = 4, PROGRAMS = 150, SIM_PROGRAMS = 36 };
+enum { TEXT = 1 << 18, SEEDS = 4, PROGRAMS = 150 };
 
 static int count_blocks(const cg_module *code) {
   int count = 0;
@@ -144,24 +144,6 @@ static void run_on_sim(sim_program *programs, int count, double tolerance) {
   cr_assert_gt(sim.blocks, 0);
   sim_launches_deinit(&sim);
 }
-
-static void random_on_sim(uint64_t first) {
-  static sim_program programs[SIM_PROGRAMS];
-  for (int i = 0; i < SIM_PROGRAMS; i++) {
-    sim_program *p = &programs[i];
-    uint64_t seed = first + (uint64_t)i;
-    weir_arena_init(&p->arena);
-    ir_function *program = random_module_create(ir_module_create(&p->arena, "Random"), seed, 6 + (int)(seed % 30));
-    weir_status status =
-        lowered_case_make_blocks(&p->arena, program, seed, 1 + (int)(seed % CASE_MAX_REQUESTS), false, &p->made);
-    p->fits = !status;
-    weir_status_release(status);
-  }
-  run_on_sim(programs, SIM_PROGRAMS, 1e-4);
-}
-
-Test(block_graphs, random_programs_on_sim) { random_on_sim(1000); }
-Test(block_graphs, more_random_programs_on_sim) { random_on_sim(2000); }
 
 // The texts of a file, one seed each.
 static void file_on_sim(const char *name) {

@@ -12,7 +12,7 @@
 #if defined(__SANITIZE_ADDRESS__)
 enum { PROGRAMS = 6 };
 #else
-enum { PROGRAMS = 50 };  // of each of ten parts
+enum { PROGRAMS = 20 };  // of each of ten parts
 #endif
 enum { MOST = 1000 };
 // Values stay below 64, so a stored float32 is off by at most 4e-6; the programs amplify that by no more than some

@@ -193,7 +193,7 @@ Test(cuda_zoo, every_kernel_compiles_for_gpus, .timeout = 900) {
     ok(cg_cuda_archs_find(names[i], found, &one), names[i]);
     archs[i] = found[0];
   }
-  cg_cuda_built built = {NULL};
+  cg_cuda_built built = {0};
   int refused = compile_all(&c, archs, &built);
   fprintf(stderr,
           "%d models, %d kernels, %d of them distinct; all %d of the small models and %d of the others, whose families "

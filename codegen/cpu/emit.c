@@ -198,7 +198,7 @@ static void emit_buffers(cg_code *c, ir_text *out) {
     if (b->kind == IR_KB_CONST) continue;
     for (int t = 0; t < IR_KT_COUNT; t++)
       if (c->access[i][t].used) emit_view(c, out, i, (ir_ktype)t, offset);
-    // As cg_cpu_scratch_bytes counts, which has been asked before.
+    // As cg_scratch_bytes counts, which has been asked before.
     if (b->kind == IR_KB_LOCAL) offset += (b->bytes->i + 63) & ~INT64_C(63);
   }
 }

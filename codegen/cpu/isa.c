@@ -69,7 +69,9 @@ static weir_status find_native(weir_arena *arena, cg_cpu_isa *out_isa) {
 
 weir_status cg_cpu_isa_find(weir_arena *arena, const char *target, cg_cpu_isa *out_isa) {
   if (!strcmp(target, "cpu") || !strcmp(target, "cpu:native")) return find_native(arena, out_isa);
-  if (strncmp(target, "cpu:", 4)) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "'%s' is no CPU target", target);
+  if (strncmp(target, "cpu:", 4))
+    return weir_status_make(WEIR_CODE_INVALID_ARGUMENT,
+                            "'%s' is no target; write cpu, cpu:LEVEL, cuda, cuda:NAME or sim", target);
   return find_level(arena, target + 4, out_isa);
 }
 

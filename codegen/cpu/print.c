@@ -5,23 +5,6 @@
 #include "codegen/cpu/print.h"
 #include "runtime/base/checked.h"
 
-weir_status cg_cpu_scratch_bytes(const ir_kernel *kernel, int64_t *out_bytes) {
-  int64_t total = 0;
-  for (int i = 0; i < kernel->buffer_count; i++) {
-    const ir_kbuffer *b = &kernel->buffers[i];
-    if (b->kind != IR_KB_LOCAL) continue;
-    int64_t bytes;
-    bool constant = b->bytes && b->bytes->op == IR_K_const && b->bytes->i >= 0;
-    if (!constant)
-      return weir_status_make(WEIR_CODE_INTERNAL, "kernel '%s': scratch '%s' has no constant extent", kernel->name,
-                              b->name);
-    if (!weir_round_up_i64(b->bytes->i, 64, &bytes) || !weir_add_i64(total, bytes, &total))
-      return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "kernel '%s': scratch is too large", kernel->name);
-  }
-  *out_bytes = total;
-  return WEIR_OK;
-}
-
 static void emit_banner(ir_text *out, const ir_kernel *k) {
   ir_text_printf(out, "\n// %s\n", k->name);
   // Banners may have several lines.
@@ -44,7 +27,7 @@ weir_status cg_print_kernel(weir_arena *arena, const ir_kernel *kernel, cg_print
   if (kernel->threads)
     return weir_status_make(WEIR_CODE_UNSUPPORTED, "kernel '%s' is a block kernel, which only the cuda target runs",
                             kernel->name);
-  WEIR_TRY(cg_cpu_scratch_bytes(kernel, &scratch));
+  WEIR_TRY(cg_scratch_bytes(kernel, &scratch));
   // The name is the symbol; the prefix keeps clear of the words of C and of the prelude.
   if (strncmp(kernel->name, "k_", 2) || strchr(kernel->name, '.'))
     return weir_status_make(WEIR_CODE_INTERNAL, "kernel '%s': the name is no k_... symbol", kernel->name);

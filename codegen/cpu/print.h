@@ -7,7 +7,7 @@
 #ifndef WEIR_CODEGEN_CPU_PRINT_H
 #define WEIR_CODEGEN_CPU_PRINT_H
 
-#include "ir/kernel.h"
+#include "codegen/text/scratch.h"
 
 // Prints |count| verified kernels with different names after one prelude; |*out_source| lives in |arena|. INTERNAL,
 // naming kernel and variable, if a kernel breaks its contract in a way that only expansion shows (a register index that
@@ -16,9 +16,5 @@
 // 200,000 statements.
 weir_status cg_cpu_print(weir_arena *arena, const ir_kernel *const *kernels, int count,
                          const char **out_source) WEIR_MUST_USE;
-
-// Bytes of scratch that a call of the kernel needs: its LOCAL buffers, each at a multiple of 64. OUT_OF_RANGE on
-// overflow.
-weir_status cg_cpu_scratch_bytes(const ir_kernel *kernel, int64_t *out_bytes) WEIR_MUST_USE;
 
 #endif

@@ -1,5 +1,6 @@
 // A kernel as text: how many threads do an item, where its scratch lies, the banner.
 #include "codegen/cuda/print.h"
+#include "codegen/text/scratch.h"
 
 #include <string.h>
 
@@ -83,22 +84,6 @@ static weir_status shape_block(cg_cuda_code *k, const ir_kernel *kernel) {
                             (long long)shared);
   if (shared > CG_CUDA_STATIC_SHARED) o->dynamic_bytes = shared;
   else o->shared_bytes = shared;
-  return WEIR_OK;
-}
-
-static weir_status local_bytes(const ir_kernel *kernel, int64_t *out_bytes) {
-  int64_t total = 0, bytes;
-  for (int i = 0; i < kernel->buffer_count; i++) {
-    const ir_kbuffer *b = &kernel->buffers[i];
-    if (b->kind != IR_KB_LOCAL) continue;
-    bool constant = b->bytes && b->bytes->op == IR_K_const && b->bytes->i >= 0;
-    if (!constant)
-      return weir_status_make(WEIR_CODE_INTERNAL, "kernel '%s': scratch '%s' has no constant extent", kernel->name,
-                              b->name);
-    if (!weir_round_up_i64(b->bytes->i, 64, &bytes) || !weir_add_i64(total, bytes, &total))
-      return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "kernel '%s': scratch is too large", kernel->name);
-  }
-  *out_bytes = total;
   return WEIR_OK;
 }
 
@@ -186,7 +171,7 @@ weir_status cg_cuda_print(weir_arena *arena, const ir_kernel *kernel, const cg_c
   *k = (cg_cuda_code){.out = out, .prelude = options->prelude};
   lanes_seen seen = {false};
   int64_t local;
-  WEIR_TRY(local_bytes(kernel, &local));
+  WEIR_TRY(cg_scratch_bytes(kernel, &local));
   look_for_lanes(kernel->body, &seen);
   WEIR_TRY(kernel->threads ? shape_block(k, kernel) : shape_items(k, kernel, &seen, local));
   if (rt_cuda_param_bytes(out->args, out->dims, out->maps, NULL) > RT_CUDA_MAX_PARAM_BYTES)

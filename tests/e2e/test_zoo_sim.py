@@ -10,7 +10,7 @@ import tempfile
 
 import common
 import test_zoo
-from common import Case, MODELS, ROOT, WEIR, load_npy
+from common import Case, MODELS, ROOT, WEIR
 
 # Texts whose models are those of another one with other settings, or that have tests of their own (test_device.py).
 ELSEWHERE = {"smollm2": "llama", "minilm": "bert"}
@@ -53,13 +53,7 @@ class ZooSim(Case):
         cls.parent.cleanup()
         super().tearDownClass()
 
-    def compare(self, what, got, wanted):
-        shape, got = load_npy(got)
-        wanted_shape, wanted = load_npy(wanted)
-        self.assertEqual(tuple(shape), tuple(wanted_shape), what)
-        error = sum((a - b) ** 2 for a, b in zip(got, wanted)) ** 0.5
-        size = sum(b * b for b in wanted) ** 0.5
-        self.assertLessEqual(error, test_zoo.TOLERANCE * max(size, 1e-3), what)
+    compare = test_zoo.Zoo.compare
 
     def check(self, name):
         try:

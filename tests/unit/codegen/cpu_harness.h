@@ -89,7 +89,7 @@ static inline void cpu_rig_compile(cpu_rig *rig, const ir_kernel *const *kernels
 static inline void cpu_run(const cpu_rig *rig, int level, const ir_kernel *k, void *const *args, const int64_t *dims,
                            int64_t begin, int64_t end) {
   int64_t bytes;
-  cpu_must(cg_cpu_scratch_bytes(k, &bytes));
+  cpu_must(cg_scratch_bytes(k, &bytes));
   if (!rig->objects[level]) {
     cpu_remote remote = rig->remotes[level];
     cr_assert(cpu_remote_run(&remote, k, args, dims, begin, end, bytes, &rig->tables), "%s fails in emulation of '%s'",

@@ -16,6 +16,7 @@
 #include "ir/kernel.h"
 #include "runtime/base/half.h"
 #include "runtime/base/program.h"
+#include "tests/common/scratch.h"
 #include "tests/tools/amx_emulator.h"
 #include "tests/unit/codegen/cpu_remote.h"
 
@@ -29,9 +30,9 @@ typedef struct {
   cpu_remote remotes[CPU_MAX_LEVELS];
   runner_arg tables;  // of every table argument, for emulated levels: pointers, and bytes behind each
   cg_cpu_object info[CPU_MAX_LEVELS];
-  char cache[64];
-  const char *optimize;  // null: as shipped
-  bool traps;            // tiles are emulated instruction by instruction: code that has some is loaded here
+  char cache[SCRATCH_BYTES];  // for objects; empty: those of all tests
+  const char *optimize;       // null: as shipped
+  bool traps;                 // tiles are emulated instruction by instruction: code that has some is loaded here
 } cpu_rig;
 
 static inline void cpu_must(weir_status status) {
@@ -41,8 +42,6 @@ static inline void cpu_must(weir_status status) {
 static inline void cpu_rig_init_levels(cpu_rig *rig, const char *const *names) {
   memset(rig, 0, sizeof *rig);
   weir_arena_init(&rig->arena);
-  strcpy(rig->cache, "/tmp/weir-test-cpu-XXXXXX");
-  cr_assert(mkdtemp(rig->cache) != NULL);
   for (const char *const *name = names; *name; name++) {
     cg_cpu_isa *isa = &rig->levels[rig->level_count];
     cpu_must(cg_cpu_isa_find(&rig->arena, weir_arena_printf(&rig->arena, "cpu:%s", *name), isa));
@@ -73,7 +72,8 @@ static inline void cpu_rig_init(cpu_rig *rig) {
 
 static inline void cpu_rig_compile(cpu_rig *rig, const ir_kernel *const *kernels, int count) {
   for (int i = 0; i < count; i++) cpu_must(ir_kernel_verify(kernels[i]));
-  cg_cpu_options options = {.cache_dir = rig->cache, .optimize = rig->optimize};
+  cg_cpu_options options = {
+      .cache_dir = rig->cache[0] ? rig->cache : KEPT_OBJECTS, .cache_bytes = KEPT_BYTES, .optimize = rig->optimize};
   cpu_must(cg_cpu_compile(&rig->arena, kernels, count, rig->levels, rig->level_count, &options, rig->info));
   for (int i = 0; i < rig->level_count; i++) {
     bool emulated = rig->traps && strstr(rig->levels[i].features, "amx-tile");
@@ -118,9 +118,6 @@ static inline void cpu_rig_deinit(cpu_rig *rig) {
     if (rig->objects[i]) dlclose(rig->objects[i]);
     cpu_remote_stop(&rig->remotes[i]);
   }
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf '%s'", rig->cache);
-  cr_assert_eq(system(command), 0);
   weir_arena_deinit(&rig->arena);
 }
 

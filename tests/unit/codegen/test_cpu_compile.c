@@ -20,6 +20,17 @@ static ir_kernel *scale_kernel(weir_arena *arena, const char *name, double facto
   return ir_kb_finish(&b);
 }
 
+// With a cache of its own, empty.
+static void cold_rig_init(cpu_rig *rig) {
+  cpu_rig_init(rig);
+  scratch_make(rig->cache);
+}
+
+static void cold_rig_deinit(cpu_rig *rig) {
+  scratch_remove(rig->cache);
+  cpu_rig_deinit(rig);
+}
+
 static void compile(cpu_rig *rig, const ir_kernel *const *kernels, int count, cg_cpu_object *object) {
   cg_cpu_options options = {.cache_dir = rig->cache, .jobs = 3};
   cpu_must(cg_cpu_compile(&rig->arena, kernels, count, rig->levels, 1, &options, object));
@@ -80,7 +91,7 @@ static char *content(const char *path, size_t *size) {
 
 Test(cpu_compile, second_time_comes_from_the_cache_and_damage_is_repaired) {
   cpu_rig rig;
-  cpu_rig_init(&rig);
+  cold_rig_init(&rig);
   const ir_kernel *k[MANY];
   many_kernels(&rig, k);
   cg_cpu_object first, again;
@@ -108,12 +119,12 @@ Test(cpu_compile, second_time_comes_from_the_cache_and_damage_is_repaired) {
   cr_assert(object != NULL, "%s", dlerror());
   for (int i = 0; i < MANY; i++) cr_assert(dlsym(object, k[i]->name) != NULL);
   dlclose(object);
-  cpu_rig_deinit(&rig);
+  cold_rig_deinit(&rig);
 }
 
 Test(cpu_compile, a_changed_kernel_costs_its_own_file) {
   cpu_rig rig;
-  cpu_rig_init(&rig);
+  cold_rig_init(&rig);
   const ir_kernel *k[MANY];
   cg_cpu_object first, again;
   many_kernels(&rig, k);
@@ -122,14 +133,14 @@ Test(cpu_compile, a_changed_kernel_costs_its_own_file) {
   compile(&rig, k, MANY, &again);
   cr_assert(!again.cached && strcmp(first.path, again.path));
   cr_assert_leq(again.compiled, 2, "%d of %d files", again.compiled, first.compiled);  // its text may end a file anew
-  cpu_rig_deinit(&rig);
+  cold_rig_deinit(&rig);
 }
 
 // The bytes depend on the kernels alone: not on their order, on what is cached, on how many compilers run.
 Test(cpu_compile, objects_are_the_same_bit_for_bit) {
   cpu_rig rig, other;
-  cpu_rig_init(&rig);
-  cpu_rig_init(&other);
+  cold_rig_init(&rig);
+  cold_rig_init(&other);
   const ir_kernel *k[MANY], *reverse[MANY];
   many_kernels(&rig, k);
   for (int i = 0; i < MANY; i++) reverse[i] = k[MANY - 1 - i];
@@ -147,13 +158,13 @@ Test(cpu_compile, objects_are_the_same_bit_for_bit) {
   cpu_must(weir_file_write_atomic(whole.parts[0], "", 0));
   cpu_must(cg_cpu_compile(&other.arena, reverse, MANY, other.levels, 1, &options, &whole));
   cr_assert(whole.cached && whole.compiled == 1);
-  cpu_rig_deinit(&rig);
-  cpu_rig_deinit(&other);
+  cold_rig_deinit(&rig);
+  cold_rig_deinit(&other);
 }
 
 Test(cpu_compile, the_cache_forgets_what_was_used_longest_ago) {
   cpu_rig rig;
-  cpu_rig_init(&rig);
+  cold_rig_init(&rig);
   const ir_kernel *k[MANY];
   many_kernels(&rig, k);
   cg_cpu_object object;
@@ -173,7 +184,7 @@ Test(cpu_compile, the_cache_forgets_what_was_used_longest_ago) {
   k[0] = scale_kernel(&rig.arena, "k_scale_00", 8.5);
   cpu_must(cg_cpu_compile(&rig.arena, k, 1, rig.levels, 1, &options, &object));
   cr_assert_eq(files_in(rig.cache, ""), 2, "one part and one object");
-  cpu_rig_deinit(&rig);
+  cold_rig_deinit(&rig);
 }
 
 static void count_files(void *user, const char *kernel, int done, int total) {
@@ -184,7 +195,7 @@ static void count_files(void *user, const char *kernel, int done, int total) {
 
 Test(cpu_compile, progress_is_told_and_sources_are_kept_on_request) {
   cpu_rig rig;
-  cpu_rig_init(&rig);
+  cold_rig_init(&rig);
   const ir_kernel *k[MANY];
   many_kernels(&rig, k);
   int told[2] = {0};
@@ -196,23 +207,23 @@ Test(cpu_compile, progress_is_told_and_sources_are_kept_on_request) {
   cr_assert(told[0] == object.compiled && told[1] == object.compiled);
   cr_assert_eq(files_in(options.source_dir, ".c"), object.compiled);
   cr_assert(strcmp(plain.path, object.path) && object.bytes > plain.bytes);
-  cpu_rig_deinit(&rig);
+  cold_rig_deinit(&rig);
 }
 
 Test(cpu_compile, no_kernels_make_an_empty_object) {
   cpu_rig rig;
-  cpu_rig_init(&rig);
+  cold_rig_init(&rig);
   cg_cpu_object object;
   compile(&rig, NULL, 0, &object);
   void *handle = dlopen(object.path, RTLD_NOW | RTLD_LOCAL);
   cr_assert(handle != NULL, "%s", dlerror());
   dlclose(handle);
-  cpu_rig_deinit(&rig);
+  cold_rig_deinit(&rig);
 }
 
 Test(cpu_compile, two_processes_at_once) {
   cpu_rig rig;
-  cpu_rig_init(&rig);
+  cold_rig_init(&rig);
   const ir_kernel *k[] = {scale_kernel(&rig.arena, "k_scale", 2)};
   pid_t children[3];
   for (int i = 0; i < 3; i++) {
@@ -232,7 +243,7 @@ Test(cpu_compile, two_processes_at_once) {
   compile(&rig, k, 1, &object);
   cr_assert(object.cached);
   cr_assert_eq(files_in(rig.cache, ""), 2);
-  cpu_rig_deinit(&rig);
+  cold_rig_deinit(&rig);
 }
 
 static void expect(cpu_rig *rig, const char *cc, weir_code code, const char *words) {
@@ -249,7 +260,7 @@ static void expect(cpu_rig *rig, const char *cc, weir_code code, const char *wor
 
 Test(cpu_compile, refusals_say_why) {
   cpu_rig rig;
-  cpu_rig_init(&rig);
+  cold_rig_init(&rig);
   expect(&rig, "/nonexistent/cc", WEIR_CODE_UNSUPPORTED, "/nonexistent/cc");
   expect(&rig, "false", WEIR_CODE_UNSUPPORTED, "--version");
   cr_assert_eq(files_in(rig.cache, ""), 0);
@@ -263,12 +274,12 @@ Test(cpu_compile, refusals_say_why) {
   weir_status status = cg_cpu_compile(&rig.arena, NULL, 0, rig.levels, 1, &options, &object);
   cr_assert_eq(weir_status_code(status), WEIR_CODE_IO);
   weir_status_release(status);
-  cpu_rig_deinit(&rig);
+  cold_rig_deinit(&rig);
 }
 
 Test(cpu_compile, other_compilers_give_the_same_answers) {
   cpu_rig rig;
-  cpu_rig_init(&rig);
+  cold_rig_init(&rig);
   if (system("clang --version >/dev/null 2>&1") != 0) cr_skip("clang is not installed");
   setenv("CC", "clang", 1);
   const ir_kernel *k[] = {scale_kernel(&rig.arena, "k_scale", 2)};
@@ -282,7 +293,7 @@ Test(cpu_compile, other_compilers_give_the_same_answers) {
     for (int i = 0; i < 19; i++) cr_assert_eq(y[i], (float)(2 * i));
   }
   unsetenv("CC");
-  cpu_rig_deinit(&rig);
+  cold_rig_deinit(&rig);
 }
 
 Test(cpu_print, source_is_stable_and_needs_no_headers) {

@@ -112,7 +112,7 @@ Test(cpu_gemm, no_stack_traffic_in_the_inner_loop) {
   cg_cpu_isa isa;
   cg_cpu_object object;
   cpu_must(cg_cpu_isa_find(&rig.arena, "cpu:x86-64-v4", &isa));
-  cg_cpu_options options = {.cache_dir = rig.cache};
+  cg_cpu_options options = {.cache_dir = KEPT_OBJECTS, .cache_bytes = KEPT_BYTES};
   cpu_must(cg_cpu_compile(&rig.arena, k, 1, &isa, 1, &options, &object));
   static line lines[20000];
   int count = disassemble(object.path, k[0]->name, lines, 20000), loops = 0;

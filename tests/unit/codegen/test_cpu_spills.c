@@ -218,7 +218,7 @@ static void check(void (*add)(weir_arena *, kernels *), const char *const *names
   add(&rig.arena, &k);
   cg_cpu_isa isas[CPU_MAX_LEVELS];
   cg_cpu_object objects[CPU_MAX_LEVELS];
-  cg_cpu_options options = {.cache_dir = rig.cache};
+  cg_cpu_options options = {.cache_dir = KEPT_OBJECTS, .cache_bytes = KEPT_BYTES};
   for (int i = 0; i < levels; i++) {
     cpu_must(cg_cpu_isa_find(&rig.arena, names[i], &isas[i]));
     if (strcmp(isas[i].arch, "x86_64")) cr_skip_test("reads x86 assembly");

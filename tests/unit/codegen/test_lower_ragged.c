@@ -114,9 +114,7 @@ Test(lower, ragged_graphs_mean_the_same_compiled) {
       if (!known) WEIR_PUSH(&arena, kernels, kernel_count, kernel_capacity, kernel);
     }
   }
-  char folder[SCRATCH_BYTES];
-  scratch_make(folder);
-  cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
+  cg_cpu_options options = {.cache_dir = KEPT_OBJECTS, .cache_bytes = KEPT_BYTES, .optimize = "-O1"};
   cg_cpu_isa isa;
   weir_status status = cg_cpu_isa_find(&arena, "cpu", &isa);
   cr_assert(!status, "%s", weir_status_message(status));
@@ -137,7 +135,6 @@ Test(lower, ragged_graphs_mean_the_same_compiled) {
     }
   }
   dlclose(library);
-  scratch_remove(folder);
   weir_arena_deinit(&arena);
 }
 

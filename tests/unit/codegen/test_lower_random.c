@@ -70,9 +70,7 @@ Test(lower, random_programs_mean_the_same_compiled) {
       if (!known) WEIR_PUSH(&arena, kernels, kernel_count, kernel_capacity, kernel);
     }
   }
-  char folder[SCRATCH_BYTES];
-  scratch_make(folder);
-  cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
+  cg_cpu_options options = {.cache_dir = KEPT_OBJECTS, .cache_bytes = KEPT_BYTES, .optimize = "-O1"};
   cg_cpu_isa isa;
   weir_status status = cg_cpu_isa_find(&arena, "cpu", &isa);
   cr_assert(!status, "%s", weir_status_message(status));
@@ -88,6 +86,5 @@ Test(lower, random_programs_mean_the_same_compiled) {
     cr_expect(!wrong, "seed %d: %s\n%s", seed, wrong, ir_print_module(&arena, cases[seed].function->module));
   }
   dlclose(library);
-  scratch_remove(folder);
   weir_arena_deinit(&arena);
 }

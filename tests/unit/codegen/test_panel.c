@@ -152,9 +152,7 @@ Test(panel, kernels_decode_what_the_format_means) {
       compare(kernel->name, "interpreted", y, values[s]);
     }
   }
-  char folder[SCRATCH_BYTES];
-  scratch_make(folder);
-  cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
+  cg_cpu_options options = {.cache_dir = KEPT_OBJECTS, .cache_bytes = KEPT_BYTES, .optimize = "-O1"};
   const char *const *level = cg_cpu_isa_names();
   for (; *level; level++) {
     cg_cpu_isa isa;
@@ -176,7 +174,6 @@ Test(panel, kernels_decode_what_the_format_means) {
     }
     dlclose(library);
   }
-  scratch_remove(folder);
   weir_arena_deinit(&arena);
 }
 

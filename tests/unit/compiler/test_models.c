@@ -22,9 +22,7 @@ static void ok(weir_status status, const char *what) {
 }
 
 static void *compile(weir_arena *arena, const cg_module *code) {
-  char folder[SCRATCH_BYTES];
-  scratch_make(folder);
-  cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
+  cg_cpu_options options = {.cache_dir = KEPT_OBJECTS, .cache_bytes = KEPT_BYTES, .optimize = "-O1"};
   cg_cpu_isa isa;
   cg_cpu_object object;
   ok(cg_cpu_isa_find(arena, "cpu", &isa), "isa");
@@ -32,7 +30,6 @@ static void *compile(weir_arena *arena, const cg_module *code) {
      "compile");
   void *library = dlopen(object.path, RTLD_NOW);
   cr_assert(library, "%s", dlerror());
-  scratch_remove(folder);  // the object stays mapped
   return library;
 }
 

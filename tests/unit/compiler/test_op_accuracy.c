@@ -107,9 +107,7 @@ Test(op_accuracy, elementwise_functions_are_within_their_bounds) {
     cr_assert_eq(cases[i].code->kernel_count, 1);
     kernels[i] = cases[i].code->kernels[0];
   }
-  char folder[SCRATCH_BYTES];
-  scratch_make(folder);
-  cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
+  cg_cpu_options options = {.cache_dir = KEPT_OBJECTS, .cache_bytes = KEPT_BYTES, .optimize = "-O1"};
   cg_cpu_isa isa;
   cg_cpu_object object;
   weir_status status = cg_cpu_isa_find(&arena, "cpu", &isa);
@@ -126,6 +124,5 @@ Test(op_accuracy, elementwise_functions_are_within_their_bounds) {
     fprintf(stderr, "%-10s %.3f ulp at %a\n", table[i].op, table[i].worst, table[i].at);
   }
   dlclose(library);
-  scratch_remove(folder);
   weir_arena_deinit(&arena);
 }

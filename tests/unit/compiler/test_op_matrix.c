@@ -216,9 +216,7 @@ static weir_status find_symbol(void *context, const rt_kernel *kernel, rt_kernel
 }
 
 static void run_compiled(matrix *m) {
-  char folder[SCRATCH_BYTES];
-  scratch_make(folder);
-  cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
+  cg_cpu_options options = {.cache_dir = KEPT_OBJECTS, .cache_bytes = KEPT_BYTES, .optimize = "-O1"};
   cg_cpu_isa isa;
   cg_cpu_object object;
   weir_status status = cg_cpu_isa_find(&m->arena, "cpu", &isa);
@@ -238,7 +236,6 @@ static void run_compiled(matrix *m) {
   }
   fprintf(stderr, "%d kernels compiled in %.1f s\n", m->kernel_count, object.seconds);
   dlclose(library);
-  scratch_remove(folder);
 }
 
 // All cases of the ops |first|..|last|.

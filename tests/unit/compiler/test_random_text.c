@@ -79,7 +79,7 @@ static weir_status find_symbol(void *context, const rt_kernel *kernel, rt_kernel
 static void ok(weir_status status) { cr_assert(!status, "%s", weir_status_message(status)); }
 
 // One shared object for the kernels of all programs.
-static void *compile(program *programs, int count, const char *folder) {
+static void *compile(program *programs, int count) {
   weir_arena arena;
   weir_arena_init(&arena);
   const ir_kernel **kernels = NULL;
@@ -92,7 +92,7 @@ static void *compile(program *programs, int count, const char *folder) {
       if (!known) WEIR_PUSH(&arena, kernels, kernel_count, kernel_capacity, code->kernels[k]);
     }
   }
-  cg_cpu_options options = {.cache_dir = folder, .optimize = "-O1"};
+  cg_cpu_options options = {.cache_dir = KEPT_OBJECTS, .cache_bytes = KEPT_BYTES, .optimize = "-O1"};
   cg_cpu_isa isa;
   cg_cpu_object object;
   ok(cg_cpu_isa_find(&arena, "cpu", &isa));
@@ -126,7 +126,7 @@ static bool fails(void *user, const char *text) {
   bool failed = s->refused ? said != NULL : !said && interpreted(p);
   if (!said && !failed && s->compile) {
     p->made = true;
-    void *library = compile(p, 1, s->folder);
+    void *library = compile(p, 1);
     failed = compiled(p, library, 1) != NULL;
     dlclose(library);
   }
@@ -167,7 +167,7 @@ static void check_batch(uint64_t first, int count, const char *folder) {
     programs[i].made = !said && !wrong;
     if (said || wrong) report(first + (uint64_t)i, &choices[i], folder, said ? said : wrong, said != NULL, false);
   }
-  void *library = compile(programs, count, folder);
+  void *library = compile(programs, count);
   for (int i = 0; i < count; i++) {
     const char *wrong = programs[i].made ? compiled(&programs[i], library, 1 + i % 3) : NULL;
     if (wrong) report(first + (uint64_t)i, &choices[i], folder, wrong, false, true);

@@ -22,7 +22,7 @@
 #include "runtime/base/status.h"
 
 // Lanes of a vector register at every ISA level; narrower machines use several registers.
-enum { IR_LANES = 16, IR_KERNEL_MAX_ARGS = 16, IR_KERNEL_MAX_SIZES = 16 };
+enum { IR_LANES = 16, IR_KERNEL_MAX_ARGS = 24, IR_KERNEL_MAX_SIZES = 16 };
 
 // ---- expressions: KOP(name, operands, meaning). Index arithmetic is i64; values have the dtype of the node. No
 // promotion: operands have one type (shift counts too). Integers wrap; division and remainder round toward minus
@@ -130,7 +130,10 @@ typedef enum {
   IR_KS_MATDOT,    // a product of two matrices in memory, see ir_kmatdot
   IR_KS_IF,        // if expr body else body2
   IR_KS_COMMENT,
-  IR_KS_BLOCK,  // an operation of block kernels, see ir/kernel_block.h
+  IR_KS_BLOCK,   // an operation of block kernels, see ir/kernel_block.h
+  IR_KS_ARRIVE,  // register var (i64) = whether buffer[index], an i32, is |expr| (i64) with one more; then it is 0
+                 // again. Items that run at once count one after the other, and whoever finds it full sees all that
+                 // those before had stored. Outside of `lanes` ranges
 } ir_kstmt_kind;
 
 typedef enum {
@@ -179,11 +182,11 @@ struct ir_kstmt {
   int tile_count, tiles[6];
   const ir_kexpr *lo, *hi;        // FOR
   int64_t step;                   // FOR SERIAL: at least 1
-  const ir_kexpr *expr;           // LET REG SET REDUCE STORE IF
+  const ir_kexpr *expr;           // LET REG SET REDUCE STORE IF ARRIVE
   ir_kop combine;                 // REDUCE
   int index_count;                // SET, REDUCE: of a register array
-  const ir_kexpr *indices[3];     // SET, REDUCE; STORE, PREFETCH: indices[0]
-  int buffer;                     // STORE, PREFETCH
+  const ir_kexpr *indices[3];     // SET, REDUCE; STORE, PREFETCH, ARRIVE: indices[0]
+  int buffer;                     // STORE, PREFETCH, ARRIVE
   ir_ktype type;                  // STORE, PREFETCH: element type in memory; expr has this type
   const char *text;               // COMMENT
   const ir_kmatdot *matdot;       // MATDOT, whose c has |type|
@@ -211,7 +214,8 @@ typedef struct {
   const char *name;
   const ir_kexpr *bytes;  // extent in terms of sizes (LOCAL, CONST, SHARED, MBARRIER: constant; TABLE: null, checked by
                           // the runtime's capacity)
-  int arg;  // which pointer of the launch; several buffers may share one. -1 for LOCAL, CONST, SHARED, MBARRIER
+  int arg;     // which pointer of the launch; several buffers may share one. -1 for LOCAL, CONST, SHARED, MBARRIER
+  bool fixed;  // IN of block kernels: no launch ever writes it, so it may be read before wait_dependencies
   // CONST; MBARRIER: count
   ir_ktype type;
   int64_t count;
@@ -233,6 +237,12 @@ typedef struct {
   // Block kernels: threads of a block, 0 in all others; blocks that a multiprocessor should hold, 0: no wish; blocks of
   // a cluster, 0: none; tensor maps.
   int threads, resident, cluster;
+  // Block kernels that a library of products may stand for: y[rows, outs] in f32 is x[rows, cols] times w[outs, cols],
+  // both bf16, rows one behind the other. The arguments are x, w, y, the one size is rows. |outs| 0: they are not.
+  struct {
+    int64_t outs, cols;
+    int algorithm;  // which of those that the library proposes
+  } library;
   ir_kvar *thread_var;
   int map_count, map_capacity;
   struct ir_kmap *maps;
@@ -297,6 +307,8 @@ void ir_kb_store_table(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr
                        const ir_kexpr *expr);
 void ir_kb_prefetch(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *request,
                     const ir_kexpr *index);  // |request|: of tables
+// Sets |last|, an i64 register, to whether this is arrival number |count| at the i32 |index| of |buffer|.
+void ir_kb_arrive(ir_kbuilder *b, ir_kvar *last, int buffer, const ir_kexpr *index, const ir_kexpr *count);
 const ir_kexpr *ir_kb_matrix_unit(ir_kbuilder *b);
 void ir_kb_matdot(ir_kbuilder *b, ir_ktype type, const ir_kmatdot *matdot);  // copies
 void ir_kb_comment(ir_kbuilder *b, const char *fmt, ...) WEIR_PRINTF(2, 3);

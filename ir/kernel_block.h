@@ -20,6 +20,7 @@
 #include "ir/kernel.h"
 
 enum { IR_WARP = 32, IR_KB_MAX_THREADS = 1024, IR_KB_MAX_SHARED = 232448, IR_KMAP_MAX_RANK = 5, IR_KB_MAX_MAPS = 8 };
+enum { IR_KB_MAX_ALGORITHM = 15 };  // of a library
 
 // What the fragments of a matrix operation hold. Thread l of the warp, g = l / 4, q = l % 4; words are u32, the lower
 // half (byte) first:
@@ -153,7 +154,7 @@ typedef enum {
   IR_KNEEDS_SM_90A = 4,   // anything of the sm_90a set
   IR_KNEEDS_CLUSTER = 8,  // launched as clusters
   IR_KNEEDS_MAPS = 16,    // tensor maps behind the arguments
-  IR_KNEEDS_PDL = 32,     // launch_dependents or wait_dependencies
+  IR_KNEEDS_PDL = 32,     // launch_dependents or wait_dependencies: nothing where a machine lacks them
 } ir_kneeds;
 unsigned ir_kernel_needs(const ir_kernel *kernel);
 // Bytes of all shared buffers and mbarriers, each from a multiple of 1024 (mbarriers: 8) on.
@@ -171,6 +172,7 @@ int ir_kblock_exprs(const ir_kblock *block, const ir_kexpr **out_exprs);
 // ---- building. Head first; statements go to the end of the open list, as in ir/kernel.h.
 // |threads|: a multiple of 32 up to 1024. |resident|: blocks that a multiprocessor should hold at once, 0: no wish.
 const ir_kexpr *ir_kb_set_threads(ir_kbuilder *b, const char *name, int threads, int resident);  // returns the thread
+void ir_kb_set_library(ir_kbuilder *b, int64_t outs, int64_t cols, int algorithm);               // see ir_kernel
 void ir_kb_set_cluster(ir_kbuilder *b, int blocks);  // items in groups of so many run together: 2, 4, 8
 int ir_kb_add_shared(ir_kbuilder *b, const char *name, int64_t bytes);
 int ir_kb_add_mbarriers(ir_kbuilder *b, const char *name, int count);

@@ -13,6 +13,12 @@ const ir_kexpr *ir_kb_set_threads(ir_kbuilder *b, const char *name, int threads,
   return read;
 }
 
+void ir_kb_set_library(ir_kbuilder *b, int64_t outs, int64_t cols, int algorithm) {
+  b->kernel->library.outs = outs;
+  b->kernel->library.cols = cols;
+  b->kernel->library.algorithm = algorithm;
+}
+
 void ir_kb_set_cluster(ir_kbuilder *b, int blocks) { b->kernel->cluster = blocks; }
 
 int ir_kb_add_shared(ir_kbuilder *b, const char *name, int64_t bytes) {

@@ -302,6 +302,15 @@ bool ir_kr_map(ir_kparser *p) {
   return ir_kr_declare(p, (ir_kentry){.name = name, .kind = IR_KNAME_MAP, .buffer = number});
 }
 
+static bool parse_library(ir_kparser *p) {
+  int64_t outs = ir_kr_int(p, 1, INT32_MAX);
+  if (!ir_kr_expect(p, ",")) return false;
+  int64_t cols = ir_kr_int(p, 1, INT32_MAX);
+  if (!ir_kr_accept_word(p, "algorithm")) return ir_kr_fail_expected(p, "'algorithm'");
+  ir_kb_set_library(&p->b, outs, cols, (int)ir_kr_int(p, 0, IR_KB_MAX_ALGORITHM));
+  return !p->failed;
+}
+
 bool ir_kr_threads(ir_kparser *p) {
   if (!ir_kr_accept_word(p, "threads")) return true;
   const char *name = ir_kr_name(p);
@@ -311,5 +320,6 @@ bool ir_kr_threads(ir_kparser *p) {
   if (p->failed) return false;
   const ir_kexpr *thread = ir_kb_set_threads(&p->b, ir_kr_plain_name(p, name), threads, resident);
   if (ir_kr_accept_word(p, "cluster")) ir_kb_set_cluster(&p->b, (int)ir_kr_int(p, 1, 16));
+  if (ir_kr_accept_word(p, "library") && !parse_library(p)) return false;
   return !p->failed && ir_kr_declare_var(p, name, thread->var);
 }

@@ -220,4 +220,7 @@ void ir_kp_threads(ir_kprinter *p) {
   if (k->resident) ir_text_printf(&p->text, " resident %d", k->resident);
   ir_text_puts(&p->text, "\n");
   if (k->cluster) ir_text_printf(&p->text, "cluster %d\n", k->cluster);
+  if (k->library.outs)
+    ir_text_printf(&p->text, "library %lld, %lld algorithm %d\n", (long long)k->library.outs,
+                   (long long)k->library.cols, k->library.algorithm);
 }

@@ -325,8 +325,20 @@ static bool check_map(checker *c, const ir_kmap *map) {
   return (row % 16 == 0 && (!map->swizzle || row == map->swizzle)) || ir_kv_bad(c, "rows of %d bytes", row);
 }
 
+static bool check_library(checker *c) {
+  const ir_kernel *k = c->kernel;
+  static const ir_kbuffer_kind kinds[] = {IR_KB_IN, IR_KB_IN, IR_KB_OUT};
+  bool fits = k->library.outs > 0 && k->library.cols > 0 && k->library.outs <= INT32_MAX &&
+              k->library.cols <= INT32_MAX && k->library.algorithm >= 0 &&
+              k->library.algorithm <= IR_KB_MAX_ALGORITHM && k->size_count == 1 && k->arg_count == 3;
+  for (int i = 0; fits && i < k->buffer_count; i++)
+    fits = k->buffers[i].arg < 0 || k->buffers[i].kind == kinds[k->buffers[i].arg];
+  return fits || ir_kv_bad(c, "a library's product has x, w and y, and one size");
+}
+
 bool ir_kv_block_head(checker *c) {
   const ir_kernel *k = c->kernel;
+  if (k->library.outs && !check_library(c)) return false;
   if (k->threads < IR_WARP || k->threads > IR_KB_MAX_THREADS || k->threads % IR_WARP)
     return ir_kv_bad(c, "%d threads: a multiple of 32 up to 1024", k->threads);
   if (k->resident < 0 || k->resident * k->threads > 2048) return ir_kv_bad(c, "%d blocks resident", k->resident);

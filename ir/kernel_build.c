@@ -335,6 +335,15 @@ void ir_kb_prefetch(ir_kbuilder *b, ir_ktype type, int buffer, const ir_kexpr *r
   set_indices(stmt, index, request, NULL);
 }
 
+void ir_kb_arrive(ir_kbuilder *b, ir_kvar *last, int buffer, const ir_kexpr *index, const ir_kexpr *count) {
+  ir_kstmt *stmt = ir_kb_stmt(b, IR_KS_ARRIVE);
+  stmt->type = IR_KT_i32;
+  stmt->var = last;
+  stmt->buffer = buffer;
+  stmt->expr = count;
+  set_indices(stmt, index, NULL, NULL);
+}
+
 const ir_kexpr *ir_kb_matrix_unit(ir_kbuilder *b) {
   return ir_kb_raw(b, IR_K_matrix_unit, IR_KT_bool, NULL, NULL, NULL);
 }

@@ -86,6 +86,8 @@ static void block(stream *s, const ir_kblock *b) {
 
 static void block_head(stream *s, const ir_kernel *k) {
   word(s, (uint64_t)k->threads << 32 | (uint64_t)k->resident << 16 | (uint64_t)k->cluster);
+  word(s, (uint64_t)k->library.outs);
+  word(s, (uint64_t)k->library.cols << 8 | (uint64_t)k->library.algorithm);
   var(s, k->thread_var);
   for (int i = 0; i < k->map_count; i++) {
     const ir_kmap *m = &k->maps[i];
@@ -128,7 +130,7 @@ static void kernel_stream(stream *s, const ir_kernel *k) {
   word(s, (uint64_t)k->arg_count);
   for (int i = 0; i < k->buffer_count; i++) {
     const ir_kbuffer *b = &k->buffers[i];
-    word(s, (uint64_t)b->kind << 32 | (uint64_t)(b->arg + 1));
+    word(s, (uint64_t)b->fixed << 40 | (uint64_t)b->kind << 32 | (uint64_t)(b->arg + 1));
     expr(s, b->bytes);
     if (b->kind != IR_KB_CONST) continue;
     word(s, (uint64_t)b->type);

@@ -599,6 +599,18 @@ static void compile_matdot(compiler *c, const ir_kstmt *s) {
   emit(c, here(c), IR_KI_MATDOT, s->type, 0, first, 0, 0);
 }
 
+// One item runs at a time here.
+static void compile_arrive(compiler *c, const ir_kstmt *s) {
+  int a, b, count = slot_of(c, s->expr), one = int_const(c, 1), sum = slots_new(c, 1), full = slots_new(c, 1);
+  compile_index(c, s->indices[0], &a, &b);
+  emit(c, here(c), IR_KI_LD_i32, 0, sum, a, s->buffer, b);
+  emit(c, here(c), IR_KI_IADD, 0, sum, sum, one, 0);
+  emit(c, here(c), IR_KI_IEQ, 0, full, sum, count, 0);
+  emit(c, here(c), IR_KI_SELECT, 0, sum, full, c->zero, sum);
+  emit(c, here(c), IR_KI_ST, s->type, sum, a, s->buffer, b);
+  emit(c, here(c), IR_KI_MOV, 0, c->vars[s->var->id].at.slot, full, 0, 0);
+}
+
 static void compile_simple(compiler *c, const ir_kstmt *s) {
   switch (s->kind) {
     case IR_KS_LET:
@@ -618,6 +630,9 @@ static void compile_simple(compiler *c, const ir_kstmt *s) {
       break;
     case IR_KS_MATDOT:
       compile_matdot(c, s);
+      break;
+    case IR_KS_ARRIVE:
+      compile_arrive(c, s);
       break;
     default:
       break;

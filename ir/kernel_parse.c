@@ -517,6 +517,27 @@ static bool parse_prefetch(parser *p) {
   return true;
 }
 
+// "arrive last = c:i32[I] of COUNT"
+static bool parse_arrive(parser *p) {
+  const char *name = ir_kr_name(p);
+  entry *e = name ? ir_kr_find(p, name) : NULL;
+  if (!e || e->kind != IR_KNAME_VAR || e->var->kind != IR_KVAR_REG)
+    return ir_kr_fail(p, "no register '%s'", name ? name : "");
+  ir_kvar *last = e->var;
+  ir_kr_expect(p, "=");
+  int buffer = ir_kr_buffer(p);
+  ir_kr_expect(p, ":");
+  ir_ktype type = ir_kr_type(p);
+  const ir_kexpr *request, *index;
+  ir_kr_element(p, &request, &index);
+  if (p->failed || !ir_kr_word(p, "of")) return false;
+  const ir_kexpr *count = ir_kr_expr(p, 1);
+  if (p->failed) return false;
+  if (type != IR_KT_i32 || request) return ir_kr_fail(p, "arrivals are counted in an i32 that is in no table");
+  ir_kb_arrive(&p->b, last, buffer, index, count);
+  return true;
+}
+
 // "x:u32[at, row]" of the given type and number of indices; gives the buffer.
 static int parse_matrix(parser *p, ir_ktype *out_type, const ir_kexpr **at, int count) {
   int buffer = ir_kr_buffer(p);
@@ -590,6 +611,8 @@ static bool parse_stmt(parser *p, int depth) {
   if (ir_kr_accept_word(p, "store")) return parse_store(p);
   if (ir_kr_accept_word(p, "prefetch")) return parse_prefetch(p);
   if (ir_kr_accept_word(p, "matdot")) return parse_matdot(p);
+  // Block kernels have a statement of that name for mbarriers.
+  if (!p->b.kernel->threads && ir_kr_accept_word(p, "arrive")) return parse_arrive(p);
   return ir_kr_block(p) || ir_kr_fail_expected(p, "a statement");
 }
 
@@ -680,8 +703,10 @@ static bool parse_buffer_line(parser *p, ir_kbuffer_kind kind) {
     if (!ir_kr_expect(p, "@")) return false;
     arg = (int)ir_kr_int(p, 0, IR_KERNEL_MAX_ARGS - 1);
   }
+  bool fixed = kind == IR_KB_IN && ir_kr_accept_word(p, "fixed");
   if (p->failed) return false;
   int buffer = ir_kb_add_buffer(&p->b, kind, ir_kr_plain_name(p, name), bytes, arg);
+  p->b.kernel->buffers[buffer].fixed = fixed;
   return ir_kr_declare(p, (entry){.name = name, .kind = IR_KNAME_BUFFER, .buffer = buffer});
 }
 

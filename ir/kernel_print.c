@@ -252,6 +252,12 @@ static void print_stmt(printer *p, const ir_kstmt *s, int depth) {
     case IR_KS_MATDOT:
       print_matdot(p, s);
       break;
+    case IR_KS_ARRIVE:
+      ir_text_printf(&p->text, "arrive %s = ", ir_kp_name_of(p, s->var, s->var->name));
+      ir_kp_element(p, s->buffer, s->type, s->indices[0], NULL);
+      ir_text_puts(&p->text, " of ");
+      ir_kp_expr(p, s->expr, 0);
+      break;
     case IR_KS_COMMENT:
       ir_text_printf(&p->text, "//%s%s", *s->text ? " " : "", s->text);
       break;
@@ -290,6 +296,7 @@ static void print_buffer(printer *p, const ir_kbuffer *b) {
     ir_kp_expr(p, b->bytes, 0);
   }
   if (b->arg >= 0) ir_text_printf(&p->text, " @%d", b->arg);
+  if (b->fixed) ir_text_puts(&p->text, " fixed");
   ir_text_puts(&p->text, "\n");
   mark_line(p, b, start, 0);
 }

@@ -409,6 +409,19 @@ static bool check_matdot(checker *c, const ir_kstmt *s) {
   return (d->c != d->a && d->c != d->b) || ir_kv_bad(c, "'%s' is a factor and the result", to->name);
 }
 
+static bool check_arrive(checker *c, const ir_kstmt *s) {
+  const ir_kvar *v = s->var;
+  if (!v || v->kind != IR_KVAR_REG || v->rank || v->lanes || v->type != IR_KT_i64)
+    return ir_kv_bad(c, "arrive sets a register of i64");
+  if (c->lanes_depth) return ir_kv_bad(c, "arrive stands outside of lanes ranges");
+  if (s->type != IR_KT_i32 || s->index_count != 1) return ir_kv_bad(c, "a malformed arrive");
+  if (!ir_kv_var_use(c, v, NULL, 0)) return false;
+  if (!ir_kv_index(c, s->expr, "the number of arrivals") || !ir_kv_access(c, s->buffer, s->indices[0], NULL))
+    return false;
+  const ir_kbuffer *to = &c->kernel->buffers[s->buffer];
+  return to->kind == IR_KB_INOUT || ir_kv_bad(c, "'%s' does not count arrivals", to->name);
+}
+
 static bool check_if(checker *c, const ir_kstmt *s, int depth) {
   if (!ir_kv_value(c, s->expr, IR_KT_bool)) return false;
   if (c->of_warp && !ir_kv_uniform(c, IR_WARP, "a shuffle or vote")) return false;
@@ -423,9 +436,11 @@ static bool check_if(checker *c, const ir_kstmt *s, int depth) {
 }
 
 static bool check_kind(checker *c, const ir_kstmt *s, int depth) {
-  bool of_items = s->kind == IR_KS_REDUCE || s->kind == IR_KS_MATDOT;
-  if (of_items && c->kernel->threads)
-    return ir_kv_bad(c, "a %s in a block kernel", s->kind == IR_KS_REDUCE ? "reduce" : "matdot");
+  bool of_items = s->kind == IR_KS_REDUCE || s->kind == IR_KS_MATDOT || s->kind == IR_KS_ARRIVE;
+  if (of_items && c->kernel->threads) {
+    const char *what = s->kind == IR_KS_REDUCE ? "a reduce" : s->kind == IR_KS_MATDOT ? "a matdot" : "an arrive";
+    return ir_kv_bad(c, "%s in a block kernel", what);
+  }
   switch (s->kind) {
     case IR_KS_FOR:
       return check_for(c, s, depth);
@@ -444,6 +459,8 @@ static bool check_kind(checker *c, const ir_kstmt *s, int depth) {
       return ir_kv_access(c, s->buffer, s->indices[0], s->index_count > 1 ? s->indices[1] : NULL);
     case IR_KS_MATDOT:
       return check_matdot(c, s);
+    case IR_KS_ARRIVE:
+      return check_arrive(c, s);
     case IR_KS_IF:
       return check_if(c, s, depth);
     case IR_KS_COMMENT:
@@ -479,6 +496,7 @@ static bool check_buffer(checker *c, const ir_kbuffer *b) {
   if (b->kind >= IR_KB_SHARED && !c->kernel->threads) return ir_kv_bad(c, "shared memory outside of a block kernel");
   if (b->kind == IR_KB_LOCAL && c->kernel->threads) return ir_kv_bad(c, "local memory in a block kernel");
   if (own ? b->arg != -1 : b->arg < 0 || b->arg >= IR_KERNEL_MAX_ARGS) return ir_kv_bad(c, "argument %d", b->arg);
+  if (b->fixed && (b->kind != IR_KB_IN || !c->kernel->threads)) return ir_kv_bad(c, "'%s' is not fixed", b->name);
   if (table != !b->bytes) return ir_kv_bad(c, table ? "a table has no extent here" : "the extent is missing");
   if (!table && !ir_kv_index(c, b->bytes, "the extent")) return false;
   int64_t bytes = 0;

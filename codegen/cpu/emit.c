@@ -128,6 +128,13 @@ static void emit_stmt(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
     case CG_MATDOT:
       emit_matdot(c, out, s);
       break;
+    case CG_ARRIVE:
+      ir_text_printf(out, "%s = arrive(", s->slot->name);
+      cg_emit_place(c, out, s->buffer, s->type, NULL, s->index, false);
+      ir_text_puts(out, ", ");
+      cg_emit_expr(c, out, s->value);
+      ir_text_puts(out, ");\n");
+      break;
     case CG_FINISH:
       emit_finish(out, s);
       break;
@@ -154,9 +161,11 @@ static int types_used(const cg_code *c, int buffer) {
   return count;
 }
 
-// Nothing else in the kernel points to the same memory, or nobody writes it.
+// Nothing else in the kernel points to the same memory, or nobody writes it; what other items wrote is read behind an
+// arrival only in buffers that are read and written.
 static bool may_restrict(const cg_code *c, int buffer) {
   const ir_kbuffer *b = &c->kernel->buffers[buffer];
+  if (b->kind == IR_KB_INOUT && c->arrives) return false;
   if (b->arg < 0 || !c->written[b->arg]) return true;
   int pointers = 0;
   for (int i = 0; i < c->kernel->buffer_count; i++)
@@ -203,9 +212,13 @@ static void emit_buffers(cg_code *c, ir_text *out) {
   }
 }
 
-void cg_emit(cg_code *c, ir_text *out) {
+void cg_emit_head(ir_text *out, const char *name) {
+  ir_text_printf(out, "void %s(void *const *args, const i64 *dims, i64 begin, i64 end, void *scratch) {\n", name);
+}
+
+void cg_emit(cg_code *c, ir_text *out, const char *name) {
   const ir_kernel *k = c->kernel;
-  ir_text_printf(out, "void %s(void *const *args, const i64 *dims, i64 begin, i64 end, void *scratch) {\n", k->name);
+  cg_emit_head(out, name);
   emit_buffers(c, out);
   for (int i = 0; i < k->size_count; i++) ir_text_printf(out, "  const i64 %s = dims[%d];\n", c->size_names[i], i);
   if (c->matrix_step) ir_text_printf(out, "  MATRIX_OPEN(%d);\n", c->matrix_step);

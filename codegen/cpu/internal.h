@@ -6,7 +6,9 @@
 
 // ---- emit.c
 extern const cg_target cg_cpu_target;
-void cg_emit(cg_code *c, ir_text *out);
+// The function |name|: the kernel, or what has some of its items.
+void cg_emit(cg_code *c, ir_text *out, const char *name);
+void cg_emit_head(ir_text *out, const char *name);
 
 // ---- print.c
 typedef struct {

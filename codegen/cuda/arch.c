@@ -34,6 +34,6 @@ weir_status cg_cuda_archs_find(const char *target, cg_cuda_arch out_archs[CG_CUD
 }
 
 bool cg_cuda_arch_holds(const cg_cuda_arch *arch, unsigned needs) {
-  const unsigned special = IR_KNEEDS_SM_89 | IR_KNEEDS_SM_90A | IR_KNEEDS_CLUSTER | IR_KNEEDS_PDL;
+  const unsigned special = IR_KNEEDS_SM_89 | IR_KNEEDS_SM_90A | IR_KNEEDS_CLUSTER;
   return !(needs & special & ~arch->holds);
 }

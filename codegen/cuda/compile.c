@@ -239,10 +239,11 @@ static void facts_add(ir_text *facts, const unit *u, const unit_head *head, int 
   const cg_cuda_kernel *k = u->kernel;
   ir_text_printf(facts,
                  "%s unit=%d threads=%d items=%d shared=%lld dynamic=%lld scratch=%lld registers=%d spills=%d "
-                 "occupancy=%d maps=%d cluster=%d block=%d pdl=%d\n",
+                 "occupancy=%d maps=%d cluster=%d block=%d pdl=%d%s\n",
                  k->name, number, k->threads, k->items_per_block, (long long)k->shared_bytes,
                  (long long)k->dynamic_bytes, (long long)k->scratch_bytes, head->registers, head->spill_bytes,
-                 occupancy(k, head, u->arch), k->maps, k->cluster, k->block, k->pdl);
+                 occupancy(k, head, u->arch), k->maps, k->cluster, k->block, k->pdl && u->arch->capability >= 90,
+                 k->map_facts);
 }
 
 static weir_status section_make(const build *b, const cg_cuda_arch *arch, cg_cuda_object *out) {

@@ -15,7 +15,8 @@ bool cg_cuda_is_shared(cg_code *c, int buffer) {
 const char *cg_cuda_load_name(cg_code *c, int buffer) {
   if (c->kernel->buffers[buffer].kind == IR_KB_CONST) return "ldk";
   if (cg_cuda_is_shared(c, buffer)) return "lds";
-  return cg_buffer_is_constant(c, buffer) && !cg_cuda_of(c)->coherent ? "ldc" : "ld";
+  bool changes = cg_cuda_of(c)->waits_itself && !c->kernel->buffers[buffer].fixed;
+  return cg_buffer_is_constant(c, buffer) && !changes ? "ldc" : "ld";
 }
 
 static bool is_table(const ir_kbuffer *b) { return b->kind == IR_KB_TABLE_IN || b->kind == IR_KB_TABLE_INOUT; }
@@ -132,10 +133,11 @@ static void emit_butterfly(ir_text *out, const cg_stmt *s, int from, int width, 
   cg_emit_line(out, indent);
 }
 
-static void emit_finish(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+// The partials of all threads become one, the same in each.
+static void emit_gather(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
   int team = c->target->team, width = team < IR_WARP ? team : IR_WARP;
   const char *part = s->partial->name, *type = raw_type(s->partial->type), *op = ir_kop_name(s->combine);
-  char rep = cg_rep(s->slot->type);
+  char rep = cg_rep(s->partial->type);
   emit_butterfly(out, s, width / 2, width, indent);
   if (team > IR_WARP) {
     ir_text_printf(out, "if ((me & 31) == 0) sts_%s((%s *)sums, me >> 5, %s);\n", type, type, part);
@@ -145,10 +147,48 @@ static void emit_finish(cg_code *c, ir_text *out, const cg_stmt *s, int indent) 
                    2 * indent, "", team / IR_WARP, part, rep, op, part, type, type);
     ir_text_printf(out, "%*sBARRIER();\n%*s", 2 * indent, "", 2 * indent, "");
   }
+}
+
+static void emit_finish(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+  const char *part = s->partial->name, *op = ir_kop_name(s->combine);
+  char rep = cg_rep(s->slot->type);
+  emit_gather(c, out, s, indent);
   bool narrow = !ir_ktype_is_float(s->type) && cg_base_type(s->type) != s->type;
   ir_text_printf(out, "%s = ", s->slot->name);
   if (narrow) ir_text_printf(out, "s%c_wrap_%s(", rep, ir_ktype_name(s->type));
   ir_text_printf(out, "s%c_%s(%s, %s)%s;\n", rep, op, s->slot->name, part, narrow ? ")" : "");
+}
+
+// ---- arrivals
+static void emit_count(cg_code *c, ir_text *out, const cg_stmt *s, const char *by) {
+  ir_text_puts(out, "ATOMIC_add_i32(");
+  cg_cuda_emit_operands(c, out, s->buffer, s->type, NULL, s->index);
+  ir_text_printf(out, ", %s)", by);
+}
+
+// The first thread counts for the team: what the team stored is visible before, what the others had stored behind it.
+static void emit_arrive(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
+  bool team = c->target->team > 1;
+  const char *last = s->slot->name;
+  ir_text count;
+  ir_text_init(&count, c->arena);
+  cg_emit_expr(c, &count, s->value);
+  if (team) {
+    emit_fence_call(c, out);
+    ir_text_printf(out, "%*s%s = 0;\n%*sif (me == 0) {\n", 2 * indent, "", last, 2 * indent, "");
+  } else {
+    ir_text_puts(out, "{\n");
+  }
+  ir_text_printf(out, "%*sFENCE();\n%*s%s = ", 2 * indent + 2, "", 2 * indent + 2, "", last);
+  emit_count(c, out, s, "1");
+  ir_text_printf(out, " + 1 == %s;\n%*sif (%s) ", count.data, 2 * indent + 2, "", last);
+  emit_count(c, out, s, weir_arena_printf(c->arena, "-(i32)%s", count.data));
+  ir_text_printf(out, ";\n%*sFENCE();\n%*s}\n", 2 * indent + 2, "", 2 * indent, "");
+  if (!team) return;
+  cg_emit_line(out, indent);
+  const cg_stmt all = {.partial = s->slot, .combine = IR_K_max};
+  emit_gather(c, out, &all, indent);
+  emit_fence_call(c, out);
 }
 
 // ---- products of matrices, an element of the result a thread
@@ -256,6 +296,9 @@ void cg_cuda_emit_stmt(cg_code *c, ir_text *out, const cg_stmt *s, int indent) {
     case CG_FINISH:
       emit_finish(c, out, s, indent);
       break;
+    case CG_ARRIVE:
+      emit_arrive(c, out, s, indent);
+      break;
     case CG_BLOCK:
       cg_cuda_emit_block(c, out, s, indent);
       break;
@@ -353,7 +396,8 @@ static void emit_buffers(cg_cuda_code *k, ir_text *out) {
         shared += b->kind == IR_KB_SHARED ? b->bytes->i : 8 * b->count;
         break;
       default:
-        emit_views(c, out, i, weir_arena_printf(c->arena, "p.args[%d]", b->arg));
+        emit_views(c, out, i,
+                   weir_arena_printf(c->arena, k->waits_itself ? "p.args[%d]" : "AFTER_WAIT(p.args[%d])", b->arg));
         break;
     }
   }
@@ -397,6 +441,7 @@ void cg_cuda_emit(cg_cuda_code *k, ir_text *out) {
   // The body first: it tells which forms of wgmma it uses.
   ir_text body;
   ir_text_init(&body, c->arena);
+  if (!k->waits_itself) ir_text_puts(&body, "  GRID_LAUNCH();\n  GRID_WAIT();\n");
   if (o->dynamic_bytes) ir_text_printf(&body, "  DYNAMIC_SHARED(%lld);\n", (long long)o->dynamic_bytes);
   emit_team(k, &body);
   emit_buffers(k, &body);

@@ -18,7 +18,8 @@ typedef struct {
 // Arguments by their number, as several buffers may share one; then the others.
 static uint64_t bit_of(const cg_code *c, int buffer) {
   const ir_kbuffer *b = &c->kernel->buffers[buffer];
-  int index = b->arg >= 0 ? b->arg : IR_KERNEL_MAX_ARGS + (buffer < 47 ? buffer : 47);
+  enum { OTHERS = 63 - IR_KERNEL_MAX_ARGS };
+  int index = b->arg >= 0 ? b->arg : IR_KERNEL_MAX_ARGS + (buffer < OTHERS ? buffer : OTHERS);
   return UINT64_C(1) << index;
 }
 
@@ -99,7 +100,7 @@ static void walk_stmt(fences *f, cg_stmt *s, sets *state) {
     *state = (sets){first.read | second.read, first.written | second.written};
   } else if (s->body) {
     walk_loop(f, s, UINT64_MAX, state);
-  } else if (s->kind == CG_FINISH && f->c->target->team > IR_LANES * 2) {
+  } else if (s->kind == CG_ARRIVE || (s->kind == CG_FINISH && f->c->target->team > IR_LANES * 2)) {
     *state = (sets){0, 0};  // its barriers do
   }
 }

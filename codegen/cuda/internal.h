@@ -15,7 +15,7 @@ typedef struct {
   cg_cuda_prelude_kind prelude;
   bool local_shared;   // LOCAL buffers are in shared memory
   bool sums;           // reductions above a warp: an array in shared memory
-  bool coherent;       // memory of others may change while the kernel runs: no read-only path
+  bool waits_itself;   // somewhere in its text; what is not fixed then may change while it runs: no read-only path
   const char **forms;  // definitions of wgmma forms used, each once
   int form_count, form_capacity;
 } cg_cuda_code;
@@ -34,6 +34,8 @@ const char *cg_cuda_load_name(cg_code *c, int buffer);
 bool cg_cuda_is_shared(cg_code *c, int buffer);
 // "view, index" as the operands of an access.
 void cg_cuda_emit_operands(cg_code *c, ir_text *out, int buffer, ir_ktype type, cg_node *request, cg_node *index);
+// ---- maps.c
+weir_status cg_cuda_map_facts(weir_arena *arena, const ir_kernel *kernel, const char **out_text) WEIR_MUST_USE;
 // ---- emit_block.c
 void cg_cuda_emit_block(cg_code *c, ir_text *out, const cg_stmt *s, int indent);
 // ---- prelude.c

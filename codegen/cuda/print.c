@@ -11,7 +11,7 @@
 
 // ---- teams
 typedef struct {
-  bool any, lane_registers, reduces;
+  bool any, lane_registers, reduces, arrives;
   int64_t longest;  // extent of an innermost `lanes` range; 0 where it is not constant
 } lanes_seen;
 
@@ -29,6 +29,7 @@ static bool look_for_lanes(const ir_kstmt *s, lanes_seen *seen) {
     inner |= look_for_lanes(s->body2, seen);
     if (s->kind == IR_KS_REG && s->var->lanes) seen->lane_registers = true;
     if (s->kind == IR_KS_REDUCE) seen->reduces = true;
+    if (s->kind == IR_KS_ARRIVE) seen->arrives = true;
     if (s->kind == IR_KS_FOR && s->range == IR_KR_LANES) {
       int64_t extent = constant_extent(s);
       if (!inner && extent > seen->longest) seen->longest = extent;
@@ -53,8 +54,9 @@ static int team_of(const lanes_seen *seen) {
 static weir_status shape_items(cg_cuda_code *k, const ir_kernel *kernel, const lanes_seen *seen, int64_t local) {
   cg_cuda_kernel *o = k->out;
   o->team = team_of(seen);
-  k->sums = o->team > IR_WARP && seen->reduces;
-  o->threads = o->team > IR_WARP ? o->team : 128;
+  k->sums = o->team > IR_WARP && (seen->reduces || seen->arrives);
+  // Items that count arrivals have a block each: the simulator knows of no order between teams of a block.
+  o->threads = o->team > IR_WARP || seen->arrives ? o->team : 128;
   k->local_shared = local > 0 && local <= CG_CUDA_TEAM_LOCAL;
   // Fewer teams a block rather than a block that fills the multiprocessor's memory.
   while (k->local_shared && o->threads > 32 && o->threads > o->team && local * (o->threads / o->team) > 16 * 1024)
@@ -76,8 +78,7 @@ static weir_status shape_block(cg_cuda_code *k, const ir_kernel *kernel) {
   o->items_per_block = 1;
   o->cluster = kernel->cluster;
   o->maps = kernel->map_count;
-  o->pdl = (o->needs & IR_KNEEDS_PDL) != 0;
-  k->coherent = o->pdl;
+  k->waits_itself = (o->needs & IR_KNEEDS_PDL) != 0;
   int64_t shared = ir_kernel_shared_bytes(kernel);
   if (shared > IR_KB_MAX_SHARED)
     return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "kernel '%s': %lld bytes of shared memory", kernel->name,
@@ -166,6 +167,7 @@ weir_status cg_cuda_print(weir_arena *arena, const ir_kernel *kernel, const cg_c
   *out = (cg_cuda_kernel){.name = weir_arena_strdup(arena, kernel->name),
                           .args = kernel->arg_count,
                           .dims = kernel->size_count,
+                          .pdl = true,
                           .needs = ir_kernel_needs(kernel)};
   cg_cuda_code *k = WEIR_NEW(arena, cg_cuda_code);
   *k = (cg_cuda_code){.out = out, .prelude = options->prelude};
@@ -174,6 +176,10 @@ weir_status cg_cuda_print(weir_arena *arena, const ir_kernel *kernel, const cg_c
   WEIR_TRY(cg_scratch_bytes(kernel, &local));
   look_for_lanes(kernel->body, &seen);
   WEIR_TRY(kernel->threads ? shape_block(k, kernel) : shape_items(k, kernel, &seen, local));
+  WEIR_TRY(cg_cuda_map_facts(arena, kernel, &out->map_facts));
+  if (kernel->library.outs)
+    out->map_facts = weir_arena_printf(arena, " outs=%lld cols=%lld algorithm=%d%s", (long long)kernel->library.outs,
+                                       (long long)kernel->library.cols, kernel->library.algorithm, out->map_facts);
   if (rt_cuda_param_bytes(out->args, out->dims, out->maps, NULL) > RT_CUDA_MAX_PARAM_BYTES)
     return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "kernel '%s': too many parameters", kernel->name);
   k->target = (cg_target){.device = true,

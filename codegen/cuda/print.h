@@ -18,13 +18,14 @@ typedef struct {
   int team;             // threads an item
   int items_per_block;  // at a time
   int args, dims, maps;
+  const char *map_facts;  // words about the maps, or of a library's product, behind all others of the kernel's facts
   int cluster;            // blocks, 0: none
   int64_t shared_bytes;   // static
   int64_t dynamic_bytes;  // shared memory to ask for at launch
   int64_t scratch_bytes;  // of global memory a team, a multiple of 64
   bool block;             // a block kernel: the grid is the number of items
-  bool pdl;               // waits for its predecessors itself
-  unsigned needs;         // ir_kernel_needs
+  bool pdl;        // waits for the launches before itself, where the machine lets it begin before they have ended
+  unsigned needs;  // ir_kernel_needs
 } cg_cuda_kernel;
 
 typedef struct {

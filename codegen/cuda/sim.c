@@ -157,9 +157,9 @@ weir_status cg_cuda_sim_compile(weir_arena *arena, const ir_kernel *const *kerne
     WEIR_TRY(cg_cuda_print(arena, kernels[i], &print, k));
     ir_text_printf(&facts,
                    "%s unit=0 threads=%d items=%d shared=%lld dynamic=%lld scratch=%lld registers=0 spills=0 "
-                   "occupancy=1 maps=%d cluster=%d block=%d pdl=%d\n",
+                   "occupancy=1 maps=%d cluster=%d block=%d pdl=%d%s\n",
                    k->name, k->threads, k->items_per_block, (long long)k->shared_bytes, (long long)k->dynamic_bytes,
-                   (long long)k->scratch_bytes, k->maps, k->cluster, k->block, k->pdl);
+                   (long long)k->scratch_bytes, k->maps, k->cluster, k->block, k->pdl, k->map_facts);
   }
   out->facts = facts.data ? facts.data : "";
   WEIR_TRY(weir_make_dirs(options->cache_dir));

@@ -6,9 +6,10 @@
 //
 // Two schedules of the same arithmetic:
 //   whole  an item is a tile and runs over its pieces, one after the other
-//   split  for few rows over many keys an item is one piece; what each gives lies in memory until all are done, and a
-//          second kernel merges the pieces of a head in order
-// For a device of thread blocks the inside of an item is that of block_attend.c in both.
+//   split  for few rows over many keys an item is one piece; what each gives lies in memory, and who completes the
+//          pieces of a head merges them in order
+// For a device of thread blocks the inside of an item is that of block/attend.c in both, or of
+// block/attend_mma.c, and a second kernel merges.
 #include <math.h>
 
 #include "codegen/lower/attend_internal.h"
@@ -102,7 +103,7 @@ static void bind_tile(attend_kernel *a, const ir_kexpr *t0) {
   const ir_kexpr *total = ir_kb_let(b, "all_keys", at_add(a, a->origin, cg_dim_expr(e, keys)));
   const ir_kexpr *past = ir_kb_let(b, "earlier", at_sub(a, total, rows));
   ir_kb_if(b, ir_kb_op(b, IR_K_lt, IR_KT_bool, t0, rows, NULL));
-  const ir_kexpr *here = ir_kb_let(b, "here", ir_kb_min(b, at_int(a, a->tile), at_sub(a, rows, t0)));
+  const ir_kexpr *here = a->here = ir_kb_let(b, "here", ir_kb_min(b, at_int(a, a->tile), at_sub(a, rows, t0)));
   a->first_row = t0;
   a->position = ir_kb_let(b, "position", at_add(a, past, t0));
   a->rows = ir_kb_let(b, "rows_here", ir_kb_mul(b, here, at_int(a, a->group)));
@@ -117,7 +118,7 @@ static const ir_kexpr *first_piece(attend_kernel *a) {
   return ir_kb_let(b, "first_piece", ir_kb_mul(b, ir_kb_div(b, from, size), size));
 }
 
-static void bind_piece(attend_kernel *a, const ir_kexpr *piece) {
+void cg_attend_bind_piece(attend_kernel *a, const ir_kexpr *piece) {
   ir_kbuilder *b = &a->e.b;
   a->piece = piece;
   a->key_lo = at_int(a, 0);
@@ -132,15 +133,36 @@ static void add_piece_locals(attend_kernel *a) {
 }
 
 static void begin(attend_kernel *a, const char *schedule, const char *banner) {
-  const char *name = weir_arena_printf(a->fl->low->arena, "%sattend%s%s%s%s_%dx%d", a->block ? "block_" : "", schedule,
-                                       a->bias ? "_bias" : "", a->causal ? "_causal" : "", a->panels ? "_panels" : "",
-                                       (int)a->group, (int)a->depth);
+  const char *name = weir_arena_printf(
+      a->fl->low->arena, "%s%sattend%s%s%s%s_%dx%d", a->block ? "block_" : "", a->matrix ? "mma_" : "", schedule,
+      a->bias ? "_bias" : "", a->causal ? "_causal" : "", a->panels ? "_panels" : "", (int)a->group, (int)a->depth);
   cg_emit_begin(&a->e, a->fl, a->root, name, banner);
+  if (cg_tail_of(a->fl, a->root)) cg_emit_slot(&a->e, cg_info(a->fl, a->root)->slot, IR_KB_INOUT);
+}
+
+// The tile's first row, counted over all requests.
+static const ir_kexpr *packed_row(attend_kernel *a) {
+  return at_add(a, cg_emit_start(&a->e, a->q->type.dims[a->lead]), a->first_row);
+}
+
+// Who has the last heads of the tile's rows goes on with what follows from whole rows.
+static void emit_tail(attend_kernel *a) {
+  const row_tail *tail = cg_tail_of(a->fl, a->root);
+  if (!tail) return;
+  const ir_kexpr *first = ir_kb_let(&a->e.b, "packed", packed_row(a));
+  cg_emit_arrive(&a->e, tail->counters, first, at_int(a, a->key_heads));
+  cg_emit_tail_rows(&a->e, tail, first, at_add(a, first, a->here));
+  at_end(a);
 }
 
 // The inside of an item, the tile bound: all pieces, or |piece| alone, whose numbers go to |parts|.
 static void emit_block(attend_kernel *a, const ir_kexpr *thread, const ir_kexpr *piece, int parts,
                        const ir_kexpr *place) {
+  if (a->matrix) {
+    if (piece) cg_attend_mma_piece(a, thread, piece, parts, place);
+    else cg_attend_mma_whole(a, thread);
+    return;
+  }
   const int talls[] = {1, 2, cg_block_attend_rows(a) / 4};
   ir_kbuilder *b = &a->e.b;
   block_attend p;
@@ -151,7 +173,7 @@ static void emit_block(attend_kernel *a, const ir_kexpr *thread, const ir_kexpr 
     bool last = n == 2 || talls[n] * 4 >= a->tile * a->group;
     if (!last) ir_kb_if(b, ir_kb_op(b, IR_K_le, IR_KT_bool, a->rows, at_int(a, talls[n] * 4), NULL));
     cg_block_attend_begin(&p, talls[n], !piece);
-    bind_piece(a, piece ? piece : at_serial(a, "piece", first, a->key_end, ATTEND_PIECE));
+    cg_attend_bind_piece(a, piece ? piece : at_serial(a, "piece", first, a->key_end, ATTEND_PIECE));
     cg_block_attend_piece(&p);
     if (piece) {
       cg_block_attend_store_part(&p, parts, place);
@@ -168,13 +190,17 @@ static void emit_block(attend_kernel *a, const ir_kexpr *thread, const ir_kexpr 
   }
 }
 
+static const ir_kexpr *set_threads(attend_kernel *a, bool pieces) {
+  return ir_kb_set_threads(&a->e.b, "t", a->matrix ? cg_attend_mma_threads(a, pieces) : CG_ATTEND_THREADS, 0);
+}
+
 static void emit_pieces_in_order(attend_kernel *a) {
   load_queries(a);
   clear_outputs(a);
   add_piece_locals(a);
   add_local(a, &a->lw, "merge", 2 * ATTEND_ROWS);
   const ir_kexpr *first = first_piece(a);
-  bind_piece(a, at_serial(a, "piece", first, a->key_end, ATTEND_PIECE));
+  cg_attend_bind_piece(a, at_serial(a, "piece", first, a->key_end, ATTEND_PIECE));
   cg_attend_piece(a, -1, NULL);
   at_end(a);
   store_outputs(a);
@@ -189,13 +215,17 @@ static weir_status emit_whole(attend_kernel *a) {
   const ir_kexpr *tiles = ir_kb_div(b, at_add(a, most, at_int(a, a->tile - 1)), tile_rows);
   const ir_kexpr *grid = ir_kb_mul(b, ir_kb_mul(b, cg_emit_images(e, a->root, a->lead), heads), tiles);
   const ir_kexpr *n = ir_kb_set_grid(b, grid, "n");
-  const ir_kexpr *thread = a->block ? ir_kb_set_threads(b, "t", CG_ATTEND_THREADS, 0) : NULL;
+  const ir_kexpr *thread = a->block ? set_threads(a, false) : NULL;
   const ir_kexpr *pair = ir_kb_let(b, "pair", ir_kb_div(b, n, tiles));
   a->head = ir_kb_let(b, "head", ir_kb_mod(b, pair, heads));
   cg_emit_set_image(e, a->root, a->lead, ir_kb_div(b, pair, heads), a->lead_idx);
-  bind_tile(a, ir_kb_let(b, "t0", ir_kb_mul(b, ir_kb_mod(b, n, tiles), tile_rows)));
+  const ir_kexpr *tile = ir_kb_mod(b, n, tiles);
+  // What has most keys first, so that the last blocks are short.
+  if (a->matrix && a->causal) tile = at_sub(a, at_sub(a, tiles, at_int(a, 1)), tile);
+  bind_tile(a, ir_kb_let(b, "t0", ir_kb_mul(b, tile, tile_rows)));
   if (a->block) emit_block(a, thread, NULL, -1, NULL);
   else emit_pieces_in_order(a);
+  emit_tail(a);
   at_end(a);
   if (a->split) {
     e->item.guarded = true;
@@ -227,39 +257,6 @@ static void guard_few(attend_kernel *a) {
   a->e.item.guard_hi = a->few + 1;
 }
 
-static weir_status emit_pieces(attend_kernel *a, int parts) {
-  emitter *e = &a->e;
-  ir_kbuilder *b = &e->b;
-  begin(a, "_piece", "attention of the few rows of a request and one key head over one piece of the keys");
-  const ir_kexpr *slots = piece_slots(a), *heads = at_int(a, a->key_heads);
-  const ir_kexpr *requests = cg_emit_images(e, a->root, 0);
-  const ir_kexpr *n = ir_kb_set_grid(b, ir_kb_mul(b, ir_kb_mul(b, requests, heads), slots), "n");
-  const ir_kexpr *thread = a->block ? ir_kb_set_threads(b, "t", CG_ATTEND_THREADS, 0) : NULL;
-  // Heads run fastest: their keys and values stand side by side.
-  a->head = ir_kb_let(b, "head", ir_kb_mod(b, n, heads));
-  const ir_kexpr *rest = ir_kb_let(b, "rest", ir_kb_div(b, n, heads)),
-                 *at = ir_kb_let(b, "at", ir_kb_mod(b, rest, slots));
-  const ir_kexpr *request = ir_kb_let(b, "request", ir_kb_div(b, rest, slots));
-  cg_emit_set_image(e, a->root, 0, request, a->lead_idx);
-  bind_tile(a, at_int(a, 0));
-  const ir_kexpr *piece = at_local(a, at, ATTEND_PIECE, first_piece(a));
-  piece = ir_kb_let(b, "piece", piece);
-  ir_kb_if(b, ir_kb_op(b, IR_K_lt, IR_KT_bool, piece, a->key_end, NULL));
-  if (!a->block) {
-    load_queries(a);
-    add_piece_locals(a);
-    bind_piece(a, piece);
-  }
-  const ir_kexpr *place = ir_kb_let(b, "place", part_place(a, at_local(a, request, a->key_heads, a->head), slots, at));
-  int to = cg_emit_slot(e, parts, IR_KB_OUT);
-  if (a->block) emit_block(a, thread, piece, to, place);
-  else cg_attend_piece(a, to, place);
-  at_end(a);
-  at_end(a);
-  guard_few(a);
-  return cg_emit_finish(e);
-}
-
 // Adds the outputs of row |i|'s part at |place| to those of the pieces before.
 static void merge_part(attend_kernel *a, const ir_kexpr *i, int parts, const ir_kexpr *place) {
   ir_kbuilder *b = &a->e.b;
@@ -274,6 +271,69 @@ static void merge_part(attend_kernel *a, const ir_kexpr *i, int parts, const ir_
   at_end(a);
 }
 
+// The pieces of all rows from |first| on, merged in order.
+static void merge_pieces(attend_kernel *a, int parts, const ir_kexpr *pair, const ir_kexpr *slots,
+                         const ir_kexpr *first) {
+  ir_kbuilder *b = &a->e.b;
+  clear_outputs(a);
+  cg_attend_bind_piece(a, at_serial(a, "piece", first, a->key_end, ATTEND_PIECE));
+  const ir_kexpr *number = ir_kb_div(b, at_sub(a, a->piece, first), at_int(a, ATTEND_PIECE));
+  const ir_kexpr *place = ir_kb_let(b, "place", part_place(a, pair, slots, number)), *from, *to;
+  const ir_kexpr *i = at_serial(a, "i", at_int(a, 0), a->rows, 1);
+  cg_attend_visible(a, i, &from, &to);
+  ir_kb_if(b, ir_kb_op(b, IR_K_gt, IR_KT_bool, to, from, NULL));
+  merge_part(a, i, parts, at_local(a, i, cg_attend_part(a), place));
+  at_end(a);
+  at_end(a);
+  at_end(a);
+  store_outputs(a);
+}
+
+// An item is a piece; who has the last piece of a head merges them, but for thread blocks, which have |counters| -1.
+static weir_status emit_pieces(attend_kernel *a, int parts_slot, int counters) {
+  emitter *e = &a->e;
+  ir_kbuilder *b = &e->b;
+  begin(a, "_piece", "attention of the few rows of a request and one key head over one piece of the keys");
+  const ir_kexpr *slots = piece_slots(a), *heads = at_int(a, a->key_heads), *size = at_int(a, ATTEND_PIECE);
+  const ir_kexpr *requests = cg_emit_images(e, a->root, 0);
+  const ir_kexpr *n = ir_kb_set_grid(b, ir_kb_mul(b, ir_kb_mul(b, requests, heads), slots), "n");
+  const ir_kexpr *thread = a->block ? set_threads(a, true) : NULL;
+  // Heads run fastest: their keys and values stand side by side.
+  a->head = ir_kb_let(b, "head", ir_kb_mod(b, n, heads));
+  const ir_kexpr *rest = ir_kb_let(b, "rest", ir_kb_div(b, n, heads)),
+                 *at = ir_kb_let(b, "at", ir_kb_mod(b, rest, slots));
+  const ir_kexpr *request = ir_kb_let(b, "request", ir_kb_div(b, rest, slots));
+  const ir_kexpr *pair = ir_kb_let(b, "pair", at_local(a, request, a->key_heads, a->head));
+  cg_emit_set_image(e, a->root, 0, request, a->lead_idx);
+  bind_tile(a, at_int(a, 0));
+  const ir_kexpr *first = first_piece(a);
+  const ir_kexpr *pieces = ir_kb_div(b, at_add(a, at_sub(a, a->key_end, first), at_int(a, ATTEND_PIECE - 1)), size);
+  // Who merges gives outputs without keys, too.
+  if (!a->block) pieces = at_max(a, pieces, at_int(a, 1));
+  pieces = ir_kb_let(b, "pieces", pieces);
+  ir_kb_if(b, ir_kb_op(b, IR_K_lt, IR_KT_bool, at, pieces, NULL));
+  const ir_kexpr *piece = ir_kb_let(b, "piece", at_local(a, at, ATTEND_PIECE, first));
+  const ir_kexpr *place = ir_kb_let(b, "place", part_place(a, pair, slots, at));
+  int parts = cg_emit_slot(e, parts_slot, a->block ? IR_KB_OUT : IR_KB_INOUT);
+  if (a->block) {
+    emit_block(a, thread, piece, parts, place);
+  } else {
+    load_queries(a);
+    add_piece_locals(a);
+    cg_attend_bind_piece(a, piece);
+    cg_attend_piece(a, parts, place);
+    cg_emit_arrive(e, counters, at_local(a, packed_row(a), a->key_heads, a->head), pieces);
+    merge_pieces(a, parts, pair, slots, first);
+    emit_tail(a);
+    at_end(a);
+  }
+  at_end(a);
+  at_end(a);
+  guard_few(a);
+  return cg_emit_finish(e);
+}
+
+// For thread blocks: the merge as a kernel.
 static weir_status emit_merge(attend_kernel *a, int parts_slot) {
   emitter *e = &a->e;
   ir_kbuilder *b = &e->b;
@@ -283,20 +343,7 @@ static weir_status emit_merge(attend_kernel *a, int parts_slot) {
   a->head = ir_kb_let(b, "head", ir_kb_mod(b, n, heads));
   cg_emit_set_image(e, a->root, 0, ir_kb_div(b, n, heads), a->lead_idx);
   bind_tile(a, at_int(a, 0));
-  clear_outputs(a);
-  const ir_kexpr *first = first_piece(a);
-  int parts = cg_emit_slot(e, parts_slot, IR_KB_IN);
-  bind_piece(a, at_serial(a, "piece", first, a->key_end, ATTEND_PIECE));
-  const ir_kexpr *number = ir_kb_div(b, at_sub(a, a->piece, first), at_int(a, ATTEND_PIECE));
-  const ir_kexpr *place = ir_kb_let(b, "place", part_place(a, n, slots, number)), *from, *to;
-  const ir_kexpr *i = at_serial(a, "i", at_int(a, 0), a->rows, 1);
-  cg_attend_visible(a, i, &from, &to);
-  ir_kb_if(b, ir_kb_op(b, IR_K_gt, IR_KT_bool, to, from, NULL));
-  merge_part(a, i, parts, at_local(a, i, cg_attend_part(a), place));
-  at_end(a);
-  at_end(a);
-  at_end(a);
-  store_outputs(a);
+  merge_pieces(a, cg_emit_slot(e, parts_slot, IR_KB_IN), n, slots, first_piece(a));
   at_end(a);
   guard_few(a);
   return cg_emit_finish(e);
@@ -334,9 +381,11 @@ static weir_status lower_split(attend_kernel *a) {
   few.tile = few.few;
   int64_t part = few.tile * few.group * cg_attend_part(&few) * few.key_heads * ir_ktype_bytes(few.type);
   int parts = cg_add_parts(few.fl, few.root, part, few.k->type.dims[few.lead], ATTEND_PIECE);
+  if (!few.block)
+    return emit_pieces(&few, parts, cg_add_counters(few.fl, few.q->type.dims[few.lead], (int)few.key_heads));
   attend_kernel merge = few;
-  merge.block = false;
-  WEIR_TRY(emit_pieces(&few, parts));
+  merge.block = merge.matrix = false;
+  WEIR_TRY(emit_pieces(&few, parts, -1));
   return emit_merge(&merge, parts);
 }
 
@@ -357,9 +406,10 @@ weir_status cg_lower_attend(function_lowering *fl, ir_value *root) {
   a.window = ir_node_attr(node, IR_ATTR_window)->i;
   a.scale = ir_node_attr(node, IR_ATTR_scale)->f;
   a.panels = cg_panel_keys(fl, a.k);
-  a.block = cg_block_attend_takes(&a);
-  a.tile = a.block ? cg_block_attend_rows(&a) / a.group : tile_rows(&a);
-  a.few = a.block && a.tile < SPLIT_ROWS ? a.tile : SPLIT_ROWS;
+  a.matrix = cg_attend_mma_takes(&a);
+  a.block = a.matrix || cg_block_attend_takes(&a);
+  a.tile = a.matrix ? cg_attend_mma_tile(&a) : a.block ? cg_block_attend_rows(&a) / a.group : tile_rows(&a);
+  a.few = a.matrix ? cg_attend_mma_few(&a, SPLIT_ROWS) : a.block && a.tile < SPLIT_ROWS ? a.tile : SPLIT_ROWS;
   choose_heights(&a);
   a.split = splits(&a);
   attend_kernel whole = a;

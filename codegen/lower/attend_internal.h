@@ -28,7 +28,8 @@ typedef struct {
   const ir_kexpr *first_row;     // the tile's first q row
   const ir_kexpr *origin;        // position of the first key in the whole sequence
   const ir_kexpr *position;      // position of the tile's first row among the keys
-  const ir_kexpr *rows;          // rows of the tile times |group|
+  const ir_kexpr *here;          // rows of the tile
+  const ir_kexpr *rows;          // the same times |group|
   const ir_kexpr *key_end;       // end of all keys that some row of the tile sees
   const ir_kexpr *piece, *keys;  // first position of the piece, positions in it
   const ir_kexpr *key_lo;        // the first of those that there is a key for
@@ -36,9 +37,10 @@ typedef struct {
   int lo, lm;                    // LOCAL: outputs; maxima and sums
   int64_t few;                   // rows of a request up to which the split schedule runs
   bool block;                    // items are blocks of threads
+  bool matrix;                   // and they multiply by matrix units
 } attend_kernel;
 
-// ---- block_attend.c: the inner part of an item that is a block of CG_ATTEND_THREADS threads
+// ---- block/attend.c: the inner part of an item that is a block of CG_ATTEND_THREADS threads
 enum {
   CG_ATTEND_THREADS = 128,
   CG_ATTEND_BLOCK_ROWS = 32
@@ -67,9 +69,24 @@ void cg_block_attend_merge(block_attend *p);                                    
 void cg_block_attend_store(block_attend *p);                                         // the outputs of all pieces
 void cg_block_attend_store_part(block_attend *p, int parts, const ir_kexpr *place);  // what the piece gave
 
+// ---- block/attend_mma.c: the same by matrix units
+bool cg_attend_mma_takes(const attend_kernel *a);
+int64_t cg_attend_mma_tile(const attend_kernel *a);                 // rows of q a block
+int64_t cg_attend_mma_few(const attend_kernel *a, int64_t wanted);  // rows up to which the split schedule runs
+int cg_attend_mma_threads(const attend_kernel *a, bool split);
+// The inside of an item, the tile bound: over all keys, or over one piece, which goes to |parts|.
+void cg_attend_mma_whole(attend_kernel *a, const ir_kexpr *thread);
+void cg_attend_mma_piece(attend_kernel *a, const ir_kexpr *thread, const ir_kexpr *piece, int parts,
+                         const ir_kexpr *place);
+// Makes |piece| the piece at hand (attend.c).
+void cg_attend_bind_piece(attend_kernel *a, const ir_kexpr *piece);
+
 // Of keys in the panels of a state: elements of a word; element |u| of a word of the key in lane |lane| of a panel of
 // the piece.
 int cg_attend_word_elements(const attend_kernel *a);
+// Where word |word| of the key in lane |lane| of a panel of the piece is, in words of the state's storage.
+const ir_kexpr *cg_attend_panel_line(attend_kernel *a, const ir_kexpr *lane, const ir_kexpr *panel,
+                                     const ir_kexpr *word);
 const ir_kexpr *cg_attend_panel_key(attend_kernel *a, const ir_kexpr *panel, const ir_kexpr *lane, const ir_kexpr *word,
                                     int u);
 

@@ -43,8 +43,8 @@ static const ir_kexpr *word_element(attend_kernel *a, const ir_kexpr *bits, int 
   return ir_kb_cast(b, a->type, ir_kb_op(b, IR_K_bitcast, (ir_ktype)dtype, x, NULL, NULL));
 }
 
-// Word |word| of the keys of panel |panel| of the piece in the storage of the state, one key a lane.
-static const ir_kexpr *panel_line(attend_kernel *a, const ir_kexpr *lane, const ir_kexpr *panel, const ir_kexpr *word) {
+const ir_kexpr *cg_attend_panel_line(attend_kernel *a, const ir_kexpr *lane, const ir_kexpr *panel,
+                                     const ir_kexpr *word) {
   ir_kbuilder *b = &a->e.b;
   int64_t words = a->depth / cg_attend_word_elements(a);
   const ir_kexpr *rows = at_int(a, RT_PANEL_ROWS);
@@ -57,7 +57,7 @@ const ir_kexpr *cg_attend_panel_key(attend_kernel *a, const ir_kexpr *panel, con
                                     int u) {
   ir_kbuilder *b = &a->e.b;
   int buffer = cg_emit_slot(&a->e, cg_info(a->fl, a->panels)->slot, IR_KB_IN);
-  const ir_kexpr *request = cg_emit_request(&a->e), *line = panel_line(a, lane, panel, word);
+  const ir_kexpr *request = cg_emit_request(&a->e), *line = cg_attend_panel_line(a, lane, panel, word);
   bool whole = cg_attend_word_elements(a) == 1;
   ir_ktype type = whole ? (ir_ktype)a->panels->type.dtype : IR_KT_u32;
   const ir_kexpr *bits = ir_kb_load_table(b, type, buffer, request, line);

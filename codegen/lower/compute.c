@@ -286,7 +286,7 @@ static const ir_kexpr *fold(emitter *e, const reduction *r, ir_kop combine, doub
                             const ir_kexpr *shift) {
   ir_kbuilder *b = &e->b;
   ir_ktype type = cg_compute_type(r->node->operands[0]->type.dtype);
-  bool lanes = operand_reductions(e, r);
+  bool lanes = operand_reductions(e, r) && !b->kernel->threads;  // block kernels have none
   bool extreme = combine == IR_K_max || combine == IR_K_min;
   if (extreme) initial = cg_combine_start(combine == IR_K_max ? IR_COMBINE_max : IR_COMBINE_min, type);
   ir_kvar *reg = ir_kb_reg(b, "r", type, false, 0, NULL, ir_kb_const(b, type, initial));

@@ -103,6 +103,8 @@ static bool is_state_slot(const function_lowering *fl, const slot *at) {
 static const ir_kexpr *slot_bytes(emitter *e, const slot *at) {
   ir_kbuilder *b = &e->b;
   if (at->kind == SLOT_ROPE) return ir_kb_mul(b, cg_emit_size(e, SIZE_ROWS, at->rows), ir_kb_int(b, 4 * at->rotary));
+  if (at->kind == SLOT_ROWS) return ir_kb_int(b, at->bytes);
+  if (at->kind == SLOT_COUNTERS) return ir_kb_mul(b, cg_emit_size(e, SIZE_ROWS, at->rows), ir_kb_int(b, 4 * at->piece));
   if (at->kind == SLOT_PARTS) {
     const ir_kexpr *pieces = ir_kb_div(b, cg_emit_most(e, at->rows), ir_kb_int(b, at->piece));
     pieces = ir_kb_mul(b, ir_kb_add(b, pieces, ir_kb_int(b, 2)), ir_kb_int(b, at->bytes));
@@ -157,6 +159,7 @@ int cg_emit_slot(emitter *e, int index, ir_kbuffer_kind kind) {
   launch_arg arg = {.is_slot = true, .slot = index, .write = write};
   // Names by role, not by value: kernels that do the same are the same.
   const char *role = table                            ? "state"
+                     : at->kind == SLOT_COUNTERS      ? "arrived"
                      : write                          ? "y"
                      : at->kind == SLOT_ROPE          ? "rope"
                      : at->kind == SLOT_PARTS         ? "parts"
@@ -274,7 +277,13 @@ static const ir_kexpr *history_index(emitter *e, const value_info *info, const s
   const ir_kexpr *inner = inner_elements(e, info), *place = flatten(e, &info->value->type, ~1u, idx, NULL);
   if (!cg_slot_in_panels(e->fl, at)) return ir_kb_add(b, ir_kb_mul(b, row, inner), place);
   row = ir_kb_add(b, row, cg_emit_panel_lead(e, at));
-  return cg_panel_row_index(b, row, place, inner, cg_panel_word_elements(info->value->type.dtype, inner->i));
+  return cg_panel_row_index(b, row, place, inner, cg_panel_word_elements(at->value->type.dtype, inner->i));
+}
+
+// Whether the axes |ragged| stand in |axes|, in front of all others there.
+static bool comes_first(unsigned ragged, unsigned axes) {
+  unsigned others = axes & ~ragged;
+  return (ragged & ~axes) == 0 && (others == 0 || ragged < (others & (0u - others)));
 }
 
 // |first|: the axes that come first in a request's block.
@@ -291,6 +300,10 @@ static const ir_kexpr *value_index(emitter *e, const value_info *info, unsigned 
   if (first == info->ragged) {
     const ir_kexpr *row = ir_kb_add(b, start, flatten(e, type, first, idx, NULL));
     return ir_kb_add(b, ir_kb_mul(b, row, inner), flatten(e, type, ~first, idx, NULL));
+  }
+  if (first && comes_first(info->ragged, first)) {  // rows of all requests, one behind the other
+    const ir_kexpr *row = ir_kb_add(b, start, flatten(e, type, info->ragged, idx, NULL));
+    return flatten(e, type, ~first, idx, flatten(e, type, first & ~info->ragged, idx, row));
   }
   const ir_kexpr *flat = flatten(e, type, ~first, idx, first ? flatten(e, type, first, idx, NULL) : NULL);
   return ir_kb_add(b, ir_kb_mul(b, start, inner), flat);
@@ -343,18 +356,17 @@ const ir_kexpr *cg_emit_load(emitter *e, ir_value *value, const ir_kexpr *const 
   return ir_kb_cast(b, compute, loaded);
 }
 
-void cg_emit_store(emitter *e, const ir_value *value, int index, const ir_kexpr *const *idx, const ir_kexpr *expr) {
+ir_kplace cg_emit_store_place(emitter *e, const ir_value *value, int index, const ir_kexpr *const *idx) {
   ir_kbuilder *b = &e->b;
   const value_info *info = cg_info(e->fl, value);
   const slot *at = &e->fl->out->slots[index];
-  ir_ktype type = (ir_ktype)value->type.dtype;
-  expr = ir_kb_cast(b, type, expr);
+  // Rows of a state may be narrower than what they are computed as.
+  ir_ktype type = (ir_ktype)(is_state_slot(e->fl, at) ? at->value : value)->type.dtype;
   int buffer = cg_emit_slot(e, index, IR_KB_OUT);
   if (!is_state_slot(e->fl, at)) {
     const ir_kexpr *place = value_index(e, info, at->first, idx);
     if (at->spread) place = ir_kb_add(b, place, ir_kb_mul(b, cg_emit_request(e), inner_elements(e, info)));
-    ir_kb_store(b, type, buffer, place, expr);
-    return;
+    return ir_kb_place(buffer, type, place);
   }
   const ir_kexpr *request = cg_emit_request(e), *place;
   if (cg_info(e->fl, at->value)->cls == CLASS_HISTORY) {  // rows go behind those of earlier calls
@@ -364,7 +376,14 @@ void cg_emit_store(emitter *e, const ir_value *value, int index, const ir_kexpr 
   } else {
     place = flatten_all(e, &value->type, idx);
   }
-  ir_kb_store_table(b, type, buffer, request, place, expr);
+  return ir_kb_place_table(buffer, type, request, place);
+}
+
+void cg_emit_store(emitter *e, const ir_value *value, int index, const ir_kexpr *const *idx, const ir_kexpr *expr) {
+  ir_kplace to = cg_emit_store_place(e, value, index, idx);
+  expr = ir_kb_cast(&e->b, to.type, expr);
+  if (to.request) ir_kb_store_table(&e->b, to.type, to.buffer, to.request, to.index, expr);
+  else ir_kb_store(&e->b, to.type, to.buffer, to.index, expr);
 }
 
 static const char *kernel_symbol(emitter *e, uint64_t hash) {

@@ -22,7 +22,8 @@ int cg_add_kernel(lowering *low, ir_kernel *kernel) {
 static unsigned use_of(const ir_node *node, int operand) {
   cg_layout layout;
   if (node->op == IR_OP_linear && operand == 1) return 1;
-  if (node->op != IR_OP_conv || operand != 1 || !cg_conv_takes_taps(node, &layout)) return 2;
+  if (node->op != IR_OP_conv || operand != 1) return 2;
+  if (!cg_conv_takes_taps(node, &layout)) return cg_conv_takes_groups(node) ? 32 : 2;
   return layout == CG_LAYOUT_TAPS ? 8 : 16;
 }
 
@@ -91,18 +92,21 @@ static ir_value *state_of(const function_lowering *fl, ir_value *value) {
   return fl->function->params[value->result].kind == IR_PARAM_STATE ? value : NULL;
 }
 
-// The value whose kernel may write the rows of |append| straight into the state: computed here, for nothing else.
+// The value whose kernel may write the rows of |append| straight into the state: computed here, for nothing else. A
+// cast on the way is that of the store.
 static ir_value *direct_rows(const function_lowering *fl, const ir_node *append) {
   ir_value *rows = append->operands[1];
-  for (;;) {
+  for (bool cast = false;;) {
     const value_info *info = cg_info(fl, rows);
     if (!rows->def || info->use_count != 1 || info->is_result) return NULL;
     if (info->fate == FATE_ROOT)
       return cg_takes_memory(rows->def->op) || rows->def->op == IR_OP_append || rows->def->op == IR_OP_scatter ? NULL
                                                                                                                : rows;
-    if (info->fate != FATE_INLINE || rows->def->op != IR_OP_reshape) return NULL;
+    bool stores = rows->def->op == IR_OP_cast && !cast;
+    if (info->fate != FATE_INLINE || (rows->def->op != IR_OP_reshape && !stores)) return NULL;
     const value_info *x = cg_info(fl, rows->def->operands[0]);
     if (x->ragged != 1 || x->value->type.dims[0] != append->operands[1]->type.dims[0]) return NULL;
+    cast |= stores;
     rows = rows->def->operands[0];
   }
 }
@@ -152,6 +156,14 @@ int cg_add_parts(function_lowering *fl, const ir_value *value, int64_t bytes, ir
   slot *parts = &fl->out->slots[at];
   parts->name = "parts";
   parts->bytes = bytes, parts->rows = rows, parts->piece = piece;
+  return at;
+}
+
+int cg_add_rows(function_lowering *fl, int weight, int64_t bytes) {
+  for (int i = 0; i < fl->out->slot_count; i++)
+    if (fl->out->slots[i].kind == SLOT_ROWS && fl->out->slots[i].index == weight) return i;
+  int at = add_slot(fl, SLOT_ROWS, weight, fl->out->slots[weight].value);
+  fl->out->slots[at].bytes = bytes;
   return at;
 }
 
@@ -268,7 +280,7 @@ static weir_status lower_root(function_lowering *fl, ir_value *root) {
   if (node->op == IR_OP_matmul) return cg_lower_product(fl, root);
   if (node->op == IR_OP_concat && node->operand_count > CG_CONCAT_OPERANDS) return cg_lower_concat(fl, root);
   if (node->op == IR_OP_attend) return cg_lower_attend(fl, root);
-  if (node->op == IR_OP_rope) return cg_lower_rope(fl, root, 0);
+  if (node->op == IR_OP_rope) return cg_lower_rope(fl, root);
   if (node->op == IR_OP_scatter) return cg_lower_scatter(fl, root);
   weir_status done;
   if (cg_lower_image_mean(fl, root, &done)) return done;
@@ -277,15 +289,7 @@ static weir_status lower_root(function_lowering *fl, ir_value *root) {
   return cg_lower_rowwise(fl, root);
 }
 
-// Whether rope turns |value| in the kernel of its product, |*out_linear|.
-static bool is_turned(const function_lowering *fl, const ir_value *value, ir_node **out_linear) {
-  const value_info *info = cg_info(fl, value);
-  return info->fate == FATE_INLINE && info->group && cg_rope_product(fl, info->group) == value &&
-         cg_group_linears(fl, info->group, out_linear, 1) == 1;
-}
-
 static weir_status lower_nodes(function_lowering *fl) {
-  ir_node *linear;
   for (ir_node *node = fl->function->first; node; node = node->next) {
     if (node->op == IR_OP_call) {
       WEIR_TRY(lower_call(fl, node));
@@ -303,10 +307,10 @@ static weir_status lower_nodes(function_lowering *fl) {
       continue;
     } else if (node->op == IR_OP_append) {
       if (!direct_rows(fl, node)) WEIR_TRY(cg_lower_copy(fl, node->operands[1], cg_info(fl, node->results[0])->slot));
+    } else if (cg_is_tail(fl, node->results[0]) || cg_info(fl, node->results[0])->is_lowered) {
+      continue;
     } else if (cg_info(fl, node->results[0])->fate == FATE_ROOT) {
       WEIR_TRY(lower_root(fl, node->results[0]));
-    } else if (is_turned(fl, node->results[0], &linear)) {
-      WEIR_TRY(cg_lower_linear_few(fl, node->results[0], &linear, 1));
     }
   }
   return WEIR_OK;
@@ -381,6 +385,7 @@ weir_status cg_lower_body(function_lowering *fl) {
   fl->spatial = cg_find_images(fl->low, fl->function);
   cg_fuse(fl);
   assign_slots(fl);
+  cg_find_tails(fl);
   WEIR_TRY(lower_nodes(fl));
   WEIR_TRY(lower_results(fl));
   return record_shapes(fl);

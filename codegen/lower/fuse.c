@@ -12,9 +12,9 @@
 #include "codegen/lower/internal.h"
 
 enum {
-  DEAR = 4,  // cost of an op that has no place in a product's epilogue where its operands are weights
-  MAX_SOURCES = RT_MAX_ARGS - 5,  // values that a kernel reads; the rest are its result and tables
-  MAX_COPIES = 64,  // a chain of values that each use the one before several times grows without bound else
+  DEAR = 4,          // cost of an op that has no place in a product's epilogue where its operands are weights
+  MAX_SOURCES = 11,  // values that a kernel reads; there are its result, tables, and what joins it besides
+  MAX_COPIES = 64,   // a chain of values that each use the one before several times grows without bound else
   OPS_PER_BYTE = 4
 };  // repeated scalar operations that are as dear as a byte written and read again in cache, see docs/design/fusion.md
 

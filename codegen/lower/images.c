@@ -74,7 +74,8 @@ static bool visit(lowering *low, const struct cg_images *images, const ir_node *
   bool changed = false;
   cg_layout layout;
   if (node->op == IR_OP_call) return visit_call(low, images, node);
-  if (node->op == IR_OP_conv && cg_conv_takes_taps(node, &layout)) {
+  bool groups = low->options->blocks && cg_conv_takes_groups(node);
+  if (node->op == IR_OP_conv && (groups || cg_conv_takes_taps(node, &layout))) {
     int spatial = node->operands[1]->type.rank - 2;
     changed = mark(images, node->operands[0], spatial);
     return mark(images, node->results[0], spatial) || changed;

@@ -3,6 +3,7 @@
 #define WEIR_CODEGEN_LOWER_INTERNAL_H
 
 #include "codegen/lower/lower.h"
+#include "ir/kernel_block.h"
 
 // How a value depends on the request, which decides how it lies in memory:
 //   invariant  weights and constants only: its dims
@@ -29,6 +30,7 @@ typedef struct {
   int copies;       // how often kernels would write out its computation if it were inlined
   ir_node **users;  // nodes, one per operand occurrence
   bool is_result;
+  bool is_lowered;  // ROOT: in the launch of another (linear_join.c)
   value_fate fate;
   ir_value *group;  // INLINE: the root it is computed in; null if it is in several (free movement)
   ir_value *base;   // ALIAS: the root or parameter whose memory it shares
@@ -36,7 +38,16 @@ typedef struct {
 } value_info;
 
 // Where memory comes from, seen from inside a function.
-typedef enum { SLOT_PARAM, SLOT_RESULT, SLOT_TEMP, SLOT_ROPE, SLOT_STACK, SLOT_PARTS } slot_kind;
+typedef enum {
+  SLOT_PARAM,
+  SLOT_RESULT,
+  SLOT_TEMP,
+  SLOT_ROPE,
+  SLOT_STACK,
+  SLOT_PARTS,
+  SLOT_ROWS,
+  SLOT_COUNTERS
+} slot_kind;
 typedef struct {
   slot_kind kind;
   int index;  // PARAM, RESULT
@@ -45,7 +56,9 @@ typedef struct {
   bool spread;       // an invariant value, once for each request
   unsigned first;    // axes that come first in a request's block: the ragged ones, but where somebody outside says it
   const int *parts;  // STACK: slots of |index| weights that become one
+  // ROWS: the matrix in slot |index| once more, its rows one behind the other in bf16, |bytes| in all
   // ROPE: cosines and sines of the positions of the rows of |rows|, made once per program
+  // COUNTERS: |piece| i32 for each of |rows|, all 0 between launches; |index| tells those of a function apart
   // PARTS: |bytes| for each request and each |piece| rows of |rows|, begun and ended ones counted too
   ir_dim rows;
   double theta;
@@ -139,7 +152,15 @@ typedef struct {
   cg_compute compute;
   ir_value *codes, *scales, *scaled_sums, *minus_32, *minus_16;
   ir_value *starts;  // int8_row: -128 times the sum of a row's codes
+  bool image;        // |codes| are an image of words of two channels (block/window_mma.c)
 } packed_rows;
+
+// What one launch computes besides its root, row by row: who completes some rows of |root| computes |value| of them.
+typedef struct {
+  ir_value *root, *value;
+  const packed_rows *packed;  // |value| is not stored but packed
+  int counters;               // slot
+} row_tail;
 
 // One function being lowered.
 typedef struct {
@@ -158,6 +179,8 @@ typedef struct {
   const signed char *spatial;  // by value id: spatial axes of a value that lies channels last, 0: of others (images.c)
   packed_rows *packed;         // what products of lower precision read (pack.c)
   int packed_count, packed_capacity;
+  row_tail *tails;  // tail.c
+  int tail_count, tail_capacity, counters;
 } function_lowering;
 
 // One kernel being built. Values are computed at indices: idx[i] is the index along axis i of the value's type, for one
@@ -247,6 +270,8 @@ const ir_kexpr *cg_placeholder(emitter *e);
 bool cg_emit_reductions(emitter *e, ir_value *value, const ir_kexpr *const *idx);
 // Stores |expr| as element |idx| of |value| in slot |index|: its own, or the state that it is appended to.
 void cg_emit_store(emitter *e, const ir_value *value, int index, const ir_kexpr *const *idx, const ir_kexpr *expr);
+// Where that is.
+ir_kplace cg_emit_store_place(emitter *e, const ir_value *value, int index, const ir_kexpr *const *idx);
 ir_ktype cg_compute_type(ir_dtype dtype);
 void cg_bind(emitter *e, ir_value *value, const ir_kexpr *const *idx, int part, const ir_kexpr *expr);
 
@@ -297,26 +322,45 @@ enum { CG_CONCAT_OPERANDS = 8 };  // of a concat in one kernel, or inside of its
 // Any value, element by element, with the reductions it needs: into its own slot as a root, or a copy into |index|.
 weir_status cg_lower_rowwise(function_lowering *fl, ir_value *root);
 weir_status cg_lower_copy(function_lowering *fl, ir_value *value, int index);
+// A row of |value| whose first index is known, into its slot.
+void cg_emit_row(emitter *e, ir_value *value, const ir_kexpr **idx);
 // Into a state of rows, all of which it becomes.
 weir_status cg_lower_replace(function_lowering *fl, ir_value *value, int index);
 weir_status cg_lower_concat(function_lowering *fl, ir_value *root);  // of many operands: each by a kernel of its own
 weir_status cg_lower_rows_reduction(function_lowering *fl, ir_value *root);  // over the ragged axis only
 weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
-weir_status cg_lower_linear_float(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
-// Of a product that rope turns in its kernel, |value|: for few rows, which read weights faster in another order than
-// that of heads, the product alone, in a temporary. Nothing where it is computed in lower precision.
-weir_status cg_lower_linear_few(function_lowering *fl, ir_value *value, ir_node **linears, int linear_count);
-weir_status cg_lower_linear_dot(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count);
+// Whether |root| is a kernel of linear.c.
+bool cg_is_panel_linear(const function_lowering *fl, const ir_value *root, const ir_node *linear);
 // What the linear |node| multiplies in.
 cg_compute cg_linear_compute(const function_lowering *fl, const ir_node *node);
 // ---- pack.c: the packed rows of |x|, made by a kernel where they are asked for first.
 weir_status cg_pack_rows(function_lowering *fl, ir_value *x, cg_compute compute, packed_rows *out);
+// Room for them alone, for a kernel that stores them row by row with cg_emit_packed_row. |idx|: the row's indices.
+void cg_pack_room(function_lowering *fl, ir_value *x, cg_compute compute, packed_rows *out);
+void cg_emit_packed_row(emitter *e, const packed_rows *to, const ir_kexpr *const *idx);
+
+// ---- tail.c: rows that are computed by whoever completes what they follow from
+void cg_find_tails(function_lowering *fl);
+const row_tail *cg_tail_of(const function_lowering *fl, const ir_value *root);
+bool cg_is_tail(const function_lowering *fl, const ir_value *value);
+int cg_add_counters(function_lowering *fl, ir_dim rows, int per_row);  // a SLOT_COUNTERS
+// Opens an `if`: this is arrival number |count| at counter |index|.
+void cg_emit_arrive(emitter *e, int counters, const ir_kexpr *index, const ir_kexpr *count);
+// Computes the rows |lo|..|hi|, counted over all requests.
+void cg_emit_tail_rows(emitter *e, const row_tail *tail, const ir_kexpr *lo, const ir_kexpr *hi);
+// The kernel that sets counters to 0; its argument is their buffer.
+weir_status cg_lower_clear(lowering *low, int per_row, int *out_kernel);
+
 weir_status cg_lower_product(function_lowering *fl, ir_value *root);  // matmul, and linear of any two values
 weir_status cg_lower_window(function_lowering *fl, ir_value *root, const ir_node *node);
 // Whether the convolution reads its weight in taps, and in which of their layouts (window_direct.c and others).
 bool cg_conv_takes_taps(const ir_node *node, cg_layout *out_layout);
+// Whether groups of outputs are whole pairs of panels, so that thread blocks read the weight in taps.
+bool cg_conv_takes_groups(const ir_node *node);
 weir_status cg_lower_attend(function_lowering *fl, ir_value *root);
-weir_status cg_lower_rope(function_lowering *fl, ir_value *root, int64_t fewer_than);  // rows; 0: always runs
+weir_status cg_lower_rope(function_lowering *fl, ir_value *root);
+// Turns row |row| of all that |root| has.
+void cg_emit_rope_row(emitter *e, ir_value *root, const ir_kexpr *row);
 // What |root|, a rope, turns, [rows, outputs], if a product's kernel can turn it; else null. |root| is [rows, heads,
 // size of a head], and halves of heads are whole registers.
 ir_value *cg_rope_product(const function_lowering *fl, const ir_value *root);
@@ -404,6 +448,8 @@ weir_status cg_lower_order(function_lowering *fl, ir_node *node);
 bool cg_takes_memory(ir_op op);
 int cg_add_temp(function_lowering *fl, const ir_value *value);
 // A SLOT_PARTS, for kernels of |value|.
+// A SLOT_ROWS of the matrix in slot |weight|; the same for the same one.
+int cg_add_rows(function_lowering *fl, int weight, int64_t bytes);
 int cg_add_parts(function_lowering *fl, const ir_value *value, int64_t bytes, ir_dim rows, int64_t piece);
 weir_status cg_copy_argument(function_lowering *fl, ir_value *value, unsigned first, int *out);
 // A copy of a state of a fixed shape as an ordinary value.
@@ -415,7 +461,8 @@ weir_status cg_lower_function(lowering *low, const ir_function *function, const 
                               lowered **out);
 int cg_add_kernel(lowering *low, ir_kernel *kernel);
 // What a weight parameter is read as anywhere below: bit 0 by a linear, bit 1 otherwise; bit 2: some linear is chosen
-// at run time; bit 3: by a convolution in taps, bit 4: transformed.
+// at run time; bit 3: by a convolution in taps, bit 4: transformed, bit 5: in taps by thread blocks
+// alone.
 unsigned cg_weight_uses(const ir_function *function, int param);
 
 // ---- schedule.c
@@ -424,6 +471,9 @@ unsigned cg_weight_uses(const ir_function *function, int param);
 int64_t cg_schedule_choice(lowering *low, const char *key, const char *parameter, int64_t otherwise,
                            const int64_t *candidates, int count);
 // The same among 1, 2 and 4, as far as they are at most |most| and divide |all|.
+// The same of an answer that may change bits.
+int64_t cg_inexact_choice(lowering *low, const char *key, const char *parameter, int64_t otherwise,
+                          const int64_t *candidates, int count);
 int64_t cg_schedule_divisor(lowering *low, const char *key, const char *parameter, int64_t otherwise, int64_t all,
                             int64_t most);
 

@@ -430,6 +430,22 @@ static void count_statement(counter *c, const ir_kstmt *s, sum *out) {
   else if (s->kind == IR_KS_LET || (c->facts && !s->var->rank)) c->values[s->var->id] = value_of(c, s->expr);
 }
 
+// What the last of those that arrive does behind |s| is shared out among all of them.
+static void count_arrival(counter *c, const ir_kstmt *s, sum *out) {
+  rt_expr all = value_or_guess(c, s->expr);
+  sum *body = WEIR_NEW_ARRAY(c->arena, sum, c->sum_count);
+  int block = c->block;
+  c->block = ++c->blocks;
+  count_list(c, s->next->body, body);
+  c->block = block;
+  for (int i = 0; i < c->sum_count; i++) {
+    if (!body[i].fixed && !body[i].term.op_count) continue;
+    rt_expr share = rt_expr_binary(c->arena, RT_SIZE_DIV, sum_expr(c, &body[i]), all);
+    const sum one = {.fixed = 1};
+    add_times(c, &one, share, &out[i]);
+  }
+}
+
 static void count_list(counter *c, const ir_kstmt *s, sum *out) {
   for (; s && c->visits <= MAX_VISITS; s = s->next) {
     switch (s->kind) {
@@ -451,6 +467,12 @@ static void count_list(counter *c, const ir_kstmt *s, sum *out) {
       case IR_KS_REDUCE:
       case IR_KS_STORE:
         count_statement(c, s, out);
+        break;
+      case IR_KS_ARRIVE:
+        c->values[s->var->id] = (rt_expr){0};
+        if (!s->next || s->next->kind != IR_KS_IF) break;
+        count_arrival(c, s, out);
+        s = s->next;
         break;
       case IR_KS_PREFETCH:
       case IR_KS_COMMENT:

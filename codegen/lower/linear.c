@@ -4,7 +4,9 @@
 // One work item computes a block of columns (up to four panels of 16) for a chunk of rows. Whatever the schedule, an
 // output element is one lane's accumulator that takes its inputs in order, so its bits are the same in a tile of any
 // height, at any number of rows and threads.
-#include "codegen/lower/block.h"
+#include <string.h>
+
+#include "codegen/lower/block/block.h"
 
 void cg_linear_row(linear_kernel *k, const ir_kexpr *m, const ir_kexpr **idx) {
   ir_kbuilder *b = &k->e.b;
@@ -116,10 +118,9 @@ void cg_linear_store_sums(linear_kernel *k) {
 }
 
 void cg_linear_add_sums(linear_kernel *k) {
-  ir_kbuilder *b = &k->e.b;
   int rows = k->most_rows ? k->most_rows : CG_CHUNK_ROWS;
   int64_t count = (int64_t)rows * k->matrices * k->panels * IR_LANES;
-  k->sums = ir_kb_add_buffer(b, IR_KB_LOCAL, "sums", ir_kb_int(b, 4 * count), -1);
+  k->sums = cg_linear_local(k, "sums", 4 * count);
 }
 
 // ---- schedules
@@ -196,22 +197,69 @@ void cg_linear_open(linear_kernel *k, const char *name, const char *banner) {
   k->rows = ir_kb_mul(&k->e.b, cg_emit_rows(&k->e, k->domain), k->leading);
 }
 
-void cg_linear_begin(linear_kernel *k, const char *name, const char *banner) {
-  ir_kbuilder *b = &k->e.b;
-  cg_linear_open(k, name, banner);
-  int64_t panels = (k->outs + IR_LANES - 1) / IR_LANES;
-  const ir_kexpr *chunk = ir_kb_int(b, CG_CHUNK_ROWS);
-  if (k->most_rows) chunk = even_chunk(k);
-  const ir_kexpr *chunks = pieces(b, k->rows, chunk);
-  const ir_kexpr *g = ir_kb_set_grid(b, ir_kb_mul(b, chunks, ir_kb_int(b, panels / k->panels)), "item");
-  if (k->most_rows) {
-    chunk = ir_kb_let(b, "chunk", chunk);
-    chunks = ir_kb_let(b, "chunks", chunks);
+void cg_linear_init(linear_kernel *k, function_lowering *fl, const linear_part *part) {
+  const ir_value *w = part->linears[0]->operands[1];
+  *k = (linear_kernel){.fl = fl, .root = part->root, .linears = part->linears, .matrices = part->matrices};
+  k->storage = fl->out->formats[w->result].storage;
+  k->outs = cg_const_dim(w->type.dims[0]);
+  k->cols = cg_const_dim(w->type.dims[1]);
+  k->tail = part->tail.value ? &part->tail : cg_tail_of(fl, part->root);
+}
+
+static int64_t blocks_of(const linear_kernel *k) { return (k->outs + IR_LANES - 1) / IR_LANES / k->panels; }
+
+void cg_linear_begin(linear_launch *launch, const char *name, const char *banner) {
+  emitter *e = &launch->e;
+  ir_kbuilder *b = &e->b;
+  linear_kernel *first = launch->parts[0];
+  if (launch->count > 1) name = weir_arena_printf(first->fl->low->arena, "%s_and%d", name, launch->count - 1);
+  cg_emit_begin(e, first->fl, first->root, name, banner);
+  const ir_kexpr *items = ir_kb_int(b, 0);
+  for (int i = 0; i < launch->count; i++) {
+    linear_kernel *k = launch->parts[i];
+    k->e = *e;
+    if (k->tail) cg_emit_slot(&k->e, cg_info(k->fl, k->root)->slot, IR_KB_INOUT);
+    k->leading = leading_rows(k);
+    k->rows = ir_kb_mul(&k->e.b, cg_emit_rows(&k->e, k->domain), k->leading);
+    k->chunk = k->most_rows ? even_chunk(k) : ir_kb_int(&k->e.b, CG_CHUNK_ROWS);
+    k->chunks = pieces(&k->e.b, k->rows, k->chunk);
+    k->begin_item = items;
+    k->end_item = items = ir_kb_add(&k->e.b, items, ir_kb_mul(&k->e.b, k->chunks, ir_kb_int(&k->e.b, blocks_of(k))));
+    *e = k->e;
   }
-  const ir_kexpr *first = cg_linear_first_panel(k, ir_kb_div(b, g, chunks));
+  launch->item = ir_kb_set_grid(b, items, "item");
+}
+
+void cg_linear_open_part(linear_launch *launch, linear_kernel *k) {
+  emitter *e = &k->e;
+  ir_kbuilder *b = &e->b;
+  *e = launch->e;
+  if (++launch->opened < launch->count) ir_kb_if(b, ir_kb_op(b, IR_K_lt, IR_KT_bool, launch->item, k->end_item, NULL));
+  e->root = k->root;
+  e->request = NULL;
+  e->fact_count = 0;
+  const ir_kexpr *nth = launch->item;
+  if (launch->opened > 1) nth = ir_kb_let(b, "nth", ir_kb_sub(b, nth, k->begin_item));
+  if (k->most_rows) {
+    k->chunk = ir_kb_let(b, "chunk", k->chunk);
+    k->chunks = ir_kb_let(b, "chunks", k->chunks);
+  }
+  const ir_kexpr *first = cg_linear_first_panel(k, ir_kb_div(b, nth, k->chunks));
   k->column = ir_kb_let(b, "column", ir_kb_mul(b, first, ir_kb_int(b, IR_LANES)));
-  k->lo = ir_kb_let(b, "lo", ir_kb_mul(b, ir_kb_mod(b, g, chunks), chunk));
-  k->hi = ir_kb_let(b, "hi", ir_kb_min(b, ir_kb_add(b, k->lo, chunk), k->rows));
+  k->lo = ir_kb_let(b, "lo", ir_kb_mul(b, ir_kb_mod(b, nth, k->chunks), k->chunk));
+  k->hi = ir_kb_let(b, "hi", ir_kb_min(b, ir_kb_add(b, k->lo, k->chunk), k->rows));
+}
+
+// Who has the last columns of a chunk's rows goes on with what follows from whole rows.
+void cg_linear_close_part(linear_launch *launch, linear_kernel *k) {
+  ir_kbuilder *b = &k->e.b;
+  if (k->tail) {
+    cg_emit_arrive(&k->e, k->tail->counters, k->lo, ir_kb_int(b, blocks_of(k)));
+    cg_emit_tail_rows(&k->e, k->tail, k->lo, k->hi);
+    ir_kb_end(b);
+  }
+  if (launch->opened < launch->count) ir_kb_else(b);
+  launch->e = k->e;
 }
 
 weir_status cg_linear_finish(linear_kernel *k, int64_t guard_lo, int64_t guard_hi) {
@@ -224,14 +272,39 @@ weir_status cg_linear_finish(linear_kernel *k, int64_t guard_lo, int64_t guard_h
   return cg_emit_finish(&k->e);
 }
 
-weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count) {
-  const ir_value *w = linears[0]->operands[1];
+weir_status cg_linear_finish_launch(linear_launch *launch, int64_t guard_lo, int64_t guard_hi) {
+  for (int i = 1; i < launch->count; i++) ir_kb_end(&launch->e.b);
+  launch->parts[0]->e = launch->e;
+  return cg_linear_finish(launch->parts[0], guard_lo, guard_hi);
+}
+
+int cg_linear_local(linear_kernel *k, const char *name, int64_t bytes) {
+  ir_kbuilder *b = &k->e.b;
+  for (int i = 0; i < b->kernel->buffer_count; i++) {
+    ir_kbuffer *buffer = &b->kernel->buffers[i];
+    if (buffer->kind != IR_KB_LOCAL || strcmp(buffer->name, name)) continue;
+    if (buffer->bytes->i < bytes) buffer->bytes = ir_kb_int(b, bytes);
+    return i;
+  }
+  return ir_kb_add_buffer(b, IR_KB_LOCAL, name, ir_kb_int(b, bytes), -1);
+}
+
+bool cg_is_panel_linear(const function_lowering *fl, const ir_value *root, const ir_node *linear) {
+  const ir_value *w = linear->operands[1];
   bool packed =
       !w->def && fl->function->params[w->result].kind == IR_PARAM_WEIGHT && cg_is_panel(fl->out->formats[w->result]);
-  if (!packed || cg_compute_type(root->type.dtype) != IR_KT_f32) return cg_lower_product(fl, root);
-  if (cg_info(fl, root)->ragged >> (root->type.rank - 1) & 1) return cg_lower_product(fl, root);
+  return packed && cg_compute_type(root->type.dtype) == IR_KT_f32 &&
+         !(cg_info(fl, root)->ragged >> (root->type.rank - 1) & 1);
+}
+
+weir_status cg_lower_linear(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count) {
+  if (!cg_is_panel_linear(fl, root, linears[0])) return cg_lower_product(fl, root);
   weir_status done;
   if (cg_block_linear(fl, root, linears, linear_count, &done)) return done;
-  if (cg_linear_compute(fl, linears[0])) return cg_lower_linear_dot(fl, root, linears, linear_count);
-  return cg_lower_linear_float(fl, root, linears, linear_count);
+  linear_part parts[CG_MAX_PARTS] = {{.root = root, .matrices = linear_count}};
+  for (int i = 0; i < linear_count; i++) parts[0].linears[i] = linears[i];
+  int count = cg_linear_join(fl, parts);
+  cg_info(fl, root)->is_lowered = true;
+  if (cg_linear_compute(fl, linears[0])) return cg_lower_linear_dot(fl, parts, count);
+  return cg_lower_linear_float(fl, parts, count);
 }

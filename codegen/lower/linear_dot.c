@@ -194,6 +194,12 @@ static void emit_pairs(dot_kernel *d) {
 
 // ---- schedules
 
+static const char *key_of(function_lowering *fl, const linear_part *part) {
+  const ir_value *w = part->linears[0]->operands[1];
+  const cg_weight_format *format = &fl->out->formats[w->result];
+  return cg_linear_key(fl, format->storage, cg_compute_name(format->compute), part->matrices, &w->type);
+}
+
 static void emit_direct(dot_kernel *d, const int *heights, int count) {
   linear_kernel *k = &d->k;
   ir_kbuilder *b = &k->e.b;
@@ -228,7 +234,7 @@ static void emit_staged(dot_kernel *d, const int *heights, int count) {
   int64_t wanted = cg_schedule_choice(k->fl->low, d->key, "slab", SLAB, slabs, 3);
   int64_t slab = (wanted + step - 1) / step * step;
   cg_linear_add_sums(k);
-  k->slab = ir_kb_add_buffer(b, IR_KB_LOCAL, "slab", ir_kb_int(b, 2 * slab * vectors * IR_LANES), -1);
+  k->slab = cg_linear_local(k, "slab", 2 * slab * vectors * IR_LANES);
   cg_linear_clear_sums(k);
   k->slab_start = ir_kb_for(b, IR_KR_SERIAL, "ks", ir_kb_int(b, 0), ir_kb_int(b, k->cols), slab);
   const ir_kexpr *end = ir_kb_min(b, ir_kb_add(b, k->slab_start, ir_kb_int(b, slab)), ir_kb_int(b, k->cols));
@@ -256,54 +262,75 @@ static bool takes_package(const cg_weight_format *format) {
   return format->layout == CG_LAYOUT_PAIRS || format->compute == CG_COMPUTE_INT8_ROW;
 }
 
-static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices,
-                                 const packed_rows *x, const char *key, bool few, int64_t guard_lo, int64_t guard_hi) {
-  dot_kernel d = {.k = {.fl = fl, .root = root, .linears = linears, .matrices = matrices}, .key = key, .x = *x};
-  linear_kernel *k = &d.k;
-  const ir_value *w = linears[0]->operands[1];
-  d.format = fl->out->formats[w->result];
-  k->storage = d.format.storage;
-  k->outs = cg_const_dim(w->type.dims[0]);
-  k->cols = cg_const_dim(w->type.dims[1]);
-  bool int8 = d.format.compute == CG_COMPUTE_INT8, whole = takes_package(&d.format);
-  bool staged = !int8 && !whole && !few;
-  k->panels = (int)cg_schedule_divisor(fl->low, key, few ? "few.panels" : "many.panels",
-                                       cg_linear_panels(k->outs, (int8 && !few ? 2 : CG_MAX_PANELS) / matrices),
-                                       (k->outs + IR_LANES - 1) / IR_LANES, CG_MAX_PANELS / matrices);
+// The schedule of a part: panels of an item, and what it is called.
+static void choose_schedule(dot_kernel *d, function_lowering *fl, const linear_part *part, const packed_rows *x,
+                            bool few) {
+  linear_kernel *k = &d->k;
+  *d = (dot_kernel){.x = *x};
+  cg_linear_init(k, fl, part);
+  d->format = fl->out->formats[part->linears[0]->operands[1]->result];
+  d->key = key_of(fl, part);
+  bool int8 = d->format.compute == CG_COMPUTE_INT8;
+  k->panels = (int)cg_schedule_divisor(fl->low, d->key, few ? "few.panels" : "many.panels",
+                                       cg_linear_panels(k->outs, (int8 && !few ? 2 : CG_MAX_PANELS) / k->matrices),
+                                       (k->outs + IR_LANES - 1) / IR_LANES, CG_MAX_PANELS / k->matrices);
   cg_linear_fit_root(k);
-  // int8: a vector has a sum besides its accumulator, and scales for each 16 inputs take registers too.
-  int most = few && !int8 ? FEW_PAIRS : int8 && cg_panel_sub(k->storage) == 16 ? 4 : CG_CHUNK_ROWS;
-  int heights[6], count = cg_linear_heights(k->matrices * k->panels * (int8 ? 2 : 1), most, heights);
-  weir_arena *arena = fl->low->arena;
-  const char *storage = weir_storage_name(k->storage), *compute = cg_compute_name(d.format.compute);
-  const char *name = weir_arena_printf(arena, "linear%s_%s_%s%s_%dx%d", cg_linear_suffix(k), storage, compute,
-                                       whole    ? ""
-                                       : few    ? "_few"
-                                       : staged ? "_staged"
-                                                : "",
-                                       k->panels * 16, (int)k->cols);
-  const char *banner =
-      weir_arena_printf(arena, "[rows, %d] as %s x %d matrices %s[%d, %d], then %s", (int)k->cols, compute, matrices,
-                        storage, (int)k->outs, (int)k->cols, ir_op_get_info(root->def->op)->name);
-  cg_linear_begin(k, name, banner);
-  bool units = (!int8 || !few) && cg_linear_matrix(k, &d.format, x);
-  if (staged) emit_staged(&d, heights, count);
-  else if (d.format.compute == CG_COMPUTE_INT8_ROW) cg_linear_int8_row(k, x, heights, count);
-  else emit_direct(&d, heights, count);
-  if (units) ir_kb_end(&k->e.b);
-  return cg_linear_finish(k, guard_lo, guard_hi);
 }
 
-weir_status cg_lower_linear_dot(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count) {
-  const cg_weight_format *format = &fl->out->formats[linears[0]->operands[1]->result];
+static bool is_staged(const dot_kernel *d, bool few) {
+  return d->format.compute != CG_COMPUTE_INT8 && !takes_package(&d->format) && !few;
+}
+
+static void begin_launch(linear_launch *launch, const dot_kernel *d, bool few) {
+  const linear_kernel *k = &d->k;
+  weir_arena *arena = k->fl->low->arena;
+  const char *storage = weir_storage_name(k->storage), *compute = cg_compute_name(d->format.compute);
+  const char *how = takes_package(&d->format) ? "" : few ? "_few" : is_staged(d, few) ? "_staged" : "";
+  const char *name = weir_arena_printf(arena, "linear%s_%s_%s%s_%dx%d", cg_linear_suffix(k), storage, compute, how,
+                                       k->panels * 16, (int)k->cols);
+  const char *banner =
+      weir_arena_printf(arena, "[rows, %d] as %s x %d matrices %s[%d, %d], then %s", (int)k->cols, compute, k->matrices,
+                        storage, (int)k->outs, (int)k->cols, ir_op_get_info(k->root->def->op)->name);
+  cg_linear_begin(launch, name, banner);
+}
+
+static weir_status emit_launch(function_lowering *fl, const linear_part *parts, int count, const packed_rows *x,
+                               bool few, int64_t guard_lo, int64_t guard_hi) {
+  dot_kernel all[CG_MAX_PARTS];
+  linear_launch launch = {.count = count};
+  for (int i = 0; i < count; i++) {
+    choose_schedule(&all[i], fl, &parts[i], x, few);
+    launch.parts[i] = &all[i].k;
+  }
+  fl->low->choice_key = all[0].key;
+  begin_launch(&launch, &all[0], few);
+  for (int i = 0; i < count; i++) {
+    dot_kernel *d = &all[i];
+    linear_kernel *k = &d->k;
+    bool int8 = d->format.compute == CG_COMPUTE_INT8;
+    // int8: a vector has a sum besides its accumulator, and scales for each 16 inputs take registers too.
+    int most = few && !int8 ? FEW_PAIRS : int8 && cg_panel_sub(k->storage) == 16 ? 4 : CG_CHUNK_ROWS;
+    int heights[6], height_count = cg_linear_heights(k->matrices * k->panels * (int8 ? 2 : 1), most, heights);
+    cg_linear_open_part(&launch, k);
+    bool units = (!int8 || !few) && cg_linear_matrix(k, &d->format, x);
+    if (is_staged(d, few)) emit_staged(d, heights, height_count);
+    else if (d->format.compute == CG_COMPUTE_INT8_ROW) cg_linear_int8_row(k, x, heights, height_count);
+    else emit_direct(d, heights, height_count);
+    if (units) ir_kb_end(&k->e.b);
+    cg_linear_close_part(&launch, k);
+  }
+  return cg_linear_finish_launch(&launch, guard_lo, guard_hi);
+}
+
+weir_status cg_lower_linear_dot(function_lowering *fl, const linear_part *parts, int count) {
+  const ir_node *linear = parts[0].linears[0];
+  const cg_weight_format *format = &fl->out->formats[linear->operands[1]->result];
   packed_rows x;
-  WEIR_TRY(cg_pack_rows(fl, linears[0]->operands[0], format->compute, &x));
-  const char *key = cg_linear_key(fl, format->storage, cg_compute_name(format->compute), linear_count,
-                                  &linears[0]->operands[1]->type);
-  if (takes_package(format)) return emit_schedule(fl, root, linears, linear_count, &x, key, false, 0, 0);
+  WEIR_TRY(cg_pack_rows(fl, linear->operands[0], format->compute, &x));
+  if (takes_package(format)) return emit_launch(fl, parts, count, &x, false, 0, 0);
   static const int64_t limits[] = {8};
-  int64_t few = cg_schedule_choice(fl->low, key, "few.rows", format->compute == CG_COMPUTE_BF16 ? FEW_PAIRS : FEW_ROWS,
-                                   limits, 1);
-  WEIR_TRY(emit_schedule(fl, root, linears, linear_count, &x, key, true, 0, few + 1));
-  return emit_schedule(fl, root, linears, linear_count, &x, key, false, few + 1, INT64_MAX);
+  int64_t most = format->compute == CG_COMPUTE_BF16 ? FEW_PAIRS : FEW_ROWS;
+  int64_t few = cg_schedule_choice(fl->low, key_of(fl, &parts[0]), "few.rows", most, limits, 1);
+  WEIR_TRY(emit_launch(fl, parts, count, &x, true, 0, few + 1));
+  return emit_launch(fl, parts, count, &x, false, few + 1, INT64_MAX);
 }

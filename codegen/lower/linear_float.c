@@ -7,7 +7,7 @@
 // bits are the same in either, in a tile of any shape, at any number of rows and threads.
 //
 // Tiles of many rows have two widths: all vectors of the item where there are 32 registers, one where there are fewer.
-#include "codegen/lower/block.h"
+#include "codegen/lower/block/block.h"
 
 enum {
   DIRECT_ROWS = 4,  // up to this many rows the direct schedule runs
@@ -272,7 +272,7 @@ static void emit_staged(float_kernel *f) {
   // Sums of two matrices meet in memory, and those of a last panel that is not full.
   bool direct = k->matrices == 1 && !cg_linear_meets_in_memory(k);
   if (!direct || k->cols > f->slab) cg_linear_add_sums(k);
-  k->slab = ir_kb_add_buffer(b, IR_KB_LOCAL, "slab", integer(f, 4 * f->vectors * (f->slab + 1) * IR_LANES), -1);
+  k->slab = cg_linear_local(k, "slab", 4 * f->vectors * (f->slab + 1) * IR_LANES);
   k->slab_start = ir_kb_for(b, IR_KR_SERIAL, "ks", integer(f, 0), integer(f, k->cols), f->slab);
   f->slab_end = ir_kb_min(b, ir_kb_add(b, k->slab_start, integer(f, f->slab)), integer(f, k->cols));
   decode_slab(f);
@@ -311,62 +311,75 @@ static void choose_item(float_kernel *f, schedule how) {
   k->most_rows = (int)cg_schedule_choice(low, f->key, "many.rows", MOST_ROWS, rows, 3);
 }
 
-static weir_status emit_schedule(function_lowering *fl, ir_value *root, ir_node **linears, int matrices,
-                                 const char *key, schedule how, int64_t guard_lo, int64_t guard_hi) {
+static const char *key_of(function_lowering *fl, const linear_part *part) {
+  const ir_value *w = part->linears[0]->operands[1];
+  return cg_linear_key(fl, fl->out->formats[w->result].storage, "", part->matrices, &w->type);
+}
+
+static void begin_launch(linear_launch *launch, const linear_kernel *k, schedule how) {
   static const char *const names[] = {"direct", "staged", "tiled"};
-  float_kernel f = {.k = {.fl = fl, .root = root, .linears = linears, .matrices = matrices}};
-  linear_kernel *k = &f.k;
-  const ir_value *w = linears[0]->operands[1];
-  k->storage = fl->out->formats[w->result].storage;
-  k->outs = cg_const_dim(w->type.dims[0]);
-  k->cols = cg_const_dim(w->type.dims[1]);
-  f.key = key;
-  choose_item(&f, how);
-  cg_linear_fit_root(k);
-  f.vectors = matrices * k->panels;
-  weir_arena *arena = fl->low->arena;
+  weir_arena *arena = k->fl->low->arena;
   const char *storage = weir_storage_name(k->storage);
   const char *name = weir_arena_printf(arena, "linear%s_%s_%s_%dx%d", cg_linear_suffix(k), storage, names[how],
                                        k->panels * 16, (int)k->cols);
-  const char *banner = weir_arena_printf(arena, "[rows, %d] x %d matrices %s[%d, %d], then %s", (int)k->cols, matrices,
-                                         storage, (int)k->outs, (int)k->cols, ir_op_get_info(root->def->op)->name);
-  cg_linear_begin(k, name, banner);
-  if (how == STAGED) emit_staged(&f);
-  else if (how == TILED) emit_tiled(&f);
-  else emit_direct(&f);
-  return cg_linear_finish(k, guard_lo, guard_hi);
+  const char *banner =
+      weir_arena_printf(arena, "[rows, %d] x %d matrices %s[%d, %d], then %s", (int)k->cols, k->matrices, storage,
+                        (int)k->outs, (int)k->cols, ir_op_get_info(k->root->def->op)->name);
+  cg_linear_begin(launch, name, banner);
 }
 
-static const char *key_of(function_lowering *fl, ir_node *const *linears, int count) {
-  const ir_value *w = linears[0]->operands[1];
-  return cg_linear_key(fl, fl->out->formats[w->result].storage, "", count, &w->type);
-}
-
-// Up to how many rows the direct schedule runs.
-static int64_t few_rows(function_lowering *fl, const char *key) {
-  static const int64_t limits[] = {8};
-  return cg_schedule_choice(fl->low, key, "few.rows", DIRECT_ROWS, limits, 1);
-}
-
-weir_status cg_lower_linear_few(function_lowering *fl, ir_value *value, ir_node **linears, int linear_count) {
-  if (cg_linear_compute(fl, linears[0]) || cg_block_takes(fl, cg_info(fl, value)->group, linears)) return WEIR_OK;
-  cg_info(fl, value)->slot = cg_add_temp(fl, value);
-  const char *key = key_of(fl, linears, linear_count);
-  return emit_schedule(fl, value, linears, linear_count, key, DIRECT, 0, few_rows(fl, key) + 1);
-}
-
-weir_status cg_lower_linear_float(function_lowering *fl, ir_value *root, ir_node **linears, int linear_count) {
-  weir_storage storage = fl->out->formats[linears[0]->operands[1]->result].storage;
-  const char *key = key_of(fl, linears, linear_count);
-  int64_t few = few_rows(fl, key);
-  ir_value *turned = cg_rope_product(fl, root);
-  if (turned) {  // what cg_lower_linear_few made of few rows
-    cg_info(fl, turned)->fate = FATE_ROOT;
-    WEIR_TRY(cg_lower_rope(fl, root, few + 1));
-    cg_info(fl, turned)->fate = FATE_INLINE;
-  } else {
-    WEIR_TRY(emit_schedule(fl, root, linears, linear_count, key, DIRECT, 0, few + 1));
+static weir_status emit_launch(function_lowering *fl, const linear_part *parts, int count, bool few, int64_t guard_lo,
+                               int64_t guard_hi) {
+  float_kernel all[CG_MAX_PARTS];
+  schedule how[CG_MAX_PARTS];
+  linear_launch launch = {.count = count};
+  for (int i = 0; i < count; i++) {
+    float_kernel *f = &all[i];
+    *f = (float_kernel){.key = key_of(fl, &parts[i])};
+    cg_linear_init(&f->k, fl, &parts[i]);
+    how[i] = few ? DIRECT : f->k.storage == WEIR_STORAGE_F32 ? TILED : STAGED;
+    choose_item(f, how[i]);
+    cg_linear_fit_root(&f->k);
+    f->vectors = f->k.matrices * f->k.panels;
+    launch.parts[i] = &f->k;
   }
-  schedule many = storage == WEIR_STORAGE_F32 ? TILED : STAGED;
-  return emit_schedule(fl, root, linears, linear_count, key, many, few + 1, INT64_MAX);
+  fl->low->choice_key = all[0].key;
+  begin_launch(&launch, &all[0].k, how[0]);
+  for (int i = 0; i < count; i++) {
+    cg_linear_open_part(&launch, &all[i].k);
+    if (how[i] == STAGED) emit_staged(&all[i]);
+    else if (how[i] == TILED) emit_tiled(&all[i]);
+    else emit_direct(&all[i]);
+    cg_linear_close_part(&launch, &all[i].k);
+  }
+  return cg_linear_finish_launch(&launch, guard_lo, guard_hi);
+}
+
+// Few rows read weights faster in another order than that of heads: what rope turns becomes whole rows in a temporary,
+// turned by who completes them.
+static void turn_later(function_lowering *fl, linear_part *part) {
+  ir_value *turned = cg_rope_product(fl, part->root);
+  if (!turned) return;
+  part->tail = (row_tail){turned, part->root, NULL, cg_add_counters(fl, turned->type.dims[0], 1)};
+  part->root = turned;
+  cg_info(fl, turned)->slot = cg_add_temp(fl, turned);
+}
+
+weir_status cg_lower_linear_float(function_lowering *fl, const linear_part *parts, int count) {
+  static const int64_t limits[] = {8};
+  // Devices of thread blocks count no arrivals.
+  if (fl->low->options->blocks && cg_rope_product(fl, parts[0].root)) return emit_launch(fl, parts, count, false, 0, 0);
+  int64_t few = cg_schedule_choice(fl->low, key_of(fl, &parts[0]), "few.rows", DIRECT_ROWS, limits, 1);
+  linear_part rows[CG_MAX_PARTS];
+  for (int i = 0; i < count; i++) {
+    rows[i] = parts[i];
+    turn_later(fl, &rows[i]);
+  }
+  for (int i = 0; i < count; i++)
+    if (rows[i].tail.value) cg_info(fl, rows[i].root)->fate = FATE_ROOT;  // in this kernel
+  weir_status status = emit_launch(fl, rows, count, true, 0, few + 1);
+  for (int i = 0; i < count; i++)
+    if (rows[i].tail.value) cg_info(fl, rows[i].root)->fate = FATE_INLINE;
+  WEIR_TRY(status);
+  return emit_launch(fl, parts, count, false, few + 1, INT64_MAX);
 }

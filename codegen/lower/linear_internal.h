@@ -12,11 +12,26 @@ enum {
   CG_MAX_PANELS = 4,   // of a work item, of all matrices together
 };
 
+// A product of a launch: one matrix, or two whose elements meet in one epilogue.
+typedef struct {
+  ir_value *root;
+  ir_node *linears[2];
+  int matrices;
+  row_tail tail;  // |value| null: what cg_tail_of says
+} linear_part;
+
+enum { CG_MAX_PARTS = 4 };
+
+// Which products share the launch of |parts|[0]: fills in the others and returns how many there are (linear_join.c).
+int cg_linear_join(function_lowering *fl, linear_part *parts);
+weir_status cg_lower_linear_float(function_lowering *fl, const linear_part *parts, int count);
+weir_status cg_lower_linear_dot(function_lowering *fl, const linear_part *parts, int count);
+
 typedef struct {
   emitter e;
   function_lowering *fl;
   ir_value *root;
-  ir_node **linears;
+  ir_node *const *linears;
   int matrices, panels;  // per item and matrix
   weir_storage storage;
   int64_t cols, outs;       // inputs, outputs of a matrix
@@ -25,10 +40,13 @@ typedef struct {
   const ir_kexpr *column;   // first output of the item
   const ir_kexpr *lo, *hi;  // rows of the item
   const ir_kexpr *lane;
-  int most_rows;     // of an item: even chunks of at most so many; 0: chunks of CG_CHUNK_ROWS
-  bool spread;       // the panels of an item stand as far apart as they can, else side by side
-  ir_value *domain;  // whose rows are the product's: the root, or what the root turns (linear_rope.c)
-  int half, run;     // rope: panels of half a head, 0 where the root is none; panels of an item side by side
+  int most_rows;         // of an item: even chunks of at most so many; 0: chunks of CG_CHUNK_ROWS
+  bool spread;           // the panels of an item stand as far apart as they can, else side by side
+  ir_value *domain;      // whose rows are the product's: the root, or what the root turns (linear_rope.c)
+  int half, run;         // rope: panels of half a head, 0 where the root is none; panels of an item side by side
+  const row_tail *tail;  // null: none
+  const ir_kexpr *chunk, *chunks;         // rows of an item; how many items have the same columns
+  const ir_kexpr *begin_item, *end_item;  // its items in the launch
   // inside a tile
   const ir_kexpr *first, *tile;
   ir_kvar *acc[2];
@@ -37,12 +55,30 @@ typedef struct {
   const ir_kexpr *slab_start;
 } linear_kernel;
 
-// The item: opens the kernel |name| and its grid. Everything down to |matrices|, storage, cols, outs and panels is set.
-void cg_linear_begin(linear_kernel *k, const char *name, const char *banner);
-// The kernel alone, with |leading| and |rows|, for who cuts items otherwise (block_linear.c).
+// The kernel alone, with |leading| and |rows|, for who cuts items otherwise (block/linear.c).
 void cg_linear_open(linear_kernel *k, const char *name, const char *banner);
 // Closes it; runs where |guard_lo| <= rows < |guard_hi|, always where |guard_hi| is 0.
 weir_status cg_linear_finish(linear_kernel *k, int64_t guard_lo, int64_t guard_hi);
+
+// The products of a launch, whose bodies stand between cg_linear_open_part and cg_linear_close_part, one behind the
+// other.
+typedef struct {
+  emitter e;  // between parts; an open one has it
+  linear_kernel *parts[CG_MAX_PARTS];
+  int count, opened;
+  const ir_kexpr *item;
+} linear_launch;
+
+// What is known of a part from its root: all that cg_linear_begin needs but panels and rows of an item.
+void cg_linear_init(linear_kernel *k, function_lowering *fl, const linear_part *part);
+// Opens the kernel and its grid, over all parts. |name|, |banner|: of the first.
+void cg_linear_begin(linear_launch *launch, const char *name, const char *banner);
+void cg_linear_open_part(linear_launch *launch, linear_kernel *k);
+void cg_linear_close_part(linear_launch *launch, linear_kernel *k);
+// Closes it, with the guard of cg_linear_finish.
+weir_status cg_linear_finish_launch(linear_launch *launch, int64_t guard_lo, int64_t guard_hi);
+// Local memory; parts have that of one name in common.
+int cg_linear_local(linear_kernel *k, const char *name, int64_t bytes);
 // Panels of a matrix for an item: at most |wanted|, a divisor of all.
 int cg_linear_panels(int64_t outs, int wanted);
 // The name of products of |count| matrices [outs, inputs] for choices among schedules; |compute| "" for float32.

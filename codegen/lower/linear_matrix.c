@@ -105,7 +105,7 @@ static void multiply_decoded(matrix_kernel *p) {
   cg_panel_operand ops[2 * CG_MAX_PANELS];
   int block = cg_panel_step(k->storage, k->cols), vectors = p->vectors;
   int64_t inputs = (PAIR_INPUTS + block - 1) / block * block;
-  p->codes = ir_kb_add_buffer(b, IR_KB_LOCAL, "pairs", ir_kb_int(b, 2 * inputs * vectors * IR_LANES), -1);
+  p->codes = cg_linear_local(k, "pairs", 2 * inputs * vectors * IR_LANES);
   open_slab(p, inputs);
   open_lanes(k);
   int count = cg_linear_operands(k, ops);
@@ -195,7 +195,7 @@ static void multiply_rows(matrix_kernel *p) {
   cg_panel_operand ops[2 * CG_MAX_PANELS];
   int count = cg_linear_operands(k, ops), run = k->spread || k->half ? 1 : k->panels;
   int64_t words = cg_panel_words(k->storage, k->cols), rows = k->most_rows ? k->most_rows : CG_CHUNK_ROWS;
-  int products = ir_kb_add_buffer(b, IR_KB_LOCAL, "products", ir_kb_int(b, 4 * rows * p->vectors * IR_LANES), -1);
+  int products = cg_linear_local(k, "products", 4 * rows * p->vectors * IR_LANES);
   for (int n = 0; n < p->vectors; n += run) {
     ir_kmatdot d = begin_product(p, products, ir_kb_int(b, 0), ir_kb_int(b, k->cols / 4), PAIR_STEP);
     d.b = ops[n].buffer;
@@ -229,10 +229,10 @@ static void multiply_codes(matrix_kernel *p) {
   int block = cg_panel_block(k->storage);
   int64_t inputs = (CODE_INPUTS + block - 1) / block * block, row = (int64_t)p->vectors * IR_LANES;
   p->sub = cg_panel_sub(k->storage);
-  p->codes = ir_kb_add_buffer(b, IR_KB_LOCAL, "codes", ir_kb_int(b, inputs * row), -1);
-  p->scales = ir_kb_add_buffer(b, IR_KB_LOCAL, "scales", ir_kb_int(b, 4 * inputs / p->sub * row), -1);
-  p->minima = ir_kb_add_buffer(b, IR_KB_LOCAL, "minima", ir_kb_int(b, 4 * inputs / p->sub * row), -1);
-  int products = ir_kb_add_buffer(b, IR_KB_LOCAL, "products", ir_kb_int(b, 4 * CG_CHUNK_ROWS * row), -1);
+  p->codes = cg_linear_local(k, "codes", inputs * row);
+  p->scales = cg_linear_local(k, "scales", 4 * inputs / p->sub * row);
+  p->minima = cg_linear_local(k, "minima", 4 * inputs / p->sub * row);
+  int products = cg_linear_local(k, "products", 4 * CG_CHUNK_ROWS * row);
   open_slab(p, inputs);
   open_lanes(k);
   int count = cg_linear_operands(k, ops);

@@ -20,8 +20,10 @@ typedef struct {
   void *user;
   const struct cg_choice *choices;  // schedules other than the default ones; those that fit nothing are passed over
   int choice_count;
-  bool blocks;  // for a device of thread blocks: templates that are block kernels (ir/kernel_block.h) where there are
-                // any
+  // For a device of thread blocks: what block kernels (ir/kernel_block.h) may need of it, ir_kneeds with
+  // IR_KNEEDS_BLOCK; templates are chosen by it. 0: item kernels alone.
+  unsigned blocks;
+  bool library;  // with blocks: products may be a library's where a choice says so (block/library.c)
 } cg_lower_options;
 
 // A schedule's parameter, of the kernels that |key| names by template and shape ("linear_q4_1_1536x576", "few.panels").
@@ -30,13 +32,14 @@ typedef struct cg_choice {
   int64_t value;
 } cg_choice;
 
-// A choice that lowering had. No answer changes a bit of any result.
+// A choice that lowering had. No answer changes a bit of any result, unless the question is |inexact|.
 typedef struct {
   const char *key, *parameter;
   int64_t otherwise;  // without a choice
   int64_t chosen;
   const int64_t *candidates;  // other values
   int candidate_count;
+  bool inexact;
 } cg_question;
 
 // A weight as the package must hold it. |key| is unique and is the program's name of it.

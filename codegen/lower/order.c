@@ -4,108 +4,42 @@
 // Sorting is a merge from runs of one element on, over indices, between two places that the line has for itself: stable
 // and n log n. A few of the largest are kept in order while the line passes, which costs no more than a look at each
 // element that does not belong to them. NaN comes last.
-#include "codegen/lower/internal.h"
+#include "codegen/lower/line.h"
 
 enum {
   FEW = 64,       // the k largest by insertion; more are sorted
   MAX_PAIRS = 16  // pairs of passes: runs of 4^16 elements are longer than any line
 };
 
-typedef struct {
-  emitter e;
-  ir_value *x;
-  int axis;
-  const ir_kexpr *idx[IR_MAX_RANK];  // of the line; null along the axis
-  const ir_kexpr *size;
-  bool descending;
-} line;
-
-// ---- lines
-
-static const ir_kexpr *unflatten(emitter *e, const ir_type *type, unsigned axes, const ir_kexpr *flat,
-                                 const ir_kexpr **idx) {
-  for (int i = type->rank - 1; i >= 0; i--) {
-    if (!(axes >> i & 1)) continue;
-    const ir_kexpr *dim = cg_dim_expr(e, type->dims[i]);
-    idx[i] = ir_kb_let(&e->b, "line", ir_kb_mod(&e->b, flat, dim));
-    flat = ir_kb_div(&e->b, flat, dim);
-  }
-  return flat;
+static const ir_kexpr *load(cg_line *l, ir_value *value, const ir_kexpr *at) { return cg_line_load(l, value, at); }
+static void store(cg_line *l, const ir_value *value, const ir_kexpr *at, const ir_kexpr *expr) {
+  cg_line_store(l, value, at, expr);
+}
+static const ir_kexpr *load_index(cg_line *l, ir_value *value, const ir_kexpr *at) {
+  return cg_line_load_index(l, value, at);
 }
 
-// Opens a kernel with an item for each line of |x|.
-static void open(line *l, function_lowering *fl, ir_value *root, ir_value *x, int axis) {
-  emitter *e = &l->e;
-  const char *name = ir_op_get_info(root->def->op)->name;
-  cg_emit_begin(
-      e, fl, root, name,
-      weir_arena_printf(fl->low->arena, "%s along axis %d of %s", name, axis, ir_type_print(fl->low->arena, &x->type)));
-  ir_kbuilder *b = &e->b;
-  const ir_type *type = &x->type;
-  ir_dim volume = NULL;
-  unsigned ragged = 0, plain = 0;
-  l->x = x;
-  l->axis = axis;
-  for (int i = 0; i < type->rank; i++) {
-    if (i == axis) continue;
-    bool is_plain = ir_dim_role(type->dims[i]) == IR_ROLE_PLAIN;
-    *(is_plain ? &plain : &ragged) |= 1u << i;
-    if (!is_plain) volume = volume ? ir_dim_mul(fl->low->module->dims, volume, type->dims[i]) : type->dims[i];
-  }
-  const ir_kexpr *count = cg_emit_size(e, volume ? SIZE_ROWS : SIZE_REQUESTS, volume);
-  for (int i = 0; i < type->rank; i++)
-    if (plain >> i & 1) count = ir_kb_mul(b, count, cg_dim_expr(e, type->dims[i]));
-  const ir_kexpr *n = unflatten(e, type, plain, ir_kb_set_grid(b, count, "n"), l->idx);
-  if (volume) unflatten(e, type, ragged, cg_emit_set_row_of(e, volume, n), l->idx);
-  else cg_emit_set_request(e, n);
-  l->size = cg_dim_expr(e, type->dims[axis]);
-}
-
-static const ir_kexpr **place(line *l, const ir_kexpr *at, const ir_kexpr **idx) {
-  for (int i = 0; i < l->x->type.rank; i++) idx[i] = i == l->axis ? at : l->idx[i];
-  return idx;
-}
-
-static const ir_kexpr *load(line *l, ir_value *value, const ir_kexpr *at) {
-  const ir_kexpr *idx[IR_MAX_RANK];
-  return cg_emit_load(&l->e, value, place(l, at, idx));
-}
-
-static void store(line *l, const ir_value *value, const ir_kexpr *at, const ir_kexpr *expr) {
-  const ir_kexpr *idx[IR_MAX_RANK];
-  cg_emit_store(&l->e, value, cg_info(l->e.fl, value)->slot, place(l, at, idx), expr);
-}
-
-static const ir_kexpr *load_index(line *l, ir_value *value, const ir_kexpr *at) {
-  return ir_kb_cast(&l->e.b, IR_KT_i64, load(l, value, at));
-}
-
-// Memory that the kernel writes and reads.
-static void use_both_ways(line *l, const ir_value *value) {
-  cg_emit_slot(&l->e, cg_info(l->e.fl, value)->slot, IR_KB_INOUT);
-}
-
-static ir_kvar *number(line *l, const char *name, const ir_kexpr *start) {
+static ir_kvar *number(cg_line *l, const char *name, const ir_kexpr *start) {
   return ir_kb_reg(&l->e.b, name, start->type, false, 0, NULL, start);
 }
 
-static const ir_kexpr *read(line *l, ir_kvar *reg) { return ir_kb_read(&l->e.b, reg, NULL, NULL, NULL); }
-static void set(line *l, ir_kvar *reg, const ir_kexpr *value) { ir_kb_set(&l->e.b, reg, value, NULL, NULL, NULL); }
+static const ir_kexpr *read(cg_line *l, ir_kvar *reg) { return ir_kb_read(&l->e.b, reg, NULL, NULL, NULL); }
+static void set(cg_line *l, ir_kvar *reg, const ir_kexpr *value) { ir_kb_set(&l->e.b, reg, value, NULL, NULL, NULL); }
 
-static const ir_kexpr *op2(line *l, ir_kop op, const ir_kexpr *x, const ir_kexpr *y) {
+static const ir_kexpr *op2(cg_line *l, ir_kop op, const ir_kexpr *x, const ir_kexpr *y) {
   return ir_kb_op(&l->e.b, op, x->type, x, y, NULL);
 }
-static const ir_kexpr *test(line *l, ir_kop op, const ir_kexpr *x, const ir_kexpr *y) {
+static const ir_kexpr *test(cg_line *l, ir_kop op, const ir_kexpr *x, const ir_kexpr *y) {
   return ir_kb_op(&l->e.b, op, IR_KT_bool, x, y, NULL);
 }
-static const ir_kexpr *choose(line *l, const ir_kexpr *condition, const ir_kexpr *x, const ir_kexpr *y) {
+static const ir_kexpr *choose(cg_line *l, const ir_kexpr *condition, const ir_kexpr *x, const ir_kexpr *y) {
   return ir_kb_op(&l->e.b, IR_K_select, x->type, condition, x, y);
 }
 
 // ---- running values
 
 // The largest so far, and the sum of exponentials relative to it.
-static const ir_kexpr *step_log_sum(line *l, ir_kvar *most, ir_kvar *sum, const ir_kexpr *x) {
+static const ir_kexpr *step_log_sum(cg_line *l, ir_kvar *most, ir_kvar *sum, const ir_kexpr *x) {
   ir_kbuilder *b = &l->e.b;
   const ir_kexpr *old = ir_kb_let(b, "old", read(l, most)), *now = ir_kb_let(b, "now", op2(l, IR_K_max, old, x));
   const ir_kexpr *shift = cg_emit_safe_shift(&l->e, now);
@@ -118,6 +52,8 @@ static const ir_kexpr *step_log_sum(line *l, ir_kvar *most, ir_kvar *sum, const 
 }
 
 weir_status cg_lower_running(function_lowering *fl, ir_node *node) {
+  weir_status status;
+  if (cg_block_running(fl, node, &status)) return status;
   ir_value *x = node->operands[0], *root = node->results[0];
   ir_combine combine = node->op == IR_OP_cumsum    ? IR_COMBINE_sum
                        : node->op == IR_OP_cumprod ? IR_COMBINE_prod
@@ -125,8 +61,8 @@ weir_status cg_lower_running(function_lowering *fl, ir_node *node) {
                        : node->op == IR_OP_cummin  ? IR_COMBINE_min
                                                    : IR_COMBINE_logsumexp;
   ir_ktype type = cg_compute_type(x->type.dtype);
-  line l = {0};
-  open(&l, fl, root, x, (int)ir_node_attr(node, IR_ATTR_axis)->i);
+  cg_line l = {0};
+  cg_line_open(&l, fl, root, x, (int)ir_node_attr(node, IR_ATTR_axis)->i, CG_LINE_ITEM, 0);
   ir_kbuilder *b = &l.e.b;
   ir_kvar *so_far = number(&l, "r", ir_kb_const(b, type, cg_combine_start(combine, type)));
   ir_kvar *sum = combine == IR_COMBINE_logsumexp ? number(&l, "s", ir_kb_const(b, type, 0)) : NULL;
@@ -146,14 +82,14 @@ weir_status cg_lower_running(function_lowering *fl, ir_node *node) {
 // ---- order
 
 // Whether an element |y| comes before |x| that stands in front of it: not of equals.
-static const ir_kexpr *overtakes(line *l, const ir_kexpr *y, const ir_kexpr *x) {
+static const ir_kexpr *overtakes(cg_line *l, const ir_kexpr *y, const ir_kexpr *x) {
   const ir_kexpr *before = test(l, l->descending ? IR_K_gt : IR_K_lt, y, x);
   if (!ir_ktype_is_float(x->type)) return before;
   return op2(l, IR_K_or, before, op2(l, IR_K_and, test(l, IR_K_ne, x, x), test(l, IR_K_eq, y, y)));
 }
 
 // Merges runs of |width| indices of |from| into runs twice as long of |to|.
-static void merge(line *l, ir_value *from, ir_value *to, const ir_kexpr *width) {
+static void merge(cg_line *l, ir_value *from, ir_value *to, const ir_kexpr *width) {
   ir_kbuilder *b = &l->e.b;
   const ir_kexpr *zero = ir_kb_int(b, 0), *one = ir_kb_int(b, 1),
                  *twice = ir_kb_let(b, "twice", ir_kb_add(b, width, width));
@@ -179,10 +115,10 @@ static void merge(line *l, ir_value *from, ir_value *to, const ir_kexpr *width) 
 }
 
 // Fills |order|, i32 in the operand's dims, with the indices of the line in order.
-static void emit_sort(line *l, ir_value *order, ir_value *other) {
+static void emit_sort(cg_line *l, ir_value *order, ir_value *other) {
   ir_kbuilder *b = &l->e.b;
-  use_both_ways(l, order);
-  use_both_ways(l, other);
+  cg_line_use_both_ways(l, order);
+  cg_line_use_both_ways(l, other);
   const ir_kexpr *zero = ir_kb_int(b, 0), *i = ir_kb_for(b, IR_KR_SERIAL, "i", zero, l->size, 1);
   store(l, order, i, ir_kb_cast(b, IR_KT_i32, i));
   ir_kb_end(b);
@@ -198,12 +134,12 @@ static void emit_sort(line *l, ir_value *order, ir_value *other) {
 }
 
 // Keeps the |k| first in order in |order|, whose axis has as many elements.
-static void emit_first(line *l, ir_value *order, int64_t k) {
+static void emit_first(cg_line *l, ir_value *order, int64_t k) {
   ir_kbuilder *b = &l->e.b;
   const ir_kexpr *zero = ir_kb_int(b, 0), *one = ir_kb_int(b, 1), *most = ir_kb_int(b, k);
   ir_kvar *count = number(l, "count", zero), *at = number(l, "at", zero);
   ir_kvar *worst = number(l, "worst", ir_kb_const(b, cg_compute_type(l->x->type.dtype), 0));
-  use_both_ways(l, order);
+  cg_line_use_both_ways(l, order);
   const ir_kexpr *u = ir_kb_for(b, IR_KR_SERIAL, "u", zero, l->size, 1);
   const ir_kexpr *x = ir_kb_let(b, "x", load(l, l->x, u)), *have = ir_kb_let(b, "have", read(l, count));
   ir_kb_if(b, op2(l, IR_K_or, test(l, IR_K_lt, have, most), overtakes(l, x, read(l, worst))));
@@ -226,7 +162,7 @@ static void emit_first(line *l, ir_value *order, int64_t k) {
 }
 
 // Elements of the operand where |order| says, into |to|, and what it says into |indices| (may be null).
-static void emit_taken(line *l, ir_value *order, ir_value *to, ir_value *indices, const ir_kexpr *count) {
+static void emit_taken(cg_line *l, ir_value *order, ir_value *to, ir_value *indices, const ir_kexpr *count) {
   ir_kbuilder *b = &l->e.b;
   const ir_kexpr *i = ir_kb_for(b, IR_KR_SERIAL, "i", ir_kb_int(b, 0), count, 1);
   const ir_kexpr *from = ir_kb_let(b, "from", load_index(l, order, i));
@@ -242,17 +178,19 @@ static ir_value *scratch(function_lowering *fl, const ir_value *like) {
 }
 
 weir_status cg_lower_order(function_lowering *fl, ir_node *node) {
+  weir_status status;
+  if (cg_block_sorted(fl, node, &status)) return status;
   ir_value *x = node->operands[0], *first = node->results[0],
            *second = node->op == IR_OP_top_k ? node->results[1] : NULL;
   const ir_attr *descending = ir_node_attr(node, IR_ATTR_descending), *k = ir_node_attr(node, IR_ATTR_k);
-  line l = {.descending = !descending || descending->i};
+  cg_line l = {.descending = !descending || descending->i};
   bool few = k && k->i <= FEW;
   if (k && k->i == 0) return WEIR_OK;
   ir_value *order = few                         ? second
                     : node->op == IR_OP_argsort ? first
                                                 : scratch(fl, x),
            *other = few ? NULL : scratch(fl, x);
-  open(&l, fl, first, x, (int)ir_node_attr(node, IR_ATTR_axis)->i);
+  cg_line_open(&l, fl, first, x, (int)ir_node_attr(node, IR_ATTR_axis)->i, CG_LINE_ITEM, 0);
   if (few) emit_first(&l, order, k->i);
   else emit_sort(&l, order, other);
   if (node->op != IR_OP_argsort) emit_taken(&l, order, first, second, k ? ir_kb_int(&l.e.b, k->i) : l.size);

@@ -35,7 +35,7 @@ static ir_value *rows_of(function_lowering *fl, const ir_value *x, ir_dtype dtyp
 }
 
 typedef struct {
-  emitter e;
+  emitter *e;
   ir_value *x;
   const packed_rows *to;
   const ir_kexpr *idx[IR_MAX_RANK];
@@ -48,33 +48,33 @@ static const ir_kexpr *place(pack_kernel *p, const ir_value *value, const ir_kex
   int last = p->x->type.rank - 1;
   for (int i = 0; i < last; i++) idx[i] = p->idx[i];
   idx[last] = at;
-  return cg_emit_place_of(&p->e, value, idx);
+  return cg_emit_place_of(p->e, value, idx);
 }
 
 static void store(pack_kernel *p, ir_value *value, ir_ktype type, const ir_kexpr *index, const ir_kexpr *expr) {
-  int buffer = cg_emit_slot(&p->e, cg_info(p->e.fl, value)->slot, IR_KB_OUT);
-  ir_kb_store(&p->e.b, type, buffer, index, expr);
+  int buffer = cg_emit_slot(p->e, cg_info(p->e->fl, value)->slot, IR_KB_OUT);
+  ir_kb_store(&p->e->b, type, buffer, index, expr);
 }
 
 // Input |half| * 16 + lane of the group.
 static const ir_kexpr *input_at(pack_kernel *p, int half, const ir_kexpr *lane) {
-  ir_kbuilder *b = &p->e.b;
+  ir_kbuilder *b = &p->e->b;
   return ir_kb_add(b, ir_kb_add(b, ir_kb_mul(b, p->group, ir_kb_int(b, GROUP)), ir_kb_int(b, half * IR_LANES)), lane);
 }
 
 static const ir_kexpr *open_lanes(pack_kernel *p) {
-  ir_kbuilder *b = &p->e.b;
+  ir_kbuilder *b = &p->e->b;
   return ir_kb_for(b, IR_KR_LANES, "l", ir_kb_int(b, 0), ir_kb_int(b, IR_LANES), 1);
 }
 
 // The values of the group into registers, and the largest magnitude.
 static const ir_kexpr *read_group(pack_kernel *p, ir_kvar *values) {
-  ir_kbuilder *b = &p->e.b;
+  ir_kbuilder *b = &p->e->b;
   ir_kvar *most = ir_kb_reg(b, "most", IR_KT_f32, false, 0, NULL, ir_kb_const(b, IR_KT_f32, 0));
   const ir_kexpr *lane = open_lanes(p), *largest = NULL;
   for (int half = 0; half < 2; half++) {
     p->idx[p->x->type.rank - 1] = input_at(p, half, lane);
-    const ir_kexpr *value = ir_kb_let(b, "x", cg_emit_value(&p->e, p->x, p->idx));
+    const ir_kexpr *value = ir_kb_let(b, "x", cg_emit_value(p->e, p->x, p->idx));
     ir_kb_set(b, values, value, ir_kb_int(b, half), NULL, NULL);
     const ir_kexpr *magnitude = ir_kb_op(b, IR_K_abs, IR_KT_f32, value, NULL, NULL);
     largest = largest ? ir_kb_op(b, IR_K_max, IR_KT_f32, largest, magnitude, NULL) : magnitude;
@@ -85,7 +85,7 @@ static const ir_kexpr *read_group(pack_kernel *p, ir_kvar *values) {
 }
 
 static void store_sums(pack_kernel *p, ir_kvar *const *sums, const ir_kexpr *scale) {
-  ir_kbuilder *b = &p->e.b;
+  ir_kbuilder *b = &p->e->b;
   const packed_rows *to = p->to;
   const ir_kexpr *half[2], *zero = ir_kb_const(b, IR_KT_i32, 0);
   for (int i = 0; i < 2; i++) half[i] = ir_kb_let(b, "sum", ir_kb_read(b, sums[i], NULL, NULL, NULL));
@@ -100,11 +100,11 @@ static void store_sums(pack_kernel *p, ir_kvar *const *sums, const ir_kexpr *sca
   }
 }
 
-static const ir_kexpr *number(pack_kernel *p, double value) { return ir_kb_const(&p->e.b, IR_KT_f32, value); }
+static const ir_kexpr *number(pack_kernel *p, double value) { return ir_kb_const(&p->e->b, IR_KT_f32, value); }
 
 // From the largest magnitude of a group; returns what values are multiplied by.
 static const ir_kexpr *scale_of(pack_kernel *p, const ir_kexpr *most, const ir_kexpr **out_scale) {
-  ir_kbuilder *b = &p->e.b;
+  ir_kbuilder *b = &p->e->b;
   const ir_kexpr *some = ir_kb_op(b, IR_K_ge, IR_KT_bool, most, number(p, 0x1p-100), NULL);
   const ir_kexpr *none = ir_kb_op(b, IR_K_lt, IR_KT_bool, most, number(p, 0x1p-100), NULL);
   const ir_kexpr *finite = ir_kb_op(b, IR_K_lt, IR_KT_bool, most, number(p, INFINITY), NULL);
@@ -118,7 +118,7 @@ static const ir_kexpr *scale_of(pack_kernel *p, const ir_kexpr *most, const ir_k
 
 // Writes the code of |value|, input |at| of the row, and returns it.
 static const ir_kexpr *store_code(pack_kernel *p, const ir_kexpr *value, const ir_kexpr *inverse, const ir_kexpr *at) {
-  ir_kbuilder *b = &p->e.b;
+  ir_kbuilder *b = &p->e->b;
   value = ir_kb_op(b, IR_K_fma, IR_KT_f32, value, inverse, number(p, ROUNDER));
   const ir_kexpr *code = ir_kb_op(b, IR_K_bitcast, IR_KT_i32, value, NULL, NULL);
   code = ir_kb_let(b, "code", ir_kb_sub(b, code, ir_kb_const(b, IR_KT_i32, ROUNDER_BITS)));
@@ -128,7 +128,7 @@ static const ir_kexpr *store_code(pack_kernel *p, const ir_kexpr *value, const i
 }
 
 static void emit_int8_group(pack_kernel *p) {
-  ir_kbuilder *b = &p->e.b;
+  ir_kbuilder *b = &p->e->b;
   int two = 2;
   ir_kvar *values = ir_kb_reg(b, "v", IR_KT_f32, true, 1, &two, number(p, 0)), *sums[2];
   const ir_kexpr *scale, *inverse = scale_of(p, read_group(p, values), &scale);
@@ -145,12 +145,12 @@ static void emit_int8_group(pack_kernel *p) {
 
 // The whole row: its values into local memory, then as codes.
 static void emit_int8_row(pack_kernel *p, int64_t cols) {
-  ir_kbuilder *b = &p->e.b;
+  ir_kbuilder *b = &p->e->b;
   int values = ir_kb_add_buffer(b, IR_KB_LOCAL, "values", ir_kb_int(b, 4 * cols), -1);
   ir_kvar *most = ir_kb_reg(b, "most", IR_KT_f32, false, 0, NULL, number(p, 0));
   const ir_kexpr *i = ir_kb_for(b, IR_KR_LANES, "i", ir_kb_int(b, 0), ir_kb_int(b, cols), 1), *zero = ir_kb_int(b, 0);
   p->idx[p->x->type.rank - 1] = i;
-  const ir_kexpr *value = ir_kb_let(b, "x", cg_emit_value(&p->e, p->x, p->idx));
+  const ir_kexpr *value = ir_kb_let(b, "x", cg_emit_value(p->e, p->x, p->idx));
   ir_kb_store(b, IR_KT_f32, values, i, value);
   ir_kb_reduce(b, IR_K_max, most, ir_kb_op(b, IR_K_abs, IR_KT_f32, value, NULL, NULL));
   ir_kb_end(b);
@@ -166,11 +166,11 @@ static void emit_int8_row(pack_kernel *p, int64_t cols) {
 
 // The last dim of a row, its other indices known.
 static void emit_row(pack_kernel *p) {
-  ir_kbuilder *b = &p->e.b;
+  ir_kbuilder *b = &p->e->b;
   int last = p->x->type.rank - 1;
   int64_t cols = cg_const_dim(p->x->type.dims[last]);
-  p->idx[last] = cg_placeholder(&p->e);
-  if (!cg_emit_reductions(&p->e, p->x, p->idx)) p->e.unsupported = "a sum that differs within a row that is packed";
+  p->idx[last] = cg_placeholder(p->e);
+  if (!cg_emit_reductions(p->e, p->x, p->idx)) p->e->unsupported = "a sum that differs within a row that is packed";
   if (p->to->compute == CG_COMPUTE_INT8) {
     p->group = ir_kb_for(b, IR_KR_SERIAL, "g", ir_kb_int(b, 0), ir_kb_int(b, cols / GROUP), 1);
     emit_int8_group(p);
@@ -183,36 +183,47 @@ static void emit_row(pack_kernel *p) {
   }
   const ir_kexpr *i = ir_kb_for(b, IR_KR_LANES, "i", ir_kb_int(b, 0), ir_kb_int(b, cols), 1);
   p->idx[last] = i;
-  const ir_kexpr *value = ir_kb_cast(b, IR_KT_bf16, cg_emit_value(&p->e, p->x, p->idx));
+  const ir_kexpr *value = ir_kb_cast(b, IR_KT_bf16, cg_emit_value(p->e, p->x, p->idx));
   const ir_kexpr *at = ir_kb_mul(b, place(p, p->to->codes, ir_kb_int(b, 0)), ir_kb_int(b, 2));
   store(p, p->to->codes, IR_KT_bf16, ir_kb_add(b, at, i), value);
   ir_kb_end(b);
 }
 
+void cg_emit_packed_row(emitter *e, const packed_rows *to, const ir_kexpr *const *idx) {
+  pack_kernel p = {.e = e, .x = (ir_value *)to->x, .to = to};
+  for (int i = 0; i < p.x->type.rank - 1; i++) p.idx[i] = idx[i];
+  emit_row(&p);
+}
+
 static weir_status lower_pack(function_lowering *fl, ir_value *x, const packed_rows *to) {
-  pack_kernel p = {.x = x, .to = to};
+  emitter e;
   weir_arena *arena = fl->low->arena;
   int last = x->type.rank - 1, loops = 0;
   const char *compute = cg_compute_name(to->compute);
-  cg_emit_begin(&p.e, fl, cg_info(fl, x)->fate == FATE_PACKED ? x : NULL, weir_arena_printf(arena, "pack_%s", compute),
+  const ir_kexpr *idx[IR_MAX_RANK];
+  cg_emit_begin(&e, fl, cg_info(fl, x)->fate == FATE_PACKED ? x : NULL, weir_arena_printf(arena, "pack_%s", compute),
                 weir_arena_printf(arena, "%s as %s for products", ir_type_print(arena, &x->type), compute));
-  cg_emit_domain(&p.e, x, p.idx);
+  cg_emit_domain(&e, x, idx);
   const value_info *info = cg_info(fl, x);
   for (int i = 0; i < last; i++) {
     if (info->ragged && i == info->axis) continue;
-    p.idx[i] = ir_kb_for(&p.e.b, IR_KR_SERIAL, "i", ir_kb_int(&p.e.b, 0), cg_dim_expr(&p.e, x->type.dims[i]), 1);
+    idx[i] = ir_kb_for(&e.b, IR_KR_SERIAL, "i", ir_kb_int(&e.b, 0), cg_dim_expr(&e, x->type.dims[i]), 1);
     loops++;
   }
-  emit_row(&p);
-  while (loops--) ir_kb_end(&p.e.b);
-  return cg_emit_finish(&p.e);
+  cg_emit_packed_row(&e, to, idx);
+  while (loops--) ir_kb_end(&e.b);
+  return cg_emit_finish(&e);
 }
 
-weir_status cg_pack_rows(function_lowering *fl, ir_value *x, cg_compute compute, packed_rows *out) {
+static bool find_packed(const function_lowering *fl, const ir_value *x, cg_compute compute, packed_rows *out) {
   for (int i = 0; i < fl->packed_count; i++) {
     *out = fl->packed[i];
-    if (out->x == x && out->compute == compute) return WEIR_OK;
+    if (out->x == x && out->compute == compute && !out->image) return true;
   }
+  return false;
+}
+
+void cg_pack_room(function_lowering *fl, ir_value *x, cg_compute compute, packed_rows *out) {
   bool int8 = compute == CG_COMPUTE_INT8, row = compute == CG_COMPUTE_INT8_ROW;
   unsigned sums = int8 ? sums_wanted(fl, x) : 0;
   *out = (packed_rows){.x = x, .compute = compute, .codes = rows_of(fl, x, IR_i32, int8 || row ? 4 : 2)};
@@ -223,7 +234,11 @@ weir_status cg_pack_rows(function_lowering *fl, ir_value *x, cg_compute compute,
   if (sums >> CG_SUMS_SCALED & 1) out->scaled_sums = rows_of(fl, x, IR_f32, GROUP);
   if (sums >> CG_SUMS_32 & 1) out->minus_32 = rows_of(fl, x, IR_i32, GROUP);
   if (sums >> CG_SUMS_16 & 1) out->minus_16 = rows_of(fl, x, IR_i32, GROUP / 2);
-  WEIR_TRY(lower_pack(fl, x, out));
   WEIR_PUSH(fl->low->arena, fl->packed, fl->packed_count, fl->packed_capacity, *out);
-  return WEIR_OK;
+}
+
+weir_status cg_pack_rows(function_lowering *fl, ir_value *x, cg_compute compute, packed_rows *out) {
+  if (find_packed(fl, x, compute, out)) return WEIR_OK;
+  cg_pack_room(fl, x, compute, out);
+  return lower_pack(fl, x, out);
 }

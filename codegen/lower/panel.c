@@ -98,7 +98,7 @@ const panel_format *cg_panel_format(weir_storage storage) {
 }
 
 const char *cg_layout_name(cg_layout layout) {
-  static const char *const names[] = {"plain", "panel", "pairs", "taps", "winograd"};
+  static const char *const names[] = {"plain", "panel", "pairs", "taps", "winograd", "taps_pairs"};
   return names[layout];
 }
 

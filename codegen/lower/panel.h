@@ -20,6 +20,7 @@ typedef enum {
   CG_LAYOUT_PAIRS,  // a panel of bf16 whose words have two inputs of a row each, the even one low
   CG_LAYOUT_TAPS,   // of a convolution, see taps.h
   CG_LAYOUT_WINOGRAD,
+  CG_LAYOUT_TAPS_PAIRS,  // taps of bf16, two inputs a word
 } cg_layout;
 
 // In what a linear multiplies: see docs/kernels.md.

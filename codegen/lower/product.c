@@ -5,7 +5,7 @@
 // lane is a column and adds k = 0, 1, 2 ... in order, with tiles of rows and columns in registers; columns that fill no
 // register do the same in local memory. Where its k stand side by side, each element is a sum over lanes of k. Either
 // is decided by the graph alone, so an element's bits depend on nothing but its row and column.
-#include "codegen/lower/internal.h"
+#include "codegen/lower/product_internal.h"
 
 enum {
   CHUNK_ROWS = 384,  // of a work item, and columns of one
@@ -21,32 +21,13 @@ enum {
 // Of the tiles that stay in registers: 6 x 64 elements where there are 32 registers, 6 x 16 where there are fewer.
 static const int heights[HEIGHTS] = {MAX_HEIGHT, 4, 2, 1}, widths[WIDTHS] = {MAX_WIDTH, 1};
 
-typedef struct {
-  emitter e;
-  function_lowering *fl;
-  ir_value *root, *x, *y;
-  bool linear;  // y: [columns, k], else [..., k, columns]
-  ir_ktype type;
-  int lead;                          // axes in front of rows and columns
-  bool has_rows;                     // false for a linear of one row
-  int64_t chunk_rows, pack_rows;     // chosen: of a work item at most; from how many on the second operand is packed
-  const ir_kexpr *idx[IR_MAX_RANK];  // of the result: the leading axes
-  const ir_kexpr *depth;             // k
-  const ir_kexpr *row_lo, *row_hi, *column_lo, *column_hi;
-  // inside a tile
-  const ir_kexpr *first, *height, *vector, *lane;  // first row and number of rows, first register, lane
-  ir_kvar *acc;
-  int slab, sums;  // LOCAL buffers
-  const ir_kexpr *slab_lo, *slab_hi;
-} product_kernel;
-
 static const ir_kexpr *integer(product_kernel *p, int64_t value) { return ir_kb_int(&p->e.b, value); }
 
 static const ir_kexpr *pieces(product_kernel *p, const ir_kexpr *all, int64_t size) {
   return ir_kb_div(&p->e.b, ir_kb_add(&p->e.b, all, integer(p, size - 1)), integer(p, size));
 }
 
-static const ir_kexpr *x_at(product_kernel *p, const ir_kexpr *row, const ir_kexpr *k) {
+const ir_kexpr *cg_product_x(product_kernel *p, const ir_kexpr *row, const ir_kexpr *k) {
   const ir_kexpr *idx[IR_MAX_RANK];
   int rank = p->x->type.rank, skip = p->root->type.rank - rank;  // the shorter operand repeats over leading dims
   for (int i = 0; i < rank - 2; i++) idx[i] = p->idx[i + skip];
@@ -55,7 +36,7 @@ static const ir_kexpr *x_at(product_kernel *p, const ir_kexpr *row, const ir_kex
   return cg_emit_value(&p->e, p->x, idx);
 }
 
-static const ir_kexpr *y_at(product_kernel *p, const ir_kexpr *k, const ir_kexpr *column) {
+const ir_kexpr *cg_product_y(product_kernel *p, const ir_kexpr *k, const ir_kexpr *column) {
   const ir_kexpr *idx[IR_MAX_RANK];
   int rank = p->y->type.rank, skip = p->root->type.rank - rank;
   for (int i = 0; !p->linear && i < rank - 2; i++) idx[i] = p->idx[i + skip];
@@ -64,7 +45,7 @@ static const ir_kexpr *y_at(product_kernel *p, const ir_kexpr *k, const ir_kexpr
   return cg_emit_value(&p->e, p->y, idx);
 }
 
-static void store(product_kernel *p, const ir_kexpr *row, const ir_kexpr *column, const ir_kexpr *value) {
+void cg_product_store(product_kernel *p, const ir_kexpr *row, const ir_kexpr *column, const ir_kexpr *value) {
   const ir_kexpr *idx[IR_MAX_RANK];
   for (int i = 0; i < p->lead; i++) idx[i] = p->idx[i];
   if (p->has_rows) idx[p->lead] = row;
@@ -81,15 +62,17 @@ static int inner_axis(const value_info *info) {
   return type->rank - 1;
 }
 
-// Whether elements that differ in k stand side by side in the memory of y.
-static bool depth_is_inner(const product_kernel *p) {
-  const ir_value *value = p->y;
-  int axis = p->linear ? value->type.rank - 1 : value->type.rank - 2;
+bool cg_product_is_inner(const product_kernel *p, const ir_value *value, int axis) {
   while (value->def && value->def->op == IR_OP_permute && cg_info(p->fl, value)->fate == FATE_INLINE) {
     axis = (int)ir_node_attr(value->def, IR_ATTR_perm)->ints[axis];
     value = value->def->operands[0];
   }
   return axis == inner_axis(cg_info(p->fl, value));
+}
+
+// Whether elements that differ in k stand side by side in the memory of y.
+static bool depth_is_inner(const product_kernel *p) {
+  return cg_product_is_inner(p, p->y, p->linear ? p->y->type.rank - 1 : p->y->type.rank - 2);
 }
 
 static void end(product_kernel *p, int count) {
@@ -106,15 +89,15 @@ static void dot_tile(product_kernel *p, const ir_kexpr *column, int tall, int wi
   for (int n = 0; n < tall * wide; n++)
     dots[n] = ir_kb_reg(b, "dot", p->type, false, 0, NULL, ir_kb_const(b, p->type, 0));
   const ir_kexpr *k = ir_kb_for(b, IR_KR_LANES, "k", integer(p, 0), p->depth, 1);
-  for (int j = 0; j < wide; j++) y[j] = ir_kb_let(b, "y", y_at(p, k, ir_kb_add(b, column, integer(p, j))));
+  for (int j = 0; j < wide; j++) y[j] = ir_kb_let(b, "y", cg_product_y(p, k, ir_kb_add(b, column, integer(p, j))));
   for (int i = 0; i < tall; i++) {
-    const ir_kexpr *x = ir_kb_let(b, "x", x_at(p, ir_kb_add(b, p->first, integer(p, i)), k));
+    const ir_kexpr *x = ir_kb_let(b, "x", cg_product_x(p, ir_kb_add(b, p->first, integer(p, i)), k));
     for (int j = 0; j < wide; j++) ir_kb_reduce(b, IR_K_add, dots[i * wide + j], ir_kb_mul(b, x, y[j]));
   }
   end(p, 1);
   for (int n = 0; n < tall * wide; n++)
-    store(p, ir_kb_add(b, p->first, integer(p, n / wide)), ir_kb_add(b, column, integer(p, n % wide)),
-          ir_kb_read(b, dots[n], NULL, NULL, NULL));
+    cg_product_store(p, ir_kb_add(b, p->first, integer(p, n / wide)), ir_kb_add(b, column, integer(p, n % wide)),
+                     ir_kb_read(b, dots[n], NULL, NULL, NULL));
 }
 
 static void emit_dots(product_kernel *p) {
@@ -162,7 +145,7 @@ static const ir_kexpr *open_unroll(product_kernel *p) {
 // acc += x[first + i, k] y[v], for the rows of the tile.
 static void multiply(product_kernel *p, const ir_kexpr *k, const ir_kexpr *const *y, int wide) {
   ir_kbuilder *b = &p->e.b;
-  const ir_kexpr *i = open_unroll(p), *x = ir_kb_let(b, "x", x_at(p, ir_kb_add(b, p->first, i), k));
+  const ir_kexpr *i = open_unroll(p), *x = ir_kb_let(b, "x", cg_product_x(p, ir_kb_add(b, p->first, i), k));
   for (int v = 0; v < wide; v++) {
     const ir_kexpr *at = integer(p, v), *sum = ir_kb_read(b, p->acc, i, at, NULL);
     ir_kb_set(b, p->acc, ir_kb_op(b, IR_K_fma, p->type, x, y[v], sum), i, at, NULL);
@@ -175,8 +158,8 @@ static void store_tile(product_kernel *p, const ir_kexpr *column_lo, int wide) {
   const ir_kexpr *i = open_unroll(p);
   const ir_kexpr *left = ir_kb_add(b, ir_kb_add(b, column_lo, ir_kb_mul(b, p->vector, integer(p, IR_LANES))), p->lane);
   for (int v = 0; v < wide; v++)
-    store(p, ir_kb_add(b, p->first, i), ir_kb_add(b, left, vector_at(p, v)),
-          ir_kb_read(b, p->acc, i, integer(p, v), NULL));
+    cg_product_store(p, ir_kb_add(b, p->first, i), ir_kb_add(b, left, vector_at(p, v)),
+                     ir_kb_read(b, p->acc, i, integer(p, v), NULL));
   end(p, 1);
 }
 
@@ -191,7 +174,8 @@ static void emit_registers(product_kernel *p, const ir_kexpr *lo, const ir_kexpr
     open_width(p, width, widths[w]);
     const ir_kexpr *k = ir_kb_for(b, IR_KR_SERIAL, "k", integer(p, 0), p->depth, 1);
     const ir_kexpr *left = ir_kb_add(b, ir_kb_add(b, lo, ir_kb_mul(b, p->vector, integer(p, IR_LANES))), p->lane);
-    for (int v = 0; v < widths[w]; v++) y[v] = ir_kb_let(b, "y", y_at(p, k, ir_kb_add(b, left, vector_at(p, v))));
+    for (int v = 0; v < widths[w]; v++)
+      y[v] = ir_kb_let(b, "y", cg_product_y(p, k, ir_kb_add(b, left, vector_at(p, v))));
     multiply(p, k, y, widths[w]);
     end(p, 1);
     store_tile(p, lo, widths[w]);
@@ -211,14 +195,14 @@ static void emit_rest(product_kernel *p, const ir_kexpr *lo, const ir_kexpr *hi)
   ir_kb_store(b, p->type, sums, j, ir_kb_const(b, p->type, 0));
   ir_kb_end(b);
   const ir_kexpr *k = ir_kb_for(b, IR_KR_SERIAL, "k", zero, p->depth, 1);
-  const ir_kexpr *x = ir_kb_let(b, "x", x_at(p, row, k));
+  const ir_kexpr *x = ir_kb_let(b, "x", cg_product_x(p, row, k));
   j = ir_kb_for(b, IR_KR_LANES, "j", zero, width, 1);
   const ir_kexpr *sum = ir_kb_load(b, p->type, sums, j);
-  ir_kb_store(b, p->type, sums, j, ir_kb_op(b, IR_K_fma, p->type, x, y_at(p, k, ir_kb_add(b, lo, j)), sum));
+  ir_kb_store(b, p->type, sums, j, ir_kb_op(b, IR_K_fma, p->type, x, cg_product_y(p, k, ir_kb_add(b, lo, j)), sum));
   ir_kb_end(b);
   ir_kb_end(b);
   j = ir_kb_for(b, IR_KR_LANES, "j", zero, width, 1);
-  store(p, row, ir_kb_add(b, lo, j), ir_kb_load(b, p->type, sums, j));
+  cg_product_store(p, row, ir_kb_add(b, lo, j), ir_kb_load(b, p->type, sums, j));
   for (int end = 0; end < 3; end++) ir_kb_end(b);
 }
 
@@ -243,7 +227,7 @@ static void fill_slab(product_kernel *p, const ir_kexpr *width) {
   const ir_kexpr *k = ir_kb_for(b, IR_KR_SERIAL, "k", p->slab_lo, p->slab_hi, 1);
   const ir_kexpr *j = ir_kb_for(b, IR_KR_LANES, "j", integer(p, 0), width, 1);
   const ir_kexpr *v = ir_kb_div(b, j, integer(p, IR_LANES)), *lane = ir_kb_mod(b, j, integer(p, IR_LANES));
-  ir_kb_store(b, p->type, p->slab, slab_at(p, v, k, lane), y_at(p, k, ir_kb_add(b, p->column_lo, j)));
+  ir_kb_store(b, p->type, p->slab, slab_at(p, v, k, lane), cg_product_y(p, k, ir_kb_add(b, p->column_lo, j)));
   end(p, 2);
 }
 
@@ -315,7 +299,7 @@ static void emit_packed(product_kernel *p) {
   ir_kb_if(b, ir_kb_op(b, IR_K_not, IR_KT_bool, whole, NULL, NULL));
   const ir_kexpr *row = ir_kb_for(b, IR_KR_SERIAL, "m", p->row_lo, p->row_hi, 1);
   const ir_kexpr *j = ir_kb_for(b, IR_KR_LANES, "j", zero, columns, 1);
-  store(p, row, ir_kb_add(b, p->column_lo, j), ir_kb_load(b, p->type, p->sums, sum_at(p, row, j)));
+  cg_product_store(p, row, ir_kb_add(b, p->column_lo, j), ir_kb_load(b, p->type, p->sums, sum_at(p, row, j)));
   end(p, 3);
 }
 
@@ -408,6 +392,8 @@ weir_status cg_lower_product(function_lowering *fl, ir_value *root) {
                       .type = cg_compute_type(root->type.dtype),
                       .lead = rank > 1 ? rank - 2 : 0,
                       .has_rows = rank > 1};
+  weir_status done;
+  if (cg_block_product(&p, &done)) return done;
   weir_arena *arena = fl->low->arena;
   const char *banner = weir_arena_printf(arena, "%s = %s x %s", ir_type_print(arena, &root->type),
                                          ir_type_print(arena, &p.x->type), ir_type_print(arena, &p.y->type));

@@ -60,8 +60,14 @@ static weir_status locate_slots(builder *p, const lowered *fn, const location *p
       case SLOT_ROPE:
         WEIR_TRY(cg_program_rope_table(p, s, &at[i]));
         break;
+      case SLOT_COUNTERS:
+        WEIR_TRY(cg_program_counters(p, s, &at[i]));
+        break;
       case SLOT_PARTS:
         WEIR_TRY(cg_program_parts(p, fn, s, &at[i]));
+        break;
+      case SLOT_ROWS:
+        WEIR_TRY(cg_program_rows_of(p, fn, s, at, &at[i]));
         break;
       case SLOT_STACK:
         WEIR_TRY(cg_program_stack(p, fn, s, at, &at[i]));
@@ -127,6 +133,7 @@ static weir_status build_program(lowering *low, const ir_function *entry, rt_pro
   p.kernel_of = WEIR_NEW_ARRAY(arena, int, low->out->kernel_count + SPARE);
   for (int i = 0; i < low->out->kernel_count + SPARE; i++) p.kernel_of[i] = -1;
   WEIR_TRY(instantiate(&p, fn, params, results, ""));
+  WEIR_TRY(cg_program_add_pick(&p));
   cg_program_keep_weights(&p);
   cg_program_extend_lives(&p);
   cg_plan_memory(arena, p.memory, p.memory_count, program);

@@ -20,6 +20,12 @@ typedef struct {
 } rope_entry;
 
 typedef struct {
+  ir_dim rows;
+  int64_t per_row;
+  int number, buffer;
+} counters_entry;
+
+typedef struct {
   bool read, written;  // since the last sync
   bool guarded;        // the write was by a guarded launch
 } hazard;
@@ -43,6 +49,8 @@ typedef struct {
   int memory_count, memory_capacity;
   rope_entry *ropes;
   int rope_count, rope_capacity;
+  counters_entry *counters;
+  int counters_count, counters_capacity;
   int loops[RT_MAX_LOOP_DEPTH], loop_phases[RT_MAX_LOOP_DEPTH];  // those open: the program's, and where they began
   int depth, loop_base, loop_capacity;
   int loop_sizes[RT_MAX_LOOP_DEPTH];  // by depth; 0: none yet
@@ -86,11 +94,20 @@ const ir_result *cg_program_new_value(const ir_function *entry, const ir_param *
 weir_status cg_program_bind_params(builder *p, cg_weight_format *formats, location *params);
 weir_status cg_program_bind_results(builder *p, const location *params, location *results);
 // The weights of a STACK slot as one weight.
+// A weight once more, in rows.
+weir_status cg_program_rows_of(builder *p, const lowered *fn, const slot *s, const location *at, location *out);
 weir_status cg_program_stack(builder *p, const lowered *fn, const slot *s, const location *at, location *out);
 // Drops the weights that no launch reads, and hands the others to the package.
 void cg_program_keep_weights(builder *p);
 
+// ---- block/pick.c: for devices of thread blocks, the kernel that chooses tokens behind a step (runtime/exec/pick.h).
+weir_status cg_make_pick(weir_arena *arena, ir_kernel **out_kernel);
+weir_status cg_program_add_pick(builder *p);
+
 // ---- program_launch.c
+
+// Index of a kernel of the module among the program's.
+int cg_program_kernel(builder *p, int kernel);
 
 weir_status cg_program_launch(builder *p, const item *it, const location *at, const char *note);
 // Memory of a TEMP slot.
@@ -101,6 +118,8 @@ weir_status cg_program_parts(builder *p, const lowered *fn, const slot *s, locat
 weir_status cg_program_table(builder *p, rt_arg_kind table, ir_dim rows, location *out);
 // Memory of a ROPE slot, and the launch that fills it.
 weir_status cg_program_rope_table(builder *p, const slot *at, location *out);
+// Memory of a COUNTERS slot, and the launch that clears it.
+weir_status cg_program_counters(builder *p, const slot *at, location *out);
 // The first launch of an iteration waits for the one before, and the first behind the loop for all of it, also where
 // there was no iteration.
 weir_status cg_program_begin_loop(builder *p, const lowered *fn, const item *it, const location *at);

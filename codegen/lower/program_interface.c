@@ -106,9 +106,11 @@ static cg_compute compute_wanted(const lowering *low, const ir_param *param) {
 }
 
 // Null, or why products with a matrix in panels of |storage| cannot be computed in |wanted|.
-static const char *refuse_compute(weir_storage storage, int64_t cols, unsigned uses, cg_compute wanted) {
+static const char *refuse_compute(const lowering *low, weir_storage storage, int64_t cols, unsigned uses,
+                                  cg_compute wanted) {
   bool blocks = weir_storage_has_codes(storage);
-  if (uses & 4) return "chosen at run time";
+  bool routed = low->options->blocks && wanted == CG_COMPUTE_BF16 && cols % 32 == 0;  // block/route.c
+  if (uses & 4 && !routed) return "chosen at run time";
   if (wanted == CG_COMPUTE_INT8 && !blocks) return "not stored in blocks of integers (store q8_0, for example)";
   if (wanted == CG_COMPUTE_INT8_ROW && storage != WEIR_STORAGE_W8) return "not stored with one scale a row (store w8)";
   if (wanted == CG_COMPUTE_INT8_ROW && cols > CG_INT8_ROW_INPUTS) return "rows of more than 131072 elements";
@@ -120,10 +122,23 @@ static const char *refuse_compute(weir_storage storage, int64_t cols, unsigned u
 static cg_weight_format panel_format(const lowering *low, const ir_param *param, weir_storage storage, unsigned uses) {
   cg_weight_format format = {storage, CG_LAYOUT_PANEL, CG_COMPUTE_F32};
   cg_compute wanted = compute_wanted(low, param);
-  if (!(uses & 1) || refuse_compute(storage, cg_const_dim(param->value->type.dims[1]), uses, wanted)) return format;
+  if (!(uses & 1) || refuse_compute(low, storage, cg_const_dim(param->value->type.dims[1]), uses, wanted))
+    return format;
   format.compute = wanted;
   bool blocks = weir_storage_has_codes(storage);
   return wanted == CG_COMPUTE_BF16 && !blocks ? (cg_weight_format){WEIR_STORAGE_BF16, CG_LAYOUT_PAIRS, wanted} : format;
+}
+
+// Of a convolution for thread blocks, which transform nothing. Products in bf16 copy eight channels of a tap at once.
+static cg_weight_format taps_format(const lowering *low, const ir_param *param, weir_storage storage) {
+  enum { EIGHT = 8, SLAB = 32 };
+  const ir_type *type = &param->value->type;
+  int64_t dims[IR_MAX_RANK], cols;
+  for (int i = 0; i < type->rank; i++) dims[i] = cg_const_dim(type->dims[i]);
+  bool pairs = compute_wanted(low, param) == CG_COMPUTE_BF16 && dims[1] % EIGHT == 0 &&
+               cg_taps_cols(CG_LAYOUT_TAPS, type->rank, dims, &cols) && cols % SLAB == 0;
+  if (pairs) return (cg_weight_format){WEIR_STORAGE_BF16, CG_LAYOUT_TAPS_PAIRS, CG_COMPUTE_BF16};
+  return (cg_weight_format){.storage = storage, .layout = CG_LAYOUT_TAPS};
 }
 
 static unsigned uses_in_entries(const lowering *low, const ir_param *param) {
@@ -150,6 +165,8 @@ static cg_weight_format choose_format(const lowering *low, const ir_param *param
       storage = WEIR_STORAGE_F32;
     return panel_format(low, param, storage, uses);
   }
+  if (low->options->blocks && uses && !(uses & ~56u))
+    return taps_format(low, param, plain_storage(storage, type->dtype));
   cg_layout layout = uses == 8 ? CG_LAYOUT_TAPS : uses == 16 ? CG_LAYOUT_WINOGRAD : CG_LAYOUT_PLAIN;
   return (cg_weight_format){.storage = plain_storage(storage, type->dtype), .layout = layout};
 }
@@ -179,7 +196,7 @@ static weir_status add_weight(builder *p, const ir_param *param, cg_weight_forma
   unsigned uses = uses_in_entries(p->low, param);
   weight.multiplied = uses & 1;
   if (weight.multiplied && format.compute != compute_wanted(p->low, param))
-    weight.reason = cg_is_panel(format) ? refuse_compute(format.storage, cg_const_dim(type->dims[1]), uses,
+    weight.reason = cg_is_panel(format) ? refuse_compute(p->low, format.storage, cg_const_dim(type->dims[1]), uses,
                                                          compute_wanted(p->low, param))
                                         : "no matrices of floats";
   weight.bytes = elements * (int64_t)weir_storage_info(format.storage)->block_bytes;
@@ -217,6 +234,20 @@ weir_status cg_program_stack(builder *p, const lowered *fn, const slot *s, const
     return cg_unsupported(fn->function, fn->function->loc, "the weights at '%s' are too large", first->path);
   whole.key = weir_arena_printf(arena, "%s.all%d-%08x", first->path, count, (unsigned)(hash ^ hash >> 32));
   *out = use_weight(p, &whole);
+  return WEIR_OK;
+}
+
+weir_status cg_program_rows_of(builder *p, const lowered *fn, const slot *s, const location *at, location *out) {
+  location of = at[s->index];
+  if (of.kind != RT_ARG_WEIGHT || p->weights[of.index].part_count)
+    return cg_unsupported(fn->function, fn->function->loc, "a matrix that a library is to read is no weight");
+  cg_weight rows = p->weights[of.index];
+  rows.key = weir_arena_printf(p->low->arena, "%s:rows", rows.path);
+  rows.format = (cg_weight_format){WEIR_STORAGE_BF16, CG_LAYOUT_PLAIN, CG_COMPUTE_F32};
+  rows.bytes = s->bytes;
+  rows.multiplied = false;
+  rows.reason = NULL;
+  *out = use_weight(p, &rows);
   return WEIR_OK;
 }
 

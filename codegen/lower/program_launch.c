@@ -13,7 +13,7 @@ static int64_t scratch_bytes(const ir_kernel *kernel) {
   return total;
 }
 
-static int program_kernel(builder *p, int kernel) {
+int cg_program_kernel(builder *p, int kernel) {
   if (p->kernel_of[kernel] >= 0) return p->kernel_of[kernel];
   const ir_kernel *k = p->low->out->kernels[kernel];
   rt_kernel added = {
@@ -66,8 +66,10 @@ static void touch(builder *p, const item *it, const location *at) {
 
 weir_status cg_program_launch(builder *p, const item *it, const location *at, const char *note) {
   weir_arena *arena = p->low->arena;
-  rt_launch launch = {
-      .kernel = program_kernel(p, it->kernel), .arg_count = it->arg_count, .dim_count = it->size_count, .note = note};
+  rt_launch launch = {.kernel = cg_program_kernel(p, it->kernel),
+                      .arg_count = it->arg_count,
+                      .dim_count = it->size_count,
+                      .note = note};
   for (int i = 0; i < it->arg_count; i++) launch.args[i] = (rt_arg){at[i].kind, at[i].index};
   for (int i = 0; i < it->size_count; i++) {
     ir_dim dim = it->sizes[i].dim ? cg_program_dim_of(p, it->sizes[i].dim) : NULL;
@@ -177,6 +179,28 @@ weir_status cg_program_rope_table(builder *p, const slot *at, location *out) {
   WEIR_TRY(cg_program_launch(p, &it, args, "rope_table"));
   rope_entry added = {rows, at->theta, at->rotary, out->index};
   if (!p->depth) WEIR_PUSH(p->low->arena, p->ropes, p->rope_count, p->rope_capacity, added);
+  return WEIR_OK;
+}
+
+weir_status cg_program_counters(builder *p, const slot *at, location *out) {
+  ir_dim rows = cg_program_dim_of(p, at->rows);
+  for (int i = 0; i < p->counters_count; i++) {
+    const counters_entry *c = &p->counters[i];
+    if (c->rows == rows && c->per_row == at->piece && c->number == at->index) {
+      *out = (location){RT_ARG_BUFFER, c->buffer};
+      return WEIR_OK;
+    }
+  }
+  memory_buffer buffer = {.name = "arrived", .bytes = 4 * at->piece, .rows_key = rows};
+  if (!cg_program_size(p, SIZE_ROWS, rows, &buffer.rows)) return no_rows(p, rows);
+  *out = add_buffer(p, buffer);
+  item it = {.arg_count = 1, .size_count = 1, .sizes = {{SIZE_ROWS, at->rows}}};
+  WEIR_TRY(cg_lower_clear(p->low, (int)at->piece, &it.kernel));
+  it.grid = p->low->out->kernels[it.kernel]->grid;
+  it.args_of_kernel[0].write = true;
+  WEIR_TRY(cg_program_launch(p, &it, out, "clear"));
+  counters_entry added = {rows, at->piece, at->index, out->index};
+  if (!p->depth) WEIR_PUSH(p->low->arena, p->counters, p->counters_count, p->counters_capacity, added);
   return WEIR_OK;
 }
 

@@ -98,7 +98,7 @@ static void visit_list(renaming *r, ir_kstmt *first) {
     visit_expr(r, s->hi);
     visit_expr(r, s->expr);
     for (int i = 0; i < 3; i++) visit_expr(r, s->indices[i]);
-    if (s->kind == IR_KS_STORE || s->kind == IR_KS_PREFETCH) {
+    if (s->kind == IR_KS_STORE || s->kind == IR_KS_PREFETCH || s->kind == IR_KS_ARRIVE) {
       if (r->pass == PASS_MARK) r->buffers[s->buffer] = true;
       else rename_index(r, &s->buffer, r->new_buffers);
     }
@@ -109,10 +109,21 @@ static void visit_list(renaming *r, ir_kstmt *first) {
   }
 }
 
+static void visit_map(renaming *r, ir_kmap *map) {
+  visit_expr(r, map->offset);
+  for (int i = 0; i < map->rank; i++) {
+    visit_expr(r, map->dims[i]);
+    visit_expr(r, map->strides[i]);
+  }
+  if (r->pass == PASS_MARK) r->buffers[map->buffer] = true;
+  else rename_index(r, &map->buffer, r->new_buffers);
+}
+
 static void visit_kernel(renaming *r, ir_kernel *kernel, const item *it) {
   visit_list(r, kernel->body);
   visit_expr(r, kernel->grid);
   visit_expr(r, it->guard);
+  for (int i = 0; i < kernel->map_count; i++) visit_map(r, &kernel->maps[i]);
   for (int i = 0; i < kernel->buffer_count; i++)  // what is not used is gone in the later passes
     if (r->pass != PASS_MARK || r->buffers[i]) visit_expr(r, kernel->buffers[i].bytes);
 }

@@ -50,7 +50,7 @@ weir_status cg_lower_rope_table(lowering *low, double theta, int rotary, bool po
 }
 
 typedef struct {
-  emitter e;
+  emitter *e;
   ir_value *root, *x;
   ir_ktype type;
   int64_t half;
@@ -92,14 +92,14 @@ static void store_turned(emitter *e, const ir_value *root, const ir_kexpr **idx,
 }
 
 static void rotate(rope_kernel *k, int rotary) {
-  ir_kbuilder *b = &k->e.b;
+  ir_kbuilder *b = &k->e->b;
   int last = k->root->type.rank - 1;
   const ir_kexpr *half = ir_kb_int(b, k->half), *two = ir_kb_int(b, 2), *one = ir_kb_int(b, 1), *c, *s,
                  *in_place = NULL;
   bool lanes = k->table >= 0 && !k->interleaved;
   const ir_kexpr *pair = ir_kb_for(b, lanes ? IR_KR_LANES : IR_KR_SERIAL, "i", ir_kb_int(b, 0), half, 1);
   if (k->table >= 0) {
-    look_up(&k->e, k->table, rotary, k->row, pair, &c, &s);
+    look_up(k->e, k->table, rotary, k->row, pair, &c, &s);
   } else {
     in_place = ir_kb_let(b, "angle", angle(b, k->position, k->freq, pair));
     c = ir_kb_let(b, "c", turn(b, IR_K_cos, k->type, in_place));
@@ -108,10 +108,10 @@ static void rotate(rope_kernel *k, int rotary) {
   const ir_kexpr *first = k->interleaved ? ir_kb_mul(b, pair, two) : pair;
   const ir_kexpr *second = ir_kb_add(b, first, k->interleaved ? one : half), *place[2] = {first, second};
   k->idx[last] = first;
-  const ir_kexpr *x = ir_kb_let(b, "x", cg_emit_value(&k->e, k->x, k->idx));
+  const ir_kexpr *x = ir_kb_let(b, "x", cg_emit_value(k->e, k->x, k->idx));
   k->idx[last] = second;
-  const ir_kexpr *y = ir_kb_let(b, "y", cg_emit_value(&k->e, k->x, k->idx));
-  store_turned(&k->e, k->root, k->idx, place, x, y, c, s);
+  const ir_kexpr *y = ir_kb_let(b, "y", cg_emit_value(k->e, k->x, k->idx));
+  store_turned(k->e, k->root, k->idx, place, x, y, c, s);
   ir_kb_end(b);
 }
 
@@ -158,46 +158,54 @@ void cg_rope_store_pair(emitter *e, ir_value *root, const ir_kexpr **idx, const 
   store_turned(e, root, idx, place, x[0], x[1], c, s);
 }
 
-weir_status cg_lower_rope(function_lowering *fl, ir_value *root, int64_t fewer_than) {
-  const ir_node *node = root->def;
-  const value_info *info = cg_info(fl, root);
-  int rotary = (int)ir_node_attr(node, IR_ATTR_rotary)->i, last = root->type.rank - 1;
+// The rest of a row along the first ragged axis, whose indices are known as far as that.
+static void emit_row(rope_kernel *k) {
+  ir_kbuilder *b = &k->e->b;
+  const ir_node *node = k->root->def;
+  const value_info *info = cg_info(k->e->fl, k->root);
+  int rotary = (int)ir_node_attr(node, IR_ATTR_rotary)->i, last = k->root->type.rank - 1, loops = 0;
   double theta = ir_node_attr(node, IR_ATTR_theta)->f;
-  rope_kernel k = {.root = root,
-                   .x = node->operands[0],
-                   .type = cg_compute_type(root->type.dtype),
-                   .half = rotary / 2,
-                   .interleaved = ir_node_attr(node, IR_ATTR_interleaved)->i != 0,
-                   .table = -1};
-  cg_emit_begin(&k.e, fl, root, "rope", "rotary positions on the last dim");
-  ir_kbuilder *b = &k.e.b;
-  cg_emit_domain(&k.e, root, k.idx);
-  if (takes_table(fl, root)) {
-    k.table = cg_emit_slot(&k.e, find_table(fl, root->type.dims[0], theta, rotary), IR_KB_IN);
-    k.row = ir_kb_add(b, cg_emit_start(&k.e, root->type.dims[0]), k.idx[0]);
+  k->x = node->operands[0];
+  k->type = cg_compute_type(k->root->type.dtype);
+  k->half = rotary / 2;
+  k->interleaved = ir_node_attr(node, IR_ATTR_interleaved)->i != 0;
+  k->table = -1;
+  if (takes_table(k->e->fl, k->root)) {
+    ir_dim rows = k->root->type.dims[0];
+    k->table = cg_emit_slot(k->e, find_table(k->e->fl, rows, theta, rotary), IR_KB_IN);
+    k->row = ir_kb_add(b, cg_emit_start(k->e, rows), k->idx[0]);
   } else {
-    k.freq = ir_kb_add_const(b, "frequencies", IR_KT_f64, rotary / 2, frequencies(fl->low->arena, theta, rotary));
+    weir_arena *arena = k->e->fl->low->arena;
+    k->freq = ir_kb_add_const(b, "frequencies", IR_KT_f64, rotary / 2, frequencies(arena, theta, rotary));
   }
-  int loops = 0;
   for (int i = 0; i < last; i++) {
     if (!info->ragged || i != info->axis) {
-      k.idx[i] = ir_kb_for(b, IR_KR_SERIAL, "h", ir_kb_int(b, 0), cg_dim_expr(&k.e, root->type.dims[i]), 1);
+      k->idx[i] = ir_kb_for(b, IR_KR_SERIAL, "h", ir_kb_int(b, 0), cg_dim_expr(k->e, k->root->type.dims[i]), 1);
       loops++;
     }
-    if (i == 0 && k.table < 0) k.position = ir_kb_let(b, "position", cg_emit_value(&k.e, node->operands[1], k.idx));
+    if (i == 0 && k->table < 0) k->position = ir_kb_let(b, "position", cg_emit_value(k->e, node->operands[1], k->idx));
   }
-  rotate(&k, rotary);
-  int64_t width = cg_const_dim(root->type.dims[last]);
+  rotate(k, rotary);
+  int64_t width = cg_const_dim(k->root->type.dims[last]);
   if (rotary < width) {
-    k.idx[last] = ir_kb_for(b, IR_KR_LANES, "i", ir_kb_int(b, rotary), ir_kb_int(b, width), 1);
-    cg_emit_store(&k.e, root, info->slot, k.idx, cg_emit_value(&k.e, k.x, k.idx));
+    k->idx[last] = ir_kb_for(b, IR_KR_LANES, "i", ir_kb_int(b, rotary), ir_kb_int(b, width), 1);
+    cg_emit_store(k->e, k->root, info->slot, k->idx, cg_emit_value(k->e, k->x, k->idx));
     ir_kb_end(b);
   }
   while (loops--) ir_kb_end(b);
-  if (fewer_than) {
-    k.e.item.guarded = true;
-    k.e.item.guard = cg_emit_rows(&k.e, root);
-    k.e.item.guard_hi = fewer_than;
-  }
-  return cg_emit_finish(&k.e);
+}
+
+void cg_emit_rope_row(emitter *e, ir_value *root, const ir_kexpr *row) {
+  rope_kernel k = {.e = e, .root = root};
+  cg_emit_set_row(e, root, row, k.idx);
+  emit_row(&k);
+}
+
+weir_status cg_lower_rope(function_lowering *fl, ir_value *root) {
+  emitter e;
+  rope_kernel k = {.e = &e, .root = root};
+  cg_emit_begin(&e, fl, root, "rope", "rotary positions on the last dim");
+  cg_emit_domain(&e, root, k.idx);
+  emit_row(&k);
+  return cg_emit_finish(&e);
 }

@@ -5,10 +5,10 @@
 // where none chose it; an output element adds its inputs in order in one lane, whatever else is in the call.
 //
 // The matrices are one weight of the package: panels of all, one behind the other (a stack of weights has no kernel,
-// program_interface.c makes it a weight).
-#include "codegen/lower/internal.h"
+// program_interface.c makes it a weight). For a device of thread blocks block/route.c does all of it.
+#include "codegen/lower/block/block.h"
 
-enum { MAX_PANELS = 4, TILE = 4 };
+enum { MAX_PANELS = 4, TILE = 4, MAX_BLOCK_EXPERTS = 4096 };
 
 bool cg_is_weight_stack(const function_lowering *fl, const ir_value *value) {
   if (!value->def || value->def->op != IR_OP_stack) return false;
@@ -222,7 +222,7 @@ weir_status cg_lower_route(function_lowering *fl, ir_node *node) {
   const cg_weight_format *format = cg_format_of(fl, cg_base(fl, node->operands[2]));
   route r = {.fl = fl, .node = node, .experts = cg_const_dim(w->dims[0]), .lead = 1};
   if (!format) return refuse(fl, node, "its matrices are computed");
-  if (format->layout != CG_LAYOUT_PANEL) return refuse(fl, node, "its matrices are not stored as such");
+  if (!cg_is_panel(*format)) return refuse(fl, node, "its matrices are not stored as such");
   for (int i = 0; i < 3; i++)
     if (i != 2 && !is_rows(fl, node->operands[i])) return refuse(fl, node, "its rows do not lie one behind the other");
   for (int i = 1; i < x->rank - 1; i++) r.lead *= cg_const_dim(x->dims[i]);
@@ -242,6 +242,11 @@ weir_status cg_lower_route(function_lowering *fl, ir_node *node) {
   }
   r.order = fl->order;
   r.starts = fl->order_starts;
+  if (fl->low->options->blocks && r.experts <= MAX_BLOCK_EXPERTS) {
+    cg_route block = {.order = r.order, .starts = r.starts, .experts = r.experts, .lead = r.lead};
+    if (!known) WEIR_TRY(cg_route_order(fl, node, &block));
+    return cg_block_route(fl, node, &block, format);
+  }
   if (!known) WEIR_TRY(lower_order(&r));
   return lower_product(&r);
 }

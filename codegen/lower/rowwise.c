@@ -25,6 +25,12 @@ static void emit_elements(emitter *e, ir_value *value, int index, const ir_kexpr
   while (count--) ir_kb_end(&e->b);
 }
 
+void cg_emit_row(emitter *e, ir_value *value, const ir_kexpr **idx) {
+  int axes[IR_MAX_RANK] = {0}, count = 0;
+  for (int i = 1; i < value->type.rank; i++) axes[count++] = i;
+  emit_elements(e, value, cg_info(e->fl, value)->slot, idx, axes, count);
+}
+
 // The axes of |value| along which something of it is a line (softmax): all of those are walked last.
 static unsigned line_axes(const function_lowering *fl, const ir_value *value, bool root) {
   value_fate fate = cg_info(fl, value)->fate;

@@ -5,15 +5,22 @@
 // Legality is an axis: one of the carries, of one size, that every op of the body keeps (no reduction over it, no
 // movement along it). Without one the items are the requests. Values used more than once, and reductions, are computed
 // in order into local memory; the rest where it is needed. What does not fit is left to scan.c.
+//
+// On a device of thread blocks the item is a block with a thread for each element of its part of the axis, and local
+// memory is shared memory: what has the axis is a thread's own, neighbouring threads having neighbouring words; what
+// has not is computed once, by all threads, with barriers around.
 #include <string.h>
 
-#include "codegen/lower/internal.h"
+#include "codegen/lower/block/block.h"
 #include "runtime/base/checked.h"
 
 enum {
   LOCAL_ELEMENTS = 8192,  // of a work item, all values together
   WIDE = 64,              // block of the axis where it is the last: lanes run along it
   NARROW = 16,
+  THREADS = 128,  // of a block; half as many where SHARED_ELEMENTS would not do
+  FEW_ELEMENTS = 12288,
+  SHARED_ELEMENTS = 24576,  // of a block, all values together
 };
 
 // A value of the body in local memory. Carries have two places, for even and odd iterations.
@@ -31,6 +38,8 @@ struct cg_locals {
   int *axes;  // by value id: the axis that is divided among items, -1 none
   int64_t extent, block;
   const ir_kexpr *lo, *hi;  // of the item
+  int threads;              // of a block; 0: the item is none
+  const ir_kexpr *thread;
 };
 
 typedef struct {
@@ -231,10 +240,13 @@ static const ir_kexpr *local_index(emitter *e, const local_value *local, const i
   int axis = e->locals->axes[local->value->id];
   const ir_kexpr *flat = ir_kb_int(b, 0);
   for (int i = 0; i < type->rank; i++) {
+    if (e->locals->threads && i == axis) continue;
     int64_t dim = i == axis ? e->locals->block : cg_const_dim(type->dims[i]);
     const ir_kexpr *at = i == axis ? ir_kb_sub(b, idx[i], e->locals->lo) : idx[i];
     flat = ir_kb_add(b, ir_kb_mul(b, flat, ir_kb_int(b, dim)), at);
   }
+  if (e->locals->threads && axis >= 0)
+    flat = ir_kb_add(b, bk_scaled(b, flat, e->locals->block), ir_kb_sub(b, idx[axis], e->locals->lo));
   if (local->twice) flat = ir_kb_add(b, ir_kb_mul(b, local->side, ir_kb_int(b, local->elements)), flat);
   return flat;
 }
@@ -253,14 +265,16 @@ static local_value *add_local(scan_kernel *k, ir_value *value, bool twice) {
     elements *= i == k->locals.axes[value->id] ? k->locals.block : cg_const_dim(value->type.dims[i]);
   local_value added = {.value = value, .elements = elements, .twice = twice};
   int64_t width = ir_ktype_bytes(cg_compute_type(value->type.dtype)), total = elements * (1 + twice);
-  added.buffer = ir_kb_add_buffer(&e->b, IR_KB_LOCAL, "v", ir_kb_int(&e->b, (total * width + 63) / 64 * 64), -1);
+  int64_t bytes = (total * width + 63) / 64 * 64;
+  added.buffer = k->locals.threads ? ir_kb_add_shared(&e->b, "v", bytes)
+                                   : ir_kb_add_buffer(&e->b, IR_KB_LOCAL, "v", ir_kb_int(&e->b, bytes), -1);
   WEIR_PUSH(e->b.arena, k->locals.all, k->locals.count, k->locals.capacity, added);
   return &k->locals.all[k->locals.count - 1];
 }
 
 static int64_t elements_of(const scan_kernel *k, const ir_value *value) {
   int64_t elements = 1;
-  for (int i = 0; i < value->type.rank && elements <= LOCAL_ELEMENTS; i++)
+  for (int i = 0; i < value->type.rank && elements <= SHARED_ELEMENTS; i++)
     elements *= i == k->locals.axes[value->id] ? k->locals.block : cg_const_dim(value->type.dims[i]);
   return elements;
 }
@@ -277,12 +291,24 @@ static bool is_staged(const scan_kernel *k, const ir_node *node) {
   return !is_free(node) && info->use_count + info->is_result > 1;
 }
 
-static bool fits(const scan_kernel *k) {
+static int64_t all_elements(const scan_kernel *k) {
   int64_t total = 0;
   for (int i = 0; i < k->carries; i++) total += 2 * elements_of(k, k->inner.function->params[i + 1].value);
   for (const ir_node *node = k->inner.function->first; node; node = node->next)
     if (is_staged(k, node)) total += elements_of(k, node->results[0]);
-  return total <= LOCAL_ELEMENTS;
+  return total;
+}
+
+// Chooses the block's threads, too.
+static bool fits(scan_kernel *k) {
+  if (!k->inner.low->options->blocks) return all_elements(k) <= LOCAL_ELEMENTS;
+  for (int threads = THREADS;; threads /= 2) {
+    k->locals.threads = threads;
+    k->locals.block = k->locals.extent > 1 ? threads : 1;
+    if (threads == THREADS && k->locals.extent <= threads / 2 && k->locals.extent > 1) continue;
+    int64_t all = all_elements(k);
+    if (all <= FEW_ELEMENTS || threads == IR_WARP) return all <= SHARED_ELEMENTS;
+  }
 }
 
 // ---- emission
@@ -290,7 +316,7 @@ static bool fits(const scan_kernel *k) {
 typedef void (*store_fn)(scan_kernel *k, ir_value *value, void *user, const ir_kexpr *const *idx);
 
 // Loops over the item's part of |value|, the last axis in lanes.
-static void for_elements(scan_kernel *k, ir_value *value, bool lanes, store_fn store, void *user) {
+static void for_item(scan_kernel *k, ir_value *value, bool lanes, store_fn store, void *user) {
   ir_kbuilder *b = &k->e.b;
   const ir_kexpr *idx[IR_MAX_RANK];
   int rank = value->type.rank, axis = k->locals.axes[value->id];
@@ -301,6 +327,40 @@ static void for_elements(scan_kernel *k, ir_value *value, bool lanes, store_fn s
   }
   store(k, value, user, idx);
   for (int i = 0; i < rank; i++) ir_kb_end(b);
+}
+
+// The thread's part of what has the axis; of what has not, an element after the other to each.
+static void for_thread(scan_kernel *k, ir_value *value, store_fn store, void *user) {
+  ir_kbuilder *b = &k->e.b;
+  const ir_kexpr *idx[IR_MAX_RANK];
+  int rank = value->type.rank, axis = k->locals.axes[value->id];
+  if (axis < 0) {
+    const ir_kexpr *flat = bk_for(b, "i", k->locals.thread, bk_int(b, elements_of(k, value)), k->locals.threads);
+    for (int i = rank - 1; i >= 0; i--) {
+      idx[i] = ir_kb_let(b, "at", bk_mod(b, flat, cg_const_dim(value->type.dims[i])));
+      flat = bk_div(b, flat, cg_const_dim(value->type.dims[i]));
+    }
+    store(k, value, user, idx);
+    ir_kb_end(b);
+    return;
+  }
+  idx[axis] = ir_kb_let(b, "own", ir_kb_add(b, k->locals.lo, k->locals.thread));
+  ir_kb_if(b, bk_less(b, idx[axis], k->locals.hi));
+  for (int i = 0; i < rank; i++)
+    if (i != axis) idx[i] = bk_for(b, "i", bk_int(b, 0), bk_int(b, cg_const_dim(value->type.dims[i])), 1);
+  store(k, value, user, idx);
+  for (int i = 0; i < rank - 1; i++) ir_kb_end(b);
+  ir_kb_end(b);
+}
+
+static void for_elements(scan_kernel *k, ir_value *value, bool lanes, store_fn store, void *user) {
+  if (k->locals.threads) for_thread(k, value, store, user);
+  else for_item(k, value, lanes, store, user);
+}
+
+// Between a value in shared memory that all threads make, and those that read it.
+static void meet(scan_kernel *k, const ir_value *value) {
+  if (k->locals.threads && k->locals.axes[value->id] < 0) ir_kb_barrier(&k->e.b);
 }
 
 typedef struct {
@@ -361,6 +421,7 @@ static void emit_iteration(scan_kernel *k, const ir_kexpr *t, ir_value *const *r
     k->locals.count--;  // it is not there while it is computed
     l.to = &place;
     for_elements(k, value, !(ir_op_get_info(node->op)->flags & IR_FLAG_REDUCE), store_local, &l);
+    meet(k, value);
     k->locals.all[k->locals.count++] = place;
   }
   for (int i = k->carries; i < body->result_count; i++) {
@@ -371,6 +432,10 @@ static void emit_iteration(scan_kernel *k, const ir_kexpr *t, ir_value *const *r
     to_local l = {.to = &k->locals.all[i], .from = body->results[i].value, .side = even};
     for_elements(k, body->params[i + 1].value, true, store_local, &l);
   }
+  // The next iteration writes what this one still reads.
+  bool together = false;
+  for (int i = 0; i < k->locals.count; i++) together |= k->locals.axes[k->locals.all[i].value->id] < 0;
+  if (k->locals.threads && together) ir_kb_barrier(b);
   k->locals.count = first;
 }
 
@@ -380,12 +445,13 @@ static weir_status emit_kernel(scan_kernel *k, ir_value *const *results) {
   ir_kbuilder *b = &e->b;
   weir_arena *arena = k->inner.low->arena;
   int64_t blocks = (k->locals.extent + k->locals.block - 1) / k->locals.block;
-  cg_emit_begin(e, &k->inner, NULL, "scan",
+  cg_emit_begin(e, &k->inner, NULL, k->locals.threads ? "block_scan" : "scan",
                 weir_arena_printf(arena, "all iterations of a scan, %d of %d elements at a time", (int)k->locals.block,
                                   (int)k->locals.extent));
   e->locals = &k->locals;
   const ir_kexpr *count = ir_kb_int(b, blocks);
   const ir_kexpr *n = ir_kb_set_grid(b, ir_kb_mul(b, cg_emit_size(e, SIZE_REQUESTS, NULL), count), "n");
+  if (k->locals.threads) k->locals.thread = ir_kb_set_threads(b, "t", k->locals.threads, 0);
   cg_emit_set_request(e, ir_kb_let(b, "request", ir_kb_div(b, n, count)));
   k->locals.lo = ir_kb_let(b, "lo", ir_kb_mul(b, ir_kb_mod(b, n, count), ir_kb_int(b, k->locals.block)));
   k->locals.hi = ir_kb_let(
@@ -396,6 +462,7 @@ static weir_status emit_kernel(scan_kernel *k, ir_value *const *results) {
     to_local l = {.to = &place, .side = ir_kb_int(b, 0)};
     k->locals.count--;
     for_elements(k, carry, true, store_local, &l);
+    meet(k, carry);
     k->locals.all[k->locals.count++] = place;
   }
   const ir_kexpr *rows = cg_dim_expr(e, k->node->attrs[0].dim);

@@ -2,7 +2,8 @@
 // default for each and asks here; a table, which a search on some machine has found, may answer otherwise. What is
 // asked is written down in the module, so that a search knows what there is to try.
 //
-// Never a choice: anything that changes the order in which an output element is added up.
+// Never a choice: anything that changes the order in which an output element is added up. Those whose plan allows it
+// (products by a library) ask by cg_inexact_choice.
 #include <string.h>
 
 #include "codegen/lower/internal.h"
@@ -35,6 +36,16 @@ int64_t cg_schedule_choice(lowering *low, const char *key, const char *parameter
   if (question.candidate_count && !is_asked(out, key, parameter))
     WEIR_PUSH(low->arena, out->questions, out->question_count, out->question_capacity, question);
   return question.chosen;
+}
+
+int64_t cg_inexact_choice(lowering *low, const char *key, const char *parameter, int64_t otherwise,
+                          const int64_t *candidates, int count) {
+  int64_t chosen = cg_schedule_choice(low, key, parameter, otherwise, candidates, count);
+  cg_module *out = low->out;
+  for (int i = 0; i < out->question_count; i++)
+    if (!strcmp(out->questions[i].key, key) && !strcmp(out->questions[i].parameter, parameter))
+      out->questions[i].inexact = true;
+  return chosen;
 }
 
 int64_t cg_schedule_divisor(lowering *low, const char *key, const char *parameter, int64_t otherwise, int64_t all,

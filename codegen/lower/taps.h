@@ -4,6 +4,7 @@
 //   taps      [O, C, window...] as a matrix [O, window... * C]: all channels of the first tap, of the next ...
 //   winograd  [O, C, 3, 3] as [O, 16 * C]: all channels of the first of 16 transformed taps G w G^T, of the next ...
 //             (window_winograd.c)
+//   taps_pairs  taps of bf16 as the pairs of panel.h, for products of thread blocks in bf16; an even number of inputs
 #ifndef WEIR_CODEGEN_LOWER_TAPS_H
 #define WEIR_CODEGEN_LOWER_TAPS_H
 
@@ -12,7 +13,13 @@
 enum { CG_WINOGRAD_TAPS = 16 };
 
 static inline bool cg_is_taps(cg_weight_format format) {
-  return format.layout == CG_LAYOUT_TAPS || format.layout == CG_LAYOUT_WINOGRAD;
+  return format.layout == CG_LAYOUT_TAPS || format.layout == CG_LAYOUT_WINOGRAD ||
+         format.layout == CG_LAYOUT_TAPS_PAIRS;
+}
+// How its panels lie, apart from the order of inputs.
+static inline cg_weight_format cg_taps_panels(cg_weight_format format) {
+  format.layout = format.layout == CG_LAYOUT_TAPS_PAIRS ? CG_LAYOUT_PAIRS : CG_LAYOUT_PANEL;
+  return format;
 }
 
 // Inputs of a row of a weight of |rank| dims, and the bytes of all panels; false on overflow. |dims| are at least 1.

@@ -10,6 +10,7 @@
 // channels and taps in order; its bits depend on nothing else.
 #include <math.h>
 
+#include "codegen/lower/block/block.h"
 #include "codegen/lower/window_internal.h"
 #include "runtime/base/checked.h"
 
@@ -267,6 +268,14 @@ static void stage(window_kernel *k) {
 static const ir_kexpr *weight(window_kernel *k, const ir_kexpr *output, const ir_kexpr *channel,
                               const ir_kexpr *const *tap) {
   const ir_kexpr *idx[2 + MAX_SPATIAL] = {plus(k, times(k, k->group, k->p.g.outputs), output), channel};
+  const cg_weight_format *format = cg_format_of(k->fl, k->w);
+  if (format && cg_is_taps(*format)) {  // groups whose images have reductions in their kernel
+    const ir_kexpr *flat = integer(k, 0);
+    for (int i = 0; i < k->p.g.spatial; i++) flat = plus(k, times(k, flat, k->p.g.window[i]), tap[i]);
+    return cg_weight_element(
+        &k->e.b, cg_taps_panels(*format), cg_emit_slot(&k->e, cg_info(k->fl, k->w)->slot, IR_KB_IN),
+        k->p.g.channels * cg_window_taps(&k->p.g), idx[0], plus(k, times(k, flat, k->p.g.channels), channel));
+  }
   for (int i = 0; i < k->p.g.spatial; i++) idx[2 + i] = tap[i];
   return cg_emit_value(&k->e, k->w, idx);
 }
@@ -422,18 +431,27 @@ static void bind_item(window_kernel *k) {
 // Whether the weight of the convolution lies as the kernels with channels in lanes read it.
 static bool in_taps(const function_lowering *fl, const ir_node *node) {
   cg_layout layout;
-  const cg_weight_format *format = cg_conv_takes_taps(node, &layout) ? cg_format_of(fl, node->operands[1]) : NULL;
+  bool takes = cg_conv_takes_taps(node, &layout) || cg_conv_takes_groups(node);
+  const cg_weight_format *format = takes ? cg_format_of(fl, node->operands[1]) : NULL;
   return format && cg_is_taps(*format);
 }
 
 weir_status cg_lower_window(function_lowering *fl, ir_value *root, const ir_node *node) {
   bool f32 = cg_compute_type(node->results[0]->type.dtype) == IR_KT_f32;
-  if (cg_window_is_pool(node) && f32 && cg_is_image(fl, node->operands[0])) return cg_lower_image_pool(fl, root, node);
+  if (cg_window_is_pool(node) && f32 && cg_is_image(fl, node->operands[0])) {
+    if (cg_block_takes_places(fl, root, node)) return cg_block_pool(fl, root, node);
+    return cg_lower_image_pool(fl, root, node);
+  }
   if (!cg_window_is_pool(node) && in_taps(fl, node)) {
+    cg_window g;
+    if (cg_block_takes_conv(fl, root, node, &g)) return cg_block_conv(fl, root, node, &g);
     if (cg_format_of(fl, node->operands[1])->layout == CG_LAYOUT_WINOGRAD)
       return cg_lower_conv_winograd(fl, root, node);
-    bool depthwise = ir_node_attr(node, IR_ATTR_groups)->i > 1;
-    return depthwise ? cg_lower_conv_depthwise(fl, root, node) : cg_lower_conv_direct(fl, root, node);
+    if (ir_node_attr(node, IR_ATTR_groups)->i == 1) return cg_lower_conv_direct(fl, root, node);
+    if (!cg_conv_takes_groups(node)) {
+      if (cg_block_takes_places(fl, root, node)) return cg_block_depthwise(fl, root, node);
+      return cg_lower_conv_depthwise(fl, root, node);
+    }
   }
   window_kernel k = {.fl = fl, .root = root, .node = node, .x = node->operands[0], .pool = cg_window_is_pool(node)};
   weir_arena *arena = fl->low->arena;

@@ -50,6 +50,14 @@ bool cg_conv_takes_taps(const ir_node *node, cg_layout *out_layout) {
   return bytes <= MOST_STAGED;
 }
 
+bool cg_conv_takes_groups(const ir_node *node) {
+  cg_window g;
+  if (node->op != IR_OP_conv || cg_compute_type(node->results[0]->type.dtype) != IR_KT_f32) return false;
+  const ir_value *w = node->operands[1];
+  if (w->def || node->parent->params[w->result].kind == IR_PARAM_STATE || !cg_window_read(node, &g)) return false;
+  return g.groups > 1 && g.outputs % (2 * IR_LANES) == 0;
+}
+
 static const ir_kexpr *integer(direct_kernel *d, int64_t value) { return ir_kb_int(&d->k.e.b, value); }
 
 // ---- the plan
@@ -124,6 +132,11 @@ static const ir_kexpr *weight(direct_kernel *d, const direct_tile *t, int panel,
   cg_image_kernel *k = &d->k;
   ir_kbuilder *b = &k->e.b;
   const ir_kexpr *row = ir_kb_add(b, t->panel, integer(d, panel));
+  const cg_weight_format *format = cg_format_of(k->fl, k->node->operands[1]);
+  if (format->layout == CG_LAYOUT_TAPS_PAIRS) {
+    const ir_kexpr *output = ir_kb_add(b, ir_kb_mul(b, row, integer(d, IR_LANES)), t->lane);
+    return ir_kb_let(b, "w", cg_weight_element(b, cg_taps_panels(*format), d->weights, d->inputs, output, input));
+  }
   row = ir_kb_add(b, ir_kb_mul(b, row, integer(d, d->inputs)), input);
   const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, row, integer(d, IR_LANES)), t->lane);
   return ir_kb_let(b, "w", ir_kb_cast(b, IR_KT_f32, ir_kb_load(b, cg_taps_type(k), d->weights, at)));

@@ -9,7 +9,7 @@
 enum { CG_MAX_SPATIAL = 3 };
 
 // A convolution or pooling of known sizes, by spatial axis.
-typedef struct {
+typedef struct cg_window {
   int spatial;
   int64_t in[CG_MAX_SPATIAL], out[CG_MAX_SPATIAL], window[CG_MAX_SPATIAL], stride[CG_MAX_SPATIAL];
   int64_t before[CG_MAX_SPATIAL], dilation[CG_MAX_SPATIAL];

@@ -62,8 +62,10 @@ static bool begins_with(const char *text, const char *prefix) { return !strncmp(
 static weir_status sections_copy(copying *c) {
   for (int i = 0; i < rt_package_section_count(c->from); i++) {
     const rt_section *section = rt_package_section(c->from, i);
+    const char *entry;
     bool code = begins_with(section->name, RT_SECTION_OBJECT) || begins_with(section->name, RT_SECTION_KERNELS) ||
-                begins_with(section->name, RT_SECTION_PROGRAM RT_SECTION_DEVICE);
+                (begins_with(section->name, RT_SECTION_PROGRAM) &&
+                 rt_program_family(section->name + strlen(RT_SECTION_PROGRAM), &entry));
     if (code && c->options->without_code) continue;
     if (!strcmp(section->name, RT_SECTION_WEIGHTS)) continue;
     if (!strcmp(section->name, RT_SECTION_WEIGHTS_INDEX) && !c->beside)

@@ -82,6 +82,7 @@ typedef enum {
   CG_STORE,
   CG_PREFETCH,
   CG_MATDOT,
+  CG_ARRIVE,  // slot = whether this arrival is number |value|
   CG_FINISH,  // slot = combine(slot, partial)
   CG_BLOCK,   // an operation of block kernels
   CG_COMMENT,
@@ -153,6 +154,10 @@ struct cg_code {
   const cg_target *target;
   weir_arena *arena;
   const ir_kernel *kernel;
+  // Of the CPU: one kind of items alone, those from |item_lo| below |item_hi|, which do |body|; null: all, the
+  // kernel's.
+  const ir_kstmt *body;
+  const ir_kexpr *item_lo, *item_hi;
   weir_status status;  // the first failure
   cg_scope *root, *scope;
   const char *size_names[IR_KERNEL_MAX_SIZES];
@@ -179,6 +184,7 @@ struct cg_code {
   cg_access (*access)[IR_KT_COUNT];  // by buffer
   bool memory[IR_KT_COUNT];          // element types that vectors touch by mask, step or index
   bool dots;                         // has dot products of bytes or pairs
+  bool arrives;                      // has items that count arrivals
   bool matrices;                     // has matdots or asks for a matrix unit
   int matrix_step;                   // of its matdots; 0: none
   struct cg_memo *memo;

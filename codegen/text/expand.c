@@ -502,6 +502,19 @@ static void expand_matdot(cg_code *c, const ir_kstmt *s) {
   }
 }
 
+static void expand_arrive(cg_code *c, const ir_kstmt *s) {
+  cg_stmt *t = stmt_new(c, CG_ARRIVE);
+  c->arrives = true;
+  t->slot = cg_slot_find(c, s->var, 0, s->indices);
+  t->buffer = s->buffer;
+  t->type = s->type;
+  c->access[s->buffer][s->type].used = c->access[s->buffer][s->type].written = true;
+  t->index = cg_expr(c, s->indices[0]);
+  t->value = cg_expr(c, s->expr);
+  if (t->index->vector || t->value->vector || c->mask)
+    cg_fail(c, WEIR_CODE_INTERNAL, "an arrival that differs between lanes");
+}
+
 // ---- block kernels
 static cg_slot **registers(cg_code *c, const ir_kregs *r, int count) {
   if (!r->var) return NULL;
@@ -610,6 +623,9 @@ static void expand_list(cg_code *c, const ir_kstmt *s) {
       case IR_KS_MATDOT:
         expand_matdot(c, s);
         break;
+      case IR_KS_ARRIVE:
+        expand_arrive(c, s);
+        break;
       case IR_KS_IF:
         expand_if(c, s);
         break;
@@ -632,11 +648,13 @@ static void expand_items(cg_code *c) {
   if (!c->target->device) {
     items->lo = cg_name(c, "begin", IR_KT_i64, false, c->root);
     items->hi = cg_name(c, "end", IR_KT_i64, false, c->root);
+    if (c->item_lo) items->lo = cg_op(c, IR_K_max, IR_KT_i64, items->lo, cg_expr(c, c->item_lo), NULL);
+    if (c->item_hi) items->hi = cg_op(c, IR_K_min, IR_KT_i64, items->hi, cg_expr(c, c->item_hi), NULL);
     items->lo->not_negative = true;
   }
   items->body = scope_open(c, false);
   if (grid) c->values[grid->id] = range_name(c, items->name, c->scope, items->lo ? items->lo : zero, 1);
-  expand_list(c, c->kernel->body);
+  expand_list(c, c->body ? c->body : c->kernel->body);
   scope_close(c);
 }
 

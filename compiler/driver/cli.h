@@ -38,6 +38,9 @@ struct cli {
   bool colour;        // of standard error
   bool terminal;      // standard error is one: progress may be shown
   const int *cancel;  // becomes non-zero on SIGINT
+  // What a failure is to say more, given the model that is open; takes the status. Null: nothing.
+  weir_status (*advise)(struct cli *c, weir_status status);
+  const void *opened;  // of |advise|
   bool progress_shown;
   char last_detail[96];  // of progress, with --verbose and no terminal
 };

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/driver/bench_kernels.h"
 #include "compiler/driver/cost.h"
 #include "compiler/driver/energy.h"
 #include "compiler/driver/lm.h"
@@ -63,19 +64,13 @@ static json_t *samples_json(samples *s) {
                    s->count ? s->values[s->count - 1] : 0.0);
 }
 
-// The processor's limits say nothing about another device.
-static bool on_device(const bench *b) {
-  const char *device = cli_text(b->c, "device");
-  return device && strcmp(device, "cpu") != 0;
-}
-
-// The machine's limits, and the kernels that work is counted from: after the model's runs, for what they take must not
-// count as the model's memory.
+// The limits of the machine or of the device, and the kernels that work is counted from: after the model's runs, for
+// what they take must not count as the model's memory.
 static int measure_roof(bench *b) {
   b->peak_bytes = cli_peak_memory_bytes();
-  if (on_device(b)) return CLI_DONE;
   int code = b->is_text ? cli_front_open(b->c, b->c->arguments[0], &b->front) : CLI_DONE;
-  return code ? code : cli_fail(b->c, cli_roof_measure(weir_executor_threads(b->model.executor), &b->roof));
+  return code ? code
+              : cli_fail(b->c, cli_roof_measure_device(b->c, weir_executor_threads(b->model.executor), &b->roof));
 }
 
 // Keeps what the largest call used.
@@ -98,8 +93,7 @@ typedef struct {
 static weir_status place_rate(bench *b, const weir_entry *entry, const int64_t *values, int64_t past, double seconds,
                               placing *out) {
   const rt_program *program = rt_entry_program(entry);
-  *out = (placing){.known = !on_device(b), .whole = b->front.unit.code != NULL};
-  if (!out->known) return WEIR_OK;
+  *out = (placing){.known = cli_roof_counts(&b->roof), .whole = b->front.unit.code != NULL};
   if (out->whole) {
     cli_program_cost cost;
     cli_call call = {.values = values, .past = past, .requests = (int)b->batch};
@@ -108,15 +102,18 @@ static weir_status place_rate(bench *b, const weir_entry *entry, const int64_t *
   } else {
     for (int i = 0; i < program->weight_count; i++) out->work.bytes += (double)program->weights[i].bytes;
   }
-  out->shares = cli_cost_shares(&out->work, &b->roof, seconds);
+  if (out->known) out->shares = cli_cost_shares(&out->work, &b->roof, seconds);
   return WEIR_OK;
 }
 
 static json_t *placing_json(const placing *p) {
-  json_t *out = json_pack("{s:s,s:f,s:f}", "binds", cli_shares_binds(&p->shares), "memory_percent",
-                          p->shares.memory_percent, "bytes", p->work.bytes);
+  json_t *out = json_pack("{s:f}", "bytes", p->work.bytes);
+  if (p->known) {
+    json_object_set_new(out, "binds", json_string(cli_shares_binds(&p->shares)));
+    json_object_set_new(out, "memory_percent", json_real(p->shares.memory_percent));
+  }
   if (!p->whole) return out;
-  json_object_set_new(out, "compute_percent", json_real(p->shares.compute_percent));
+  if (p->known) json_object_set_new(out, "compute_percent", json_real(p->shares.compute_percent));
   json_object_set_new(out, "flops", json_real(p->work.flops));
   json_object_set_new(out, "bf16_ops", json_real(p->work.bf16_ops));
   json_object_set_new(out, "int8_ops", json_real(p->work.int8_ops));
@@ -124,8 +121,12 @@ static json_t *placing_json(const placing *p) {
   return out;
 }
 
+// Where the limits say nothing, what was done: counts are the same on a GPU.
 static void print_shares(const placing *p) {
+  const cli_work *work = &p->work;
   if (!p->known) {
+    if (p->whole) printf("; %.4g operations", work->flops + work->bf16_ops + work->int8_ops);
+    if (work->bytes > 0) printf("%s %.4g bytes a call", p->whole ? "," : ";", work->bytes);
     printf("\n");
     return;
   }
@@ -246,7 +247,7 @@ static int bench_language(bench *b) {
   json_object_set_new(b->document, "decode_tokens_per_s", samples_json(&b->decode));
   json_object_set_new(b->document, "first_token_s", json_real(median(&b->first)));
   if (prefill.whole) json_object_set_new(b->document, "prefill_roof", placing_json(&prefill));
-  if (b->gen && decode.known) json_object_set_new(b->document, "decode_roof", placing_json(&decode));
+  if (b->gen) json_object_set_new(b->document, "decode_roof", placing_json(&decode));
   if (!c->json) {
     print_rate("prefill", &b->prefill, &prefill, b->prompt, b->batch);
     if (b->gen) print_rate("decode", &b->decode, &decode, b->gen, b->batch);
@@ -292,7 +293,7 @@ static int bench_entry(bench *b) {
   if (code) return code;
   json_object_set_new(b->document, "entry", json_string(info.name));
   json_object_set_new(b->document, "requests_per_s", samples_json(&b->calls));
-  if (place.known) json_object_set_new(b->document, "roof_share", placing_json(&place));
+  if (!b->lengths) json_object_set_new(b->document, "roof_share", placing_json(&place));
   if (c->json) return CLI_DONE;
   printf("%s  %8.2f requests/s  (%.2f .. %.2f), %lld at a time", info.name, median(&b->calls), b->calls.values[0],
          b->calls.values[b->calls.count - 1], (long long)b->batch);
@@ -418,16 +419,15 @@ static int finish(bench *b) {
                       json_pack("{s:I,s:I,s:I,s:I}", "weights_bytes", (json_int_t)memory->weights_bytes, "arena_bytes",
                                 (json_int_t)memory->arena_bytes, "state_bytes", (json_int_t)memory->state_bytes,
                                 "total_bytes", (json_int_t)memory->total_bytes));
-  if (!on_device(b)) json_object_set_new(b->document, "roof", cli_roof_json(&b->roof));
+  json_object_set_new(b->document, "roof", cli_roof_json(&b->roof));
   json_t *machine = cli_machine_json();
   json_object_set_new(machine, "threads", json_integer(weir_executor_threads(b->model.executor)));
   json_object_set_new(machine, "isa", json_string(weir_model_isa(b->model.model)));
   json_object_set_new(b->document, "machine", machine);
   if (c->json) return CLI_DONE;
-  const char *roof = on_device(b) ? weir_arena_printf(&c->arena, "none is measured on '%s'", cli_text(c, "device"))
-                                  : cli_roof_text(&c->arena, &b->roof);
   printf("memory   %s at the peak of the process\nroof     %s; %s, %s\n", cli_bytes(&c->arena, (double)b->peak_bytes),
-         roof, weir_model_isa(b->model.model), cli_cpu_name(&c->arena));
+         cli_roof_text(&c->arena, &b->roof), weir_model_isa(b->model.model),
+         b->roof.device ? b->roof.device : cli_cpu_name(&c->arena));
   return CLI_DONE;
 }
 
@@ -456,7 +456,9 @@ static int read_lengths(bench *b, const char *path) {
 }
 
 int cmd_bench(cli *c) {
-  if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
+  bool kernels = c->argument_count && !strcmp(c->arguments[0], "kernels");
+  if (!cli_arguments(c, 1, kernels ? 2 : 1)) return CLI_USAGE;
+  if (kernels) return cli_bench_kernels(c);
   bench b = {.c = c, .prompt = 256, .gen = 64, .batch = 1, .repeat = 5};
   if (!cli_int(c, "prompt", 1, INT32_MAX, &b.prompt) || !cli_int(c, "gen", 0, INT32_MAX, &b.gen) ||
       !cli_int(c, "batch", 1, MOST_BATCH, &b.batch) || !cli_int(c, "repeat", 1, MOST_RUNS, &b.repeat)) {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codegen/cuda/arch.h"
 #include "codegen/package/copy.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/package_facts.h"
@@ -9,6 +10,7 @@
 #include "compiler/driver/standalone.h"
 #include "compiler/driver/tuning.h"
 #include "compiler/plan/home.h"
+#include "runtime/device/cuda/device.h"
 
 // The targets of all --target options, split at commas.
 static int read_targets(cli *c, const char ***out) {
@@ -63,7 +65,8 @@ static json_t *targets_json(const json_t *manifest) {
     const char *isa = json_string_value(json_object_get(object, "isa"));
     const char *arch = json_string_value(json_object_get(object, "arch"));
     if (!isa) continue;
-    if (arch && !strcmp(arch, "sim")) json_array_append_new(targets, json_string("sim"));
+    if (arch && !strcmp(arch, "sim"))
+      json_array_append_new(targets, strcmp(isa, "sim") ? json_sprintf("sim:%s", isa + 4) : json_string("sim"));
     else json_array_append_new(targets, json_sprintf("%s:%s", arch && !strcmp(arch, "cuda") ? "cuda" : "cpu", isa));
   }
   return targets;
@@ -130,6 +133,30 @@ static int read_tuning(cli *c, plan_request *request) {
   return CLI_DONE;
 }
 
+// With --tune, --device: schedules are measured there, and its code is the target.
+static int read_device(cli *c, plan_request *request, const char ***targets, int *target_count) {
+  const char *name = cli_text(c, "device");
+  if (!name || !strcmp(name, "cpu")) return CLI_DONE;
+  if (!cli_has(c, "tune")) return cli_usage(c, "--device says where --tune measures; --target what is built");
+  rt_cuda_facts facts;
+  cg_cuda_arch archs[CG_CUDA_MAX_ARCHS];
+  int count;
+  weir_status status = rt_cuda_describe_named(name, &facts);
+  if (status) return cli_fail(c, status);
+  request->tune_device = name;
+  if (*target_count) return CLI_DONE;
+  const char *target = "sim";
+  if (strcmp(facts.arch, "sim")) {  // with all features of the chip, where there is such code
+    target = weir_arena_printf(&c->arena, "cuda:%sa", facts.arch);
+    status = cg_cuda_archs_find(target, archs, &count);
+    if (status) target = weir_arena_printf(&c->arena, "cuda:%s", facts.arch);
+    weir_status_release(status);
+  }
+  *targets = WEIR_NEW_ARRAY(&c->arena, const char *, 1);
+  (*targets)[(*target_count)++] = target;
+  return CLI_DONE;
+}
+
 // A program of a package that is there; which has no key in the cache.
 static int link_package(cli *c, const cli_source *source, const char *output, double start) {
   static const char *const of_texts[] = {"target", "debug"};
@@ -171,6 +198,8 @@ int cmd_build(cli *c) {
   if (code) return code;
   bool tune = source.request.tune_seconds > 0;
   int target_count = read_targets(c, &targets);
+  code = read_device(c, &source.request, &targets, &target_count);
+  if (code) return code;
   lang_diags diags;
   lang_diags_init(&diags, &c->arena);
   plan_result result;

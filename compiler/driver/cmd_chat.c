@@ -47,7 +47,9 @@ static int read_sampling(conversation *t) {
   config.repetition_penalty = (float)penalty;
   config.top_k = (int32_t)top_k;
   config.seed = t->seed = (uint64_t)seed;
-  return cli_fail(c, text_sampler_create(&config, t->lm.vocab, &t->sampler));
+  int code = cli_fail(c, text_sampler_create(&config, t->lm.vocab, &t->sampler));
+  t->lm.sampler = t->sampler;
+  return code;
 }
 
 // ---- messages
@@ -146,7 +148,7 @@ static weir_status generate(conversation *t) {
   double start = cli_now();
   for (int64_t made = 0;;) {
     int32_t id;
-    WEIR_TRY(text_sampler_next(t->sampler, t->lm.logits, &id));
+    WEIR_TRY(cli_lm_next(&t->lm, t->sampler, &id));
     WEIR_TRY(text_ids_append(&t->tokens, id));
     if (!made++) t->first_token_s = t->prefill_s + cli_now() - start;
     t->stopped = text_tokenizer_is_stop(t->model.tokenizer, id);

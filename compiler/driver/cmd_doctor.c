@@ -18,6 +18,7 @@
 #include "compiler/plan/version.h"
 #include "runtime/device/cpu/features.h"
 #include "runtime/device/cuda/device.h"
+#include "runtime/device/cuda/library.h"
 #include "runtime/device/cuda/nvml.h"
 
 typedef struct {
@@ -161,20 +162,21 @@ static void examine_cuda(examination *e) {
   rt_nvml_close(nvml);
 }
 
-// The version as the library says it; null without one.
-static const char *cublaslt_version(weir_arena *arena, const char **out_name) {
-  static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"};
-  for (int i = 0; i < 3; i++) {
-    void *library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
-    if (!library) continue;
-    size_t (*version)(void) = NULL;
-    *(void **)&version = dlsym(library, "cublasLtGetVersion");
-    size_t number = version ? version() : 0;
-    *out_name = names[i];
-    dlclose(library);
-    return weir_arena_printf(arena, "%zu.%zu.%zu", number / 10000, number / 100 % 100, number % 100);
+static void examine_cublaslt(examination *e) {
+  static const char cost[] = "products on GPUs are Weir's own kernels alone";
+  rt_cuda_library library;
+  weir_status status = rt_cuda_library_open(&library);
+  if (!status) {
+    add(e, FINE, "cuBLASLt",
+        weir_arena_printf(&e->c->arena, "%s, %ld.%ld.%ld", library.path, library.version / 10000,
+                          library.version / 100 % 100, library.version % 100),
+        "");
+    rt_cuda_library_close(&library);
+    return;
   }
-  return NULL;
+  bool absent = weir_status_code(status) == WEIR_CODE_NOT_FOUND;
+  add(e, ABSENT, "cuBLASLt", absent ? "not here" : weir_arena_strdup(&e->c->arena, weir_status_message(status)), cost);
+  weir_status_release(status);
 }
 
 static void examine_nvrtc(examination *e) {
@@ -191,11 +193,9 @@ static void examine_nvrtc(examination *e) {
 
 static void examine_devices(examination *e) {
   static const char *const mpi[] = {"libmpi.so.40", "libmpi.so.12", "libmpi.so"};
-  const char *name = NULL, *version = cublaslt_version(&e->c->arena, &name);
   examine_cuda(e);
   examine_nvrtc(e);
-  if (version) add(e, FINE, "cuBLASLt", weir_arena_printf(&e->c->arena, "%s, %s", name, version), "");
-  else add(e, ABSENT, "cuBLASLt", "not here", "products on GPUs are Weir's own kernels alone");
+  examine_cublaslt(e);
   examine_library(e, "MPI", mpi, 3, "one machine is used");
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compiler/driver/cost.h"
+#include "compiler/driver/explain_library.h"
 #include "compiler/driver/explain_rules.h"
 #include "compiler/driver/explain_states.h"
 #include "compiler/driver/model.h"
@@ -269,11 +270,12 @@ static int explain(explanation *x) {
   int64_t threads = 0;
   if (!cli_int(c, "threads", 1, 1024, &threads)) return CLI_USAGE;
   int result = cli_sizes_check(c, (const rt_program *const *)code->programs, code->program_count);
-  if (!result) result = cli_fail(c, cli_roof_measure((int)threads, &x->roof));
+  if (!result) result = cli_fail(c, cli_roof_measure_device(c, (int)threads, &x->roof));
   if (result) return result;
   if (!x->perf) {
     explain_fusion(x);
     cli_explain_rules(c, &x->front.unit, x->document);
+    cli_explain_library(c, &x->front.unit, x->document);
     if (!c->json) printf("\nPASSES\n%s\n", x->front.unit.passes);
   }
   if (!c->json) printf("ROOF  %s\n", cli_roof_text(&c->arena, &x->roof));
@@ -289,6 +291,10 @@ static int explain(explanation *x) {
 int cmd_explain(cli *c) {
   if (!cli_arguments(c, 1, 1)) return CLI_USAGE;
   if (cli_is_code(c->arguments[0])) return cli_explain_code(c, c->arguments[0]);
+  cli_source source;
+  int located = cli_locate(c, c->arguments[0], true, &source);
+  if (located) return located;
+  if (source.package) return cli_explain_package(c, source.package);
   explanation x = {.c = c, .requests = 1, .perf = cli_has(c, "perf"), .document = json_object()};
   if (!cli_int(c, "requests", 1, 4096, &x.requests) || !cli_int(c, "past", 0, INT32_MAX, &x.past)) return CLI_USAGE;
   int code = cli_front_open(c, c->arguments[0], &x.front);

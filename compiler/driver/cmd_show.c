@@ -7,6 +7,7 @@
 #include "compiler/driver/model.h"
 #include "compiler/driver/svg.h"
 #include "runtime/base/io.h"
+#include "runtime/device/cuda/device.h"
 
 typedef enum { FORM_GRAPH, FORM_KERNEL, FORM_PROGRAM, FORM_C, FORM_CUDA, FORM_COUNT } show_form;
 
@@ -36,16 +37,23 @@ static int no_entry(cli *c, const char *entry) { return cli_error(c, "the model 
 
 // ---- packages keep programs and C
 
-// Whether the program in the section program/|*rest| is one of the device that is asked for; |*rest| becomes its entry.
-static bool is_wanted_program(const cli *c, const rt_package *package, const char **rest) {
-  size_t length = strlen(RT_SECTION_DEVICE);
+static const rt_section *program_of(const rt_package *package, const char *family, const char *entry) {
   char name[RT_PACKAGE_NAME_BYTES + 32];
-  if (!strncmp(*rest, RT_SECTION_DEVICE, length)) {
-    *rest += length;
-    return cli_on_device(c);
-  }
-  snprintf(name, sizeof name, RT_SECTION_PROGRAM RT_SECTION_DEVICE "%s", *rest);
-  return !cli_on_device(c) || !rt_package_find(package, name);
+  snprintf(name, sizeof name, RT_SECTION_PROGRAM "%s%s", family, entry);
+  return rt_package_find(package, name);
+}
+
+// Whether |section|, program/|*rest|, is what the device that is asked for runs; |*rest| becomes its entry.
+static bool is_wanted_program(const cli *c, const rt_package *package, const rt_section *section, const char **rest) {
+  const char *isa = cli_text(c, "isa"), *entry;
+  bool other = rt_program_family(*rest, &entry) != NULL;
+  const rt_section *runs = NULL;
+  *rest = entry;
+  if (!cli_on_device(c)) return !other;
+  if (isa) runs = program_of(package, rt_cuda_family(isa), entry);
+  if (!runs) runs = program_of(package, RT_SECTION_DEVICE, entry);
+  if (!runs) runs = program_of(package, "", entry);
+  return runs == section;
 }
 
 static int show_package(cli *c, const char *path, show_form form) {
@@ -62,7 +70,7 @@ static int show_package(cli *c, const char *path, show_form form) {
     const char *rest = section->name + strlen(prefix);
     if (strncmp(section->name, prefix, strlen(prefix))) continue;
     if (form != FORM_PROGRAM && strncmp(rest, form == FORM_C ? "cpu" : "cuda", 3)) continue;
-    if (form == FORM_PROGRAM && !is_wanted_program(c, package, &rest)) continue;
+    if (form == FORM_PROGRAM && !is_wanted_program(c, package, section, &rest)) continue;
     if (entry && form == FORM_PROGRAM && strcmp(rest, entry)) continue;
     code = cli_fail(c, rt_package_check(package, section));
     if (!code)
@@ -131,7 +139,7 @@ static int show_text(cli *c, cli_front *front, show_form form) {
   const char *entry = cli_text(c, "entry"), *text = NULL;
   bool known = !entry;
   if (form == FORM_C && cli_on_device(c)) return cli_usage(c, "C is for processors: --form cuda");
-  weir_status status = form == FORM_CUDA ? cli_front_device(front) : WEIR_OK;
+  weir_status status = form == FORM_CUDA ? cli_front_device(c, front) : WEIR_OK;
   if (status) return cli_fail(c, status);
   for (int i = 0; i < unit->code->program_count; i++) known = known || !strcmp(unit->code->programs[i]->name, entry);
   if (!known) return no_entry(c, entry);

@@ -56,7 +56,15 @@ static weir_status feed_piece(cli_lm *lm, const int32_t *tokens, int64_t count) 
   weir_view output = {.data = lm->logits, .bytes = (size_t)lm->vocab * sizeof *lm->logits};
   weir_request request = {.session = lm->session, .inputs = &input, .outputs = &output};
   weir_run_options options = {.cancel = lm->cancel};
+  lm->pick.picked = false;
+  if (lm->sampler && rt_can_pick(lm->step) && text_sampler_ask(lm->sampler, &lm->pick))
+    return rt_run_pick(lm->executor, lm->step, &request, 1, &options, &lm->pick);
   return weir_run(lm->executor, lm->step, &request, 1, &options);
+}
+
+weir_status cli_lm_next(cli_lm *lm, text_sampler *sampler, int32_t *out_id) {
+  if (lm->pick.picked) return text_sampler_take(sampler, &lm->pick, out_id);
+  return text_sampler_next(sampler, lm->logits, out_id);
 }
 
 weir_status cli_lm_feed(cli_lm *lm, const int32_t *tokens, size_t count) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "compiler/driver/fit.h"
 #include "compiler/driver/zoo.h"
 #include "compiler/plan/home.h"
 #include "runtime/device/cuda/device.h"
@@ -127,9 +128,11 @@ bool cli_on_device(const cli *c) {
   return device && strcmp(device, "cpu");
 }
 
-weir_status cli_front_device(cli_front *front) {
-  WEIR_TRY(plan_lower_device(&front->unit));
-  front->unit.code = front->unit.device_code;
+weir_status cli_front_device(cli *c, cli_front *front) {
+  const char *level = cli_text(c, "isa");
+  bool wgmma = level && !strcmp(rt_cuda_family(level), RT_SECTION_SM_90A);
+  WEIR_TRY(wgmma ? plan_lower_sm_90a(&front->unit) : plan_lower_device(&front->unit));
+  front->unit.code = wgmma ? front->unit.sm_90a_code : front->unit.device_code;
   return WEIR_OK;
 }
 
@@ -141,7 +144,7 @@ int cli_front_open(cli *c, const char *name, cli_front *out) {
   lang_diags_init(&out->diags, &c->arena);
   weir_status status = plan_read(&c->arena, &out->source.request, &out->diags, &out->unit);
   if (!status) status = plan_front(&out->unit);
-  if (!status && cli_on_device(c)) status = cli_front_device(out);
+  if (!status && cli_on_device(c)) status = cli_front_device(c, out);
   if (status) return cli_build_failed(c, &out->diags, status);
   cli_progress_end(c);
   cli_diagnostics(c, &out->diags);  // warnings
@@ -197,7 +200,8 @@ static weir_status targets_choose(cli *c, weir_arena *arena, const char **target
   }
   targets[(*out_count)++] = plan_targets_here()[0];
   if (strcmp(device, "sim") && !level) WEIR_TRY(arch_of(arena, device, &level));
-  targets[(*out_count)++] = strcmp(device, "sim") ? weir_arena_printf(arena, "cuda:%s", level) : "sim";
+  if (!strcmp(device, "sim")) targets[(*out_count)++] = level && !strcmp(level, "sim_sm_90a") ? "sim:sm_90a" : "sim";
+  else targets[(*out_count)++] = weir_arena_printf(arena, "cuda:%s", level);
   return WEIR_OK;
 }
 
@@ -266,8 +270,15 @@ static int load_package(cli *c, const char *name, cli_model *m) {
   }
 }
 
+static weir_status advise(cli *c, weir_status status) {
+  const cli_model *m = c->opened;
+  return cli_fit_annotate(c, m->path, m->model, status);
+}
+
 int cli_model_open(cli *c, const char *name, bool wants_tokenizer, cli_model *out) {
   *out = (cli_model){0};
+  c->advise = advise;
+  c->opened = out;
   double start = cli_now();
   int64_t threads = 0;
   if (!cli_int(c, "threads", 1, 1024, &threads)) return CLI_USAGE;

@@ -31,7 +31,7 @@ int cli_front_open(cli *c, const char *name, cli_front *out);
 // Whether --device names another device than the processor; the unit's code is that of the device then.
 bool cli_on_device(const cli *c);
 // Makes the unit's code that of a device.
-weir_status cli_front_device(cli_front *front) WEIR_MUST_USE;
+weir_status cli_front_device(cli *c, cli_front *front) WEIR_MUST_USE;
 
 // The model as it is written: read and elaborated, no pass run, no weights looked at. For commands that show a text.
 // |out->unit.graph| is set; plan_close(&out->unit) in any case.

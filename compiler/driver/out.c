@@ -76,6 +76,7 @@ static int exit_code(weir_code code) {
 
 int cli_fail(cli *c, weir_status status) {
   if (!status) return CLI_DONE;
+  if (c->advise) status = c->advise(c, status);
   weir_code code = weir_status_code(status);
   cli_progress_end(c);
   if (code == WEIR_CODE_CANCELLED) {

@@ -13,8 +13,10 @@
 #include <immintrin.h>
 #endif
 
+#include "compiler/plan/device_roof.h"
 #include "runtime/base/team.h"
 #include "runtime/device/cpu/features.h"
+#include "runtime/device/cuda/device.h"
 
 typedef float lanes16 __attribute__((vector_size(64)));
 typedef unsigned long words8 __attribute__((vector_size(64)));
@@ -261,14 +263,63 @@ weir_status cli_roof_measure(int threads, cli_roof *out) {
   return status;
 }
 
+// ---- a device
+
+weir_status cli_roof_measure_device(cli *c, int threads, cli_roof *out) {
+  const char *device = cli_text(c, "device");
+  rt_cuda_facts facts;
+  plan_device_roof roof = {0};
+  if (!device || !strcmp(device, "cpu")) return cli_roof_measure(threads, out);
+  *out = (cli_roof){.threads = 1, .simulated = !strcmp(device, "sim")};
+  WEIR_TRY(rt_cuda_describe_named(device, &facts));
+  out->device = weir_arena_printf(&c->arena, "%s, %s", facts.name, facts.arch);
+  weir_status status = plan_device_roof_measure(&c->arena, device, NULL, c->cancel, &roof);
+  if (status && weir_status_code(status) == WEIR_CODE_UNSUPPORTED) {
+    out->why = weir_arena_strdup(&c->arena, weir_status_message(status));
+    weir_status_release(status);
+    return WEIR_OK;
+  }
+  out->read_bytes_per_s = roof.read_bytes_per_s;
+  out->copy_bytes_per_s = roof.copy_bytes_per_s;
+  out->flops_per_s = roof.flops_per_s;
+  out->bf16_ops_per_s = roof.bf16_ops_per_s;
+  out->fp8_ops_per_s = roof.fp8_ops_per_s;
+  out->int8_ops_per_s = roof.int8_ops_per_s;
+  out->launch_s = roof.launch_s;
+  return status;
+}
+
+bool cli_roof_counts(const cli_roof *roof) { return !roof->simulated && !roof->why && roof->flops_per_s > 0; }
+
 json_t *cli_roof_json(const cli_roof *roof) {
-  return json_pack("{s:f,s:f,s:f,s:f,s:i}", "read_bytes_per_s", roof->read_bytes_per_s, "flops_per_s",
-                   roof->flops_per_s, "bf16_ops_per_s", roof->bf16_ops_per_s, "int8_ops_per_s", roof->int8_ops_per_s,
-                   "threads", roof->threads);
+  json_t *json = json_pack("{s:f,s:f,s:f,s:f,s:i}", "read_bytes_per_s", roof->read_bytes_per_s, "flops_per_s",
+                           roof->flops_per_s, "bf16_ops_per_s", roof->bf16_ops_per_s, "int8_ops_per_s",
+                           roof->int8_ops_per_s, "threads", roof->threads);
+  if (!roof->device) return json;
+  json_object_set_new(json, "device", json_string(roof->device));
+  json_object_set_new(json, "copy_bytes_per_s", json_real(roof->copy_bytes_per_s));
+  json_object_set_new(json, "fp8_ops_per_s", json_real(roof->fp8_ops_per_s));
+  json_object_set_new(json, "launch_s", json_real(roof->launch_s));
+  json_object_set_new(json, "simulated", json_boolean(roof->simulated));
+  if (roof->why) json_object_set_new(json, "why", json_string(roof->why));
+  return json;
+}
+
+static const char *device_text(weir_arena *arena, const cli_roof *roof) {
+  if (roof->why) return weir_arena_printf(arena, "not measured: %s", roof->why);
+  const char *fp8 =
+      roof->fp8_ops_per_s > 0 ? weir_arena_printf(arena, ", %.0f Tflop/s fp8", 1e-12 * roof->fp8_ops_per_s) : "";
+  const char *text = weir_arena_printf(
+      arena,
+      "%.0f GB/s read, %.0f GB/s copied, %.1f Tflop/s float32, %.0f Tflop/s bf16%s, %.0f Top/s int8, %.2f us a launch",
+      1e-9 * roof->read_bytes_per_s, 1e-9 * roof->copy_bytes_per_s, 1e-12 * roof->flops_per_s,
+      1e-12 * roof->bf16_ops_per_s, fp8, 1e-12 * roof->int8_ops_per_s, 1e6 * roof->launch_s);
+  return roof->simulated ? "none: rates of the simulator say nothing of a GPU" : text;
 }
 
 const char *cli_roof_text(weir_arena *arena, const cli_roof *roof) {
   const char *narrow = "";
+  if (roof->device) return device_text(arena, roof);
   if (roof->bf16_ops_per_s > 0) narrow = weir_arena_printf(arena, ", %.0f Gop/s bf16", 1e-9 * roof->bf16_ops_per_s);
   if (roof->int8_ops_per_s > 0)
     narrow = weir_arena_printf(arena, "%s, %.0f Gop/s int8", narrow, 1e-9 * roof->int8_ops_per_s);

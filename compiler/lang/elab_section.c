@@ -13,7 +13,8 @@ static const struct {
     {"target", FORM_SET, false},         {"float", FORM_SET, false},      {"store", FORM_SELECT, false},
     {"rules", FORM_SET, false},          {"quantize", FORM_SELECT, true}, {"prune", FORM_SELECT, true},
     {"activations", FORM_SELECT, false}, {"compute", FORM_SELECT, false}, {"cache", FORM_SELECT, false},
-    {"factor", FORM_SELECT, true},       {"parallel", FORM_SET, true},    {"freeze", FORM_SELECT, true},
+    {"library", FORM_SET, false},        {"factor", FORM_SELECT, true},   {"parallel", FORM_SET, true},
+    {"freeze", FORM_SELECT, true},
 };
 enum { SETTING_COUNT = sizeof settings / sizeof *settings };
 
@@ -30,6 +31,7 @@ static const char *const activations[] = {"int8", "f32"};
 static const char *const computes[] = {"bf16", "f32"};
 static const char *const caches[] = {"f16", "bf16", "f32"};
 static const char *const rules[] = {"all", "exact", "none"};
+static const char *const libraries[] = {"cublaslt", "none"};
 static const char *const targets[] = {"cpu", "cuda"};
 
 static bool listed(const char *const *names, int count, const char *name) {
@@ -193,9 +195,9 @@ static const struct {
   const char *setting;
   const char *const *names;
   int count;
-} known_values[] = {{"store", VALUES(stores)},     {"float", VALUES(floats)}, {"activations", VALUES(activations)},
-                    {"compute", VALUES(computes)}, {"cache", VALUES(caches)}, {"rules", VALUES(rules)},
-                    {"target", VALUES(targets)}};
+} known_values[] = {{"store", VALUES(stores)},      {"float", VALUES(floats)},  {"activations", VALUES(activations)},
+                    {"compute", VALUES(computes)},  {"cache", VALUES(caches)},  {"rules", VALUES(rules)},
+                    {"library", VALUES(libraries)}, {"target", VALUES(targets)}};
 
 bool lang_setting_is_row(const lang_setting_value *value) {
   if (value->kind != LANG_SETTING_CALL || value->item_count != 1) return false;

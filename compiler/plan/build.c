@@ -126,6 +126,7 @@ static weir_hash key_of(const plan_unit *unit, const char *const *targets, int t
   for (int i = 0; i < target_count; i++) weir_hasher_add_text(&hasher, targets[i]);
   if (request->tune_seconds > 0) {  // records of the cache have no part in it: what lies there was good on this machine
     add_optional(&hasher, request->tune_machine);
+    add_optional(&hasher, request->tune_device);
     weir_hasher_add(&hasher, &request->tune_seconds, sizeof request->tune_seconds);
   }
   weir_hasher_finish(&hasher, &key);
@@ -270,7 +271,12 @@ static weir_status prepare(building *b, const char *const *targets, int target_c
   }
   for (int i = 0; i < b->target_count; i++) {
     cg_cpu_isa isa;
-    if (plan_is_device_target(b->targets[i])) {
+    bool device = plan_is_device_target(b->targets[i]), on_device = b->unit.request->tune_device != NULL;
+    if (b->unit.request->tune_seconds > 0 && (device != on_device || (device && b->target_count > 1)))
+      return weir_status_make(WEIR_CODE_INVALID_ARGUMENT,
+                              "schedules are measured where they run: tuning wants one target, that of --device, or "
+                              "one that runs here, as in --target cpu");
+    if (device) {
       WEIR_TRY(plan_check_device_target(b->targets[i]));
       continue;
     }

@@ -35,7 +35,8 @@ typedef struct {
   // one target, of code that runs here. |tune_machine| names the machine in what is written down.
   double tune_seconds;
   const char *tune_machine;
-  const int *cancel;                                                // may be null
+  const char *tune_device;  // where it is measured: "cuda", "cuda:N", "sim"; null: this processor
+  const int *cancel;        // may be null
   void (*progress)(void *user, const char *what, double fraction);  // fraction below 0: unknown. May be null
   void *user;
 } plan_request;
@@ -67,6 +68,8 @@ typedef struct {
   ir_rules *rules;                           // what the pass of rules applied, and where; null: none
   cg_module *code;
   cg_module *device_code;  // for GPUs and sim, after plan_lower_device
+  cg_module *sm_90a_code;  // for GPUs with the sm_90a set, after plan_lower_sm_90a
+  unsigned blocks;         // of a package for devices alone: what |code| was lowered for; else 0
   plan_kept *kept;         // each is also named in a warning
   int kept_count, kept_capacity;
 } plan_unit;
@@ -78,7 +81,10 @@ weir_status plan_read(weir_arena *arena, const plan_request *request, lang_diags
 weir_status plan_front(plan_unit *unit) WEIR_MUST_USE;
 // Lowers the unit's graph for devices of thread blocks too. After plan_front; once.
 weir_status plan_lower_device(plan_unit *unit) WEIR_MUST_USE;
+weir_status plan_lower_sm_90a(plan_unit *unit) WEIR_MUST_USE;
 void plan_close(plan_unit *unit);
+// Whether the plan lets products be a library's.
+bool plan_takes_library(const plan_unit *unit);
 // In what the plan wants products with the weight |path| computed.
 cg_compute plan_compute_of(const plan_unit *unit, const char *path);
 // The storage format that the weight |path| is kept in. After plan_front.

@@ -7,6 +7,7 @@
 #include "compiler/plan/from_package.h"
 #include "compiler/plan/home.h"
 #include "compiler/plan/internal.h"
+#include "ir/kernel_block.h"
 
 void plan_tell(const plan_request *request, const char *what, double fraction) {
   if (request->progress) request->progress(request->user, what, fraction);
@@ -309,20 +310,47 @@ static cg_compute compute_of(void *user, const char *path) { return plan_compute
 
 static weir_storage storage_of(void *user, const char *path) { return plan_storage_of(user, path); }
 
+bool plan_takes_library(const plan_unit *unit) {
+  const lang_plan_line *line = unit->plan && !unit->request->exact ? lang_plan_get(unit->plan, "library") : NULL;
+  return line && line->value_count && line->values[0].text && !strcmp(line->values[0].text, "cublaslt");
+}
+
 weir_status plan_lower(plan_unit *unit, weir_arena *arena, const cg_choice *choices, int choice_count,
                        cg_module **out_code) {
   cg_lower_options lower = {.storage_of = storage_of,
                             .compute_of = compute_of,
                             .user = unit,
                             .choices = choices,
-                            .choice_count = choice_count};
+                            .choice_count = choice_count,
+                            .blocks = unit->blocks,
+                            .library = plan_takes_library(unit)};
   return cg_lower(arena, unit->graph->module, &lower, out_code);
 }
 
-weir_status plan_lower_device(plan_unit *unit) {
-  cg_lower_options lower = {.storage_of = storage_of, .compute_of = compute_of, .user = unit, .blocks = true};
-  if (unit->device_code) return WEIR_OK;
-  return cg_lower(unit->arena, unit->graph->module, &lower, &unit->device_code);
+static weir_status lower_blocks(plan_unit *unit, unsigned blocks, cg_module **code) {
+  cg_lower_options lower = {.storage_of = storage_of,
+                            .compute_of = compute_of,
+                            .user = unit,
+                            .blocks = blocks,
+                            .library = plan_takes_library(unit)};
+  return *code ? WEIR_OK : cg_lower(unit->arena, unit->graph->module, &lower, code);
+}
+
+enum { SM_90A = IR_KNEEDS_BLOCK | IR_KNEEDS_SM_89 | IR_KNEEDS_SM_90A | IR_KNEEDS_CLUSTER };
+
+weir_status plan_lower_device(plan_unit *unit) { return lower_blocks(unit, IR_KNEEDS_BLOCK, &unit->device_code); }
+
+weir_status plan_lower_sm_90a(plan_unit *unit) { return lower_blocks(unit, SM_90A, &unit->sm_90a_code); }
+
+void plan_code_alone(plan_unit *unit, bool sm_90a) {
+  unit->code = sm_90a ? unit->sm_90a_code : unit->device_code;
+  unit->blocks = sm_90a ? SM_90A : IR_KNEEDS_BLOCK;
+}
+
+void plan_code_replace(plan_unit *unit, cg_module *code) {
+  if (unit->code == unit->device_code) unit->device_code = code;
+  else if (unit->code == unit->sm_90a_code) unit->sm_90a_code = code;
+  unit->code = code;
 }
 
 // ---- all of it

@@ -17,6 +17,11 @@ weir_status plan_check_initial_values(const plan_unit *unit) WEIR_MUST_USE;
 weir_status plan_lower(plan_unit *unit, weir_arena *arena, const cg_choice *choices, int choice_count,
                        cg_module **out_code) WEIR_MUST_USE;
 
+// Of a package for devices alone: the code of the devices, already lowered, becomes the unit's.
+void plan_code_alone(plan_unit *unit, bool sm_90a);
+// Puts |code| where the unit's is.
+void plan_code_replace(plan_unit *unit, cg_module *code);
+
 // ---- rules.c: reads and tests the rules of the library and of the model, once a text; hands them to the module;
 // complains about those that never came to an end, after the passes.
 weir_status plan_read_rules(plan_unit *unit) WEIR_MUST_USE;

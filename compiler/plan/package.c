@@ -206,16 +206,21 @@ static weir_status add_texts(const plan_unit *unit, cg_package_writer *writer) {
   return WEIR_OK;
 }
 
-// Programs of an entry lie side by side; a device's only where it differs.
+// Programs of an entry lie side by side; a family's only where it differs from what would run without it.
 static weir_status add_programs(const plan_unit *unit, cg_package_writer *writer) {
-  const cg_module *device = unit->device_code;
+  static const char *const names[] = {RT_SECTION_PROGRAM, RT_SECTION_PROGRAM RT_SECTION_DEVICE,
+                                      RT_SECTION_PROGRAM RT_SECTION_SM_90A};
+  const cg_module *const code[] = {unit->code, unit->device_code, unit->sm_90a_code};
   for (int i = 0; i < unit->code->program_count; i++) {
-    const char *name = unit->code->programs[i]->name, *text = rt_program_print(unit->arena, unit->code->programs[i]);
-    const char *other = device && device != unit->code ? rt_program_print(unit->arena, device->programs[i]) : text;
-    WEIR_TRY(cg_package_add(writer, weir_arena_printf(unit->arena, RT_SECTION_PROGRAM "%s", name), text, strlen(text)));
-    if (!strcmp(other, text)) continue;
-    name = weir_arena_printf(unit->arena, RT_SECTION_PROGRAM RT_SECTION_DEVICE "%s", name);
-    WEIR_TRY(cg_package_add(writer, name, other, strlen(other)));
+    const char *there = "";
+    for (int k = 0; k < 3; k++) {
+      if (!code[k]) continue;
+      const char *text = rt_program_print(unit->arena, code[k]->programs[i]);
+      if (!strcmp(text, there)) continue;
+      const char *name = weir_arena_printf(unit->arena, "%s%s", names[k], code[k]->programs[i]->name);
+      WEIR_TRY(cg_package_add(writer, name, text, strlen(text)));
+      there = text;
+    }
   }
   return WEIR_OK;
 }
@@ -301,7 +306,7 @@ static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, co
   if (!status) status = add_manifest(unit, writer, code, problem);
   if (!status) status = add_texts(unit, writer);
   if (!status) status = add_programs(unit, writer);
-  if (!status && unit->code != unit->device_code) status = add_kernels(unit, writer);
+  if (!status && code->count) status = add_kernels(unit, writer);
   if (!status) status = add_objects(unit, writer, code);
   if (!status) status = plan_device_sections(unit, &code->device, writer);
   if (!status && tokenizer.size) status = cg_package_add(writer, RT_SECTION_TOKENIZER, tokenizer.data, tokenizer.size);
@@ -314,10 +319,15 @@ static weir_status write_sections(plan_unit *unit, cg_package_writer *writer, co
 
 // Lowers for devices where there is a target. A package for devices alone has no other programs.
 static weir_status lower_targets(plan_unit *unit, const char *const *targets, int target_count) {
-  int devices = 0;
-  for (int i = 0; i < target_count; i++) devices += plan_is_device_target(targets[i]);
-  if (devices) WEIR_TRY(plan_lower_device(unit));
-  if (devices && devices == target_count) unit->code = unit->device_code;
+  int devices = 0, sm_90a = 0, others = 0;
+  for (int i = 0; i < target_count; i++) {
+    devices += plan_is_device_target(targets[i]);
+    sm_90a += plan_is_sm_90a_target(targets[i]);
+    others += plan_is_other_device_target(targets[i]);
+  }
+  if (others) WEIR_TRY(plan_lower_device(unit));
+  if (sm_90a) WEIR_TRY(plan_lower_sm_90a(unit));
+  if (devices && devices == target_count) plan_code_alone(unit, !others);
   return WEIR_OK;
 }
 
@@ -332,10 +342,15 @@ weir_status plan_write_package(plan_unit *unit, const char *path, const char *co
   WEIR_TRY(lower_targets(unit, targets, target_count));
   WEIR_TRY(compile(unit, targets, target_count, &code, result));
   weir_status status = plan_check_cancel(unit->request);
+  if (!status && unit->request->tune_device) status = plan_tune_widen(unit);
   if (!status) status = plan_pack_weights(unit, &packed);
   if (!status && unit->request->tune_seconds > 0) {
     status = plan_tune(unit, &packed, targets[0], &tuning);
     if (!status) status = compile(unit, targets, target_count, &code, result);
+  }
+  if (!status && unit->request->tune_device) {  // other layouts may have been chosen
+    plan_packed_release(&packed);
+    status = plan_pack_weights(unit, &packed);
   }
   if (!status) status = cg_package_create(path, &writer);
   if (!status) status = write_sections(unit, writer, &code, &packed, tuning);

@@ -52,8 +52,9 @@ static weir_status kernels_named(weir_arena *arena, const rt_package *package, p
   for (int i = 0; i < rt_package_section_count(package); i++) {
     const rt_section *section = rt_package_section(package, i);
     rt_program *program = NULL;
+    const char *entry;
     if (strncmp(section->name, RT_SECTION_PROGRAM, strlen(RT_SECTION_PROGRAM)) ||
-        !strncmp(section->name + strlen(RT_SECTION_PROGRAM), RT_SECTION_DEVICE, strlen(RT_SECTION_DEVICE)))
+        rt_program_family(section->name + strlen(RT_SECTION_PROGRAM), &entry))
       continue;
     WEIR_TRY(rt_package_check(package, section));
     WEIR_TRY(rt_program_parse(arena, (const char *)section->data, section->bytes, &program));

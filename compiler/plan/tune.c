@@ -42,6 +42,7 @@ typedef struct {
   plan_unit *unit;
   const plan_packed *packed;
   cg_cpu_isa isa;
+  plan_tune_device device;  // where models run; zeros: here
   plan_tune_place place;
   plan_tune_case cases[PLAN_TUNE_CASES];
   int case_count;
@@ -87,10 +88,11 @@ static weir_status compile_variant(bench *b, variant *v) {
   return weir_map_open(object.path, &v->object);
 }
 
-static weir_status fill_variant(bench *b, variant *v) {
+static weir_status make_model(bench *b, variant *v) {
   rt_model_parts parts = {
       .name = b->unit->graph->name, .isa = b->isa.name, .find_weight = plan_packed_find, .weight_context = &v->weights};
-  WEIR_TRY(plan_lower(b->unit, &v->arena, v->choices.items, v->choices.count, &v->code));
+  if (b->device.device)
+    return plan_tune_device_model(&b->device, &v->arena, b->unit, v->code, b->place.target, &v->model);
   if (!same_weights(b->unit->code, v->code))
     return weir_status_make(WEIR_CODE_INTERNAL, "another schedule wants other weights");
   WEIR_TRY(compile_variant(b, v));
@@ -98,7 +100,12 @@ static weir_status fill_variant(bench *b, variant *v) {
   parts.programs = (const rt_program *const *)v->code->programs;
   parts.program_count = v->code->program_count;
   WEIR_TRY(rt_object_open(v->object.data, v->object.size, weir_allocator_system(), &parts.provider));
-  WEIR_TRY(rt_model_create(&parts, &v->model));
+  return rt_model_create(&parts, &v->model);
+}
+
+static weir_status fill_variant(bench *b, variant *v) {
+  WEIR_TRY(plan_lower(b->unit, &v->arena, v->choices.items, v->choices.count, &v->code));
+  WEIR_TRY(make_model(b, v));
   WEIR_TRY(weir_executor_create(v->model, NULL, &v->executor));
   v->calls = WEIR_NEW_ARRAY(&v->arena, plan_tune_call, PLAN_TUNE_CASES);
   for (int i = 0; i < b->case_count; i++)
@@ -237,6 +244,17 @@ static bool is_enough(const plan_tune_pairs *pairs, bool whole, double seconds) 
   return middle_ratio(pairs) > HOPELESS || (pairs->rounds >= LEAST_ROUNDS + 2 && seconds > CASE_S);
 }
 
+// Whether a choice of |v| may change bits.
+static bool is_inexact(const bench *b, const variant *v) {
+  const cg_module *code = b->unit->code;
+  for (int i = 0; i < v->choices.count; i++)
+    for (int k = 0; k < code->question_count; k++)
+      if (code->questions[k].inexact && !strcmp(code->questions[k].key, v->choices.items[i].key) &&
+          !strcmp(code->questions[k].parameter, v->choices.items[i].parameter))
+        return true;
+  return false;
+}
+
 // Rounds of both variants, which of them goes first changing each time. A schedule that gives other bits is never
 // taken.
 static weir_status measure_case(bench *b, const variant *other, int nth, const difference *d, plan_tune_pairs *out) {
@@ -253,7 +271,8 @@ static weir_status measure_case(bench *b, const variant *other, int nth, const d
     out->before_s[out->rounds] = times[0].seconds;
     out->after_s[out->rounds++] = times[1].seconds;
   }
-  bool agree = plan_tune_calls_agree(&b->base.calls[nth], &other->calls[nth]);
+  bool inexact = is_inexact(b, &b->base) || is_inexact(b, other);
+  bool agree = plan_tune_calls_agree(&b->base.calls[nth], &other->calls[nth], inexact);
   if (!agree) *out = (plan_tune_pairs){.rounds = 1, .before_s = {1}, .after_s = {INFINITY}};
   return WEIR_OK;
 }
@@ -398,7 +417,34 @@ static weir_status search(bench *b, const char **out_record) {
   WEIR_TRY(plan_check_cancel(unit->request));
   WEIR_TRY(write_record(b, &result, out_record));
   if (!result.choices.count) return WEIR_OK;
-  return plan_lower(unit, unit->arena, result.choices.items, result.choices.count, &unit->code);
+  cg_module *code;
+  WEIR_TRY(plan_lower(unit, unit->arena, result.choices.items, result.choices.count, &code));
+  plan_code_replace(unit, code);
+  return WEIR_OK;
+}
+
+weir_status plan_tune_widen(plan_unit *unit) {
+  const cg_module *code = unit->code;
+  cg_choice *all = WEIR_NEW_ARRAY(unit->arena, cg_choice, code->question_count + 1);
+  cg_module *wide;
+  int count = 0;
+  for (int i = 0; i < code->question_count; i++) {
+    const cg_question *q = &code->questions[i];
+    if (q->inexact) all[count++] = (cg_choice){q->key, q->parameter, q->candidates[0]};
+  }
+  if (!count) return WEIR_OK;
+  WEIR_TRY(plan_lower(unit, unit->arena, all, count, &wide));
+  plan_code_replace(unit, wide);
+  return WEIR_OK;
+}
+
+// Back from the code with all weights to that of the default.
+static weir_status narrow(plan_unit *unit) {
+  cg_module *code;
+  if (!unit->request->tune_device) return WEIR_OK;
+  WEIR_TRY(plan_lower(unit, unit->arena, NULL, 0, &code));
+  plan_code_replace(unit, code);
+  return WEIR_OK;
 }
 
 weir_status plan_tune(plan_unit *unit, const plan_packed *packed, const char *target, const char **out_record) {
@@ -408,8 +454,13 @@ weir_status plan_tune(plan_unit *unit, const plan_packed *packed, const char *ta
   rt_cpu_features(features, sizeof features);
   b.place = (plan_tune_place){.machine = machine ? machine : "", .features = features, .target = target};
   plan_tell(unit->request, "tuning: looking where the time goes", -1);
-  WEIR_TRY(cg_cpu_isa_find(unit->arena, target, &b.isa));
-  weir_status status = search(&b, out_record);
+  weir_status status = WEIR_OK;
+  if (unit->request->tune_device) status = plan_tune_device_open(unit->request->tune_device, packed, &b.device);
+  else status = cg_cpu_isa_find(unit->arena, target, &b.isa);
+  if (b.device.device) b.place.features = b.device.name, b.place.toolchain = "nvrtc";
+  if (!status) status = narrow(unit);
+  if (!status) status = search(&b, out_record);
   close_variant(&b.base);
+  plan_tune_device_close(&b.device);
   return weir_status_annotate(status, "tuning");
 }

@@ -8,12 +8,31 @@
 #define WEIR_COMPILER_PLAN_TUNE_H
 
 #include "compiler/plan/internal.h"
+#include "runtime/exec/device.h"
 
 // Replaces |unit->code| by code of the same weights with the schedules found. |target| as in plan_build; it must run
 // here. |*out_record| is what the package's section `tuning` holds: JSON, arena text. CANCELLED where somebody asked to
 // stop; what was found by then lies in the cache.
 weir_status plan_tune(plan_unit *unit, const plan_packed *packed, const char *target,
                       const char **out_record) WEIR_MUST_USE;
+
+// Before weights are packed for a search on a device: the unit's code becomes code that has all weights which any
+// answer may want.
+weir_status plan_tune_widen(plan_unit *unit) WEIR_MUST_USE;
+
+// ---- tune_device.c: models on a device, of code and weights that are in no package
+typedef struct {
+  rt_device *device;
+  const plan_packed *packed;
+  uint8_t *weights;  // all of |packed|, there
+  char name[128];    // what the device says of itself
+} plan_tune_device;
+// To be closed in any case, after its models.
+weir_status plan_tune_device_open(const char *name, const plan_packed *packed, plan_tune_device *out) WEIR_MUST_USE;
+void plan_tune_device_close(plan_tune_device *device);
+// |code| compiled for |target|, in |arena| with what the model borrows.
+weir_status plan_tune_device_model(plan_tune_device *device, weir_arena *arena, const plan_unit *unit,
+                                   const cg_module *code, const char *target, weir_model **out_model) WEIR_MUST_USE;
 
 // ---- tune_record.c
 

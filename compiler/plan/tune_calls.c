@@ -1,6 +1,7 @@
 // Example calls of a model's entries, to be repeated.
 #include "compiler/plan/tune_calls.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -68,11 +69,26 @@ weir_status plan_tune_call_open(weir_arena *arena, weir_model *model, weir_execu
   return make_views(out, what->rows, what->rows, out->inputs, out->outputs);
 }
 
-bool plan_tune_calls_agree(const plan_tune_call *a, const plan_tune_call *b) {
-  for (int i = 0; i < a->info.output_count; i++)
-    if (a->outputs[i].bytes != b->outputs[i].bytes ||
-        memcmp(a->outputs[i].data, b->outputs[i].data, a->outputs[i].bytes))
-      return false;
+static bool are_close(const weir_view *a, const weir_view *b) {
+  static const double SHARE = 0.05;  // of the largest magnitude
+  double most = 0, apart = 0;
+  if (a->dtype != WEIR_DTYPE_F32) return true;  // what follows from floats by comparing them
+  const float *x = a->data, *y = b->data;
+  for (size_t i = 0; i < a->bytes / sizeof *x; i++) {
+    double difference = fabs((double)x[i] - y[i]);
+    if (isnan(x[i]) != isnan(y[i])) return false;
+    if (fabs(x[i]) > most) most = fabs(x[i]);
+    if (difference > apart) apart = difference;
+  }
+  return apart <= SHARE * most;
+}
+
+bool plan_tune_calls_agree(const plan_tune_call *a, const plan_tune_call *b, bool inexact) {
+  for (int i = 0; i < a->info.output_count; i++) {
+    const weir_view *x = &a->outputs[i], *y = &b->outputs[i];
+    if (x->bytes != y->bytes) return false;
+    if (inexact ? !are_close(x, y) : memcmp(x->data, y->data, x->bytes) != 0) return false;
+  }
   return true;
 }
 

@@ -39,8 +39,8 @@ weir_status plan_tune_call_open(weir_arena *arena, weir_model *model, weir_execu
 // The state in which the case's calls begin.
 weir_status plan_tune_call_begin(plan_tune_call *call) WEIR_MUST_USE;
 weir_status plan_tune_call_run(plan_tune_call *call, weir_run_options *options) WEIR_MUST_USE;
-// Whether both have the same bits in their outputs.
-bool plan_tune_calls_agree(const plan_tune_call *a, const plan_tune_call *b);
+// Whether both have the same bits in their outputs; |inexact|: floats that are close to each other.
+bool plan_tune_calls_agree(const plan_tune_call *a, const plan_tune_call *b, bool inexact);
 void plan_tune_call_close(plan_tune_call *call);
 
 #endif

@@ -26,8 +26,10 @@ typedef struct {
 
 // ---- values without a tensor
 
+#define RANDOM_STEP UINT64_C(0x9E3779B97F4A7C15)
+
 static uint64_t next_random(uint64_t *state) {  // splitmix64
-  uint64_t z = *state += 0x9E3779B97F4A7C15ull;
+  uint64_t z = *state += RANDOM_STEP;
   z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
   z = (z ^ z >> 27) * 0x94D049BB133111EBull;
   return z ^ z >> 31;
@@ -87,18 +89,38 @@ static init_draw draw_of(const lang_weight *weight) {
 
 static float next_uniform(uint64_t *state) { return (float)(2 * ((double)(next_random(state) >> 11) * 0x1p-53) - 1); }
 
-static weir_status random_values(const plan_unit *unit, const lang_weight *weight, int64_t count, float **out) {
+typedef struct {
+  init_draw draw;
+  uint64_t seed;
+  bool integer;
+  int64_t count;
+  float *out;
+} draw_job;
+
+// A share of the elements. The generator's state is a sum, so the draws before need not be made.
+static void draw_share(void *context, int thread, int thread_count) {
+  const draw_job *job = context;
+  int64_t from = job->count / thread_count * thread, to = job->count / thread_count * (thread + 1);
+  if (thread + 1 == thread_count) to = job->count;
+  init_draw draw = job->draw;
+  uint64_t state = job->seed + (uint64_t)from * (draw.uniform ? 1 : 2) * RANDOM_STEP;
+  for (int64_t i = from; i < to; i++) {
+    float drawn = draw.reach == 0 ? 0 : draw.uniform ? next_uniform(&state) : next_normal(&state);
+    float value = (float)draw.base + (float)draw.reach * drawn;
+    job->out[i] = job->integer ? rintf(value) : value;
+  }
+}
+
+static weir_status random_values(const packer *p, const lang_weight *weight, int64_t count, float **out) {
   if (count > INT64_MAX / 8) return weir_status_make(WEIR_CODE_OUT_OF_RANGE, "weight '%s' is too large", weight->path);
   *out = malloc((size_t)(count ? count : 1) * sizeof **out);
   if (!*out) return weir_status_make(WEIR_CODE_OUT_OF_MEMORY, "no memory for weight '%s'", weight->path);
-  init_draw draw = draw_of(weight);
-  uint64_t state = seed_of(unit->request->seed, weight->path);
-  bool integer = !ir_dtype_is_float(weight->type.dtype);
-  for (int64_t i = 0; i < count; i++) {
-    float drawn = draw.reach == 0 ? 0 : draw.uniform ? next_uniform(&state) : next_normal(&state);
-    float value = (float)draw.base + (float)draw.reach * drawn;
-    (*out)[i] = integer ? rintf(value) : value;
-  }
+  draw_job job = {.draw = draw_of(weight),
+                  .seed = seed_of(p->unit->request->seed, weight->path),
+                  .integer = !ir_dtype_is_float(weight->type.dtype),
+                  .count = count,
+                  .out = *out};
+  rt_team_split(p->team, draw_share, &job);
   return WEIR_OK;
 }
 
@@ -142,7 +164,8 @@ static void pack_panels(void *context, int thread, int thread_count) {
     }
     if (job->failures[thread]) return;
     uint8_t *out = job->out + p * job->panel_bytes;
-    if (job->weight->format.layout == CG_LAYOUT_PAIRS) cg_panel_pack_pairs(rows, job->cols, out);
+    cg_layout layout = job->weight->format.layout;
+    if (layout == CG_LAYOUT_PAIRS || layout == CG_LAYOUT_TAPS_PAIRS) cg_panel_pack_pairs(rows, job->cols, out);
     else cg_panel_pack(job->weight->format.storage, rows, job->cols, out);
   }
 }
@@ -243,7 +266,7 @@ static weir_status pack(packer *p, const cg_weight *weight, uint8_t *out) {
   plan_source_shape shape = {0};
   float *values = NULL;
   if (source) WEIR_TRY(plan_source_inspect(unit->checkpoint, source, &shape));
-  if (!source) WEIR_TRY(random_values(unit, known, elements, &values));
+  if (!source) WEIR_TRY(random_values(p, known, elements, &values));
   else if (!keeps_bytes(&shape, weight)) WEIR_TRY(plan_source_decode(unit->checkpoint, source, &values));
   weir_status status;
   if (cg_is_taps(weight->format)) {
@@ -284,27 +307,34 @@ static void key_change(cg_module *code, const char *old, const char *key) {
       if (!strcmp(code->programs[p]->weights[i].path, old)) code->programs[p]->weights[i].path = key;
 }
 
-// Those of both modules: one that lies alike in both is there once.
-static void list_weights(plan_unit *unit, plan_packed *out) {
-  const cg_module *code = unit->code;
-  cg_module *device = unit->device_code;
-  int most = code->weight_count + (device ? device->weight_count : 0), count = code->weight_count;
-  cg_weight *list = WEIR_NEW_ARRAY(unit->arena, cg_weight, most + 1);
-  for (int i = 0; i < count; i++) list[i] = code->weights[i];
-  for (int k = 0; device && k < device->weight_count; k++) {
-    cg_weight *weight = &device->weights[k];
+// Under its own key, or one that ends like a family of devices: the first that names it as it lies, or nothing yet.
+static void list_add(plan_unit *unit, cg_module *code, cg_weight *weight, plan_packed *out, cg_weight *list) {
+  static const char *const suffixes[] = {"", ":cuda", ":sm_90a"};
+  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+    const char *key = weir_arena_printf(unit->arena, "%s%s", weight->key, suffixes[i]);
     int at = 0;
-    while (at < code->weight_count && strcmp(list[at].key, weight->key)) at++;
-    if (at < code->weight_count && is_same_format(&list[at], weight)) continue;
-    if (at < code->weight_count) {
-      const char *key = weir_arena_printf(unit->arena, "%s:cuda", weight->key);
-      key_change(device, weight->key, key);
-      weight->key = key;
-    }
-    list[count++] = *weight;
+    while (at < out->count && strcmp(list[at].key, key)) at++;
+    if (at < out->count && !is_same_format(&list[at], weight)) continue;
+    if (i) key_change(code, weight->key, key);
+    if (i) weight->key = key;
+    if (at == out->count) list[out->count++] = *weight;
+    return;
   }
+}
+
+// Those of all modules: one that lies alike in several is there once.
+static void list_weights(plan_unit *unit, plan_packed *out) {
+  cg_module *const devices[] = {unit->device_code, unit->sm_90a_code};
+  const cg_module *code = unit->code;
+  int most = code->weight_count;
+  for (int m = 0; m < 2; m++) most += devices[m] ? devices[m]->weight_count : 0;
+  cg_weight *list = WEIR_NEW_ARRAY(unit->arena, cg_weight, most + 1);
+  out->count = code->weight_count;
+  for (int i = 0; i < out->count; i++) list[i] = code->weights[i];
+  for (int m = 0; m < 2; m++)
+    for (int k = 0; devices[m] && k < devices[m]->weight_count; k++)
+      list_add(unit, devices[m], &devices[m]->weights[k], out, list);
   out->weights = list;
-  out->count = count;
 }
 
 static weir_status place_weights(plan_unit *unit, plan_packed *out) {

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { RT_MAX_RANK = 8, RT_MAX_ARGS = 16, RT_MAX_DIMS = 16, RT_MAX_LOOP_DEPTH = 8, RT_PANEL_ROWS = 16 };
+enum { RT_MAX_RANK = 8, RT_MAX_ARGS = 24, RT_MAX_DIMS = 16, RT_MAX_LOOP_DEPTH = 8, RT_PANEL_ROWS = 16 };
 
 typedef enum {
   RT_DTYPE_f16,

@@ -24,6 +24,7 @@ typedef struct rt_queue rt_queue;
 
 // An entry of a model as an executor has bound it (exec_internal.h).
 struct rt_bound;
+struct rt_kernel_entry;
 
 // Bytes on their way to the device: weights.
 typedef struct {
@@ -60,6 +61,10 @@ typedef struct {
   // Runs the records of a bound call, behind all that was sent; done at the latest after wait. CANCELLED, INTERNAL (a
   // kernel refused).
   weir_status (*launch)(rt_queue *queue, struct rt_bound *bound, weir_run_options *options);
+  // One kernel that is in no list of launches, of |items| items, behind all that was given to the queue. Null: the
+  // device does not.
+  weir_status (*fire)(rt_queue *queue, const struct rt_kernel_entry *kernel, void *const *args, int arg_count,
+                      const int64_t *dims, int dim_count, int64_t items);
   // Null is allowed: nothing was opened.
   void (*destroy)(rt_device *device);
 } rt_device_ops;

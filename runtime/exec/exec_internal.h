@@ -10,6 +10,7 @@
 
 #include "runtime/exec/device.h"
 #include "runtime/exec/model.h"
+#include "runtime/exec/pick.h"
 
 enum {
   RT_MAX_SYMBOLS = 64,                              // of one program; more are refused when a model is made
@@ -204,7 +205,7 @@ struct weir_executor {
   bool no_growth;
   atomic_int busy;
   rt_bound *bound;  // of each entry
-  rt_block arena, tables, packing, states;
+  rt_block arena, tables, packing, states, picks;
   weir_memory measured;
   // Of the current call, room for the largest entry. What the process writes or reads is at its own addresses here.
   uint8_t **buffers;
@@ -229,6 +230,12 @@ weir_status rt_fetch_outputs(weir_executor *executor, const weir_entry *entry) W
 // Copies packed outputs to the requests' memory.
 void rt_unpack_outputs(weir_executor *executor, const weir_entry *entry, const weir_request *requests,
                        int request_count);
+
+// Makes |block| at least |bytes| large; what is in it is lost if it grows. |met|: the process reads or writes it too.
+weir_status rt_block_grow(weir_executor *executor, rt_block *block, int64_t bytes, bool met) WEIR_MUST_USE;
+
+// ---- pick.c: launches the kernel of pick.h behind the call's launches and waits for what it says.
+weir_status rt_pick_launch(weir_executor *executor, const weir_entry *entry, int count, rt_pick *picks) WEIR_MUST_USE;
 
 // Items of the launch; 0 where its guard is closed. False where guard or grid have no valid value.
 bool rt_launch_items(const rt_launch *launch, const int64_t *sizes, int64_t *out_items);

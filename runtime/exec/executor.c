@@ -99,8 +99,7 @@ static void block_free(weir_executor *x, rt_block *block) {
   if (block->data) device->ops->free(device, block->data, bytes);
 }
 
-// |met|: the process reads or writes it too.
-static weir_status block_grow(weir_executor *x, rt_block *block, int64_t bytes, bool met) {
+weir_status rt_block_grow(weir_executor *x, rt_block *block, int64_t bytes, bool met) {
   rt_device *device = x->model->device;
   if ((size_t)bytes <= block->bytes && block->data) return WEIR_OK;
   size_t with_slack;
@@ -161,6 +160,7 @@ void weir_executor_destroy(weir_executor *x) {
   block_free(x, &x->tables);
   block_free(x, &x->packing);
   block_free(x, &x->states);
+  block_free(x, &x->picks);
   weir_pool_deinit(&x->pool);
   weir_free(model->allocator, x, sizeof *x);
   weir_model_release(model);
@@ -169,10 +169,10 @@ void weir_executor_destroy(weir_executor *x) {
 int weir_executor_threads(const weir_executor *x) { return x->queue->threads; }
 
 weir_status rt_executor_grow(weir_executor *x, const rt_need *need) {
-  WEIR_TRY_CTX(block_grow(x, &x->arena, need->arena_bytes, false), "temporaries");
-  WEIR_TRY_CTX(block_grow(x, &x->tables, need->table_bytes, true), "tables");
-  WEIR_TRY_CTX(block_grow(x, &x->packing, need->packing_bytes, true), "packing");
-  WEIR_TRY_CTX(block_grow(x, &x->states, need->state_bytes, false), "states");
+  WEIR_TRY_CTX(rt_block_grow(x, &x->arena, need->arena_bytes, false), "temporaries");
+  WEIR_TRY_CTX(rt_block_grow(x, &x->tables, need->table_bytes, true), "tables");
+  WEIR_TRY_CTX(rt_block_grow(x, &x->packing, need->packing_bytes, true), "packing");
+  WEIR_TRY_CTX(rt_block_grow(x, &x->states, need->state_bytes, false), "states");
   return WEIR_OK;
 }
 
@@ -241,19 +241,29 @@ static void sessions_end(weir_executor *x, const weir_entry *entry, weir_request
   weir_status_release(x->model->device->ops->wait(x->queue));
 }
 
+// Behind the launches: choices of tokens, or outputs, or both where a choice stays open.
+static weir_status results_fetch(weir_executor *x, const weir_entry *entry, int count, rt_pick *picks,
+                                 bool *out_outputs) {
+  *out_outputs = !picks;
+  if (picks) WEIR_TRY(rt_pick_launch(x, entry, count, picks));
+  for (int r = 0; picks && r < count; r++) *out_outputs |= !picks[r].picked;
+  return *out_outputs ? rt_fetch_outputs(x, entry) : WEIR_OK;
+}
+
 static weir_status run_claimed(weir_executor *x, const weir_entry *entry, weir_request *requests, int count,
-                               weir_run_options *options) {
+                               weir_run_options *options, rt_pick *picks) {
   rt_totals totals = {0};
   rt_need need;
   rt_bound *bound = &x->bound[entry - x->model->entries];
   weir_memory before = x->measured;
+  bool outputs = true;
   WEIR_TRY(requests_read(entry, requests, count, &totals));
   WEIR_TRY(rt_plan_call(entry, &totals, &need));
   WEIR_TRY(room_make(x, &need));
   weir_status status = rt_bind_call(x, bound, requests, &totals, &need);
   if (!status) {
     status = x->model->device->ops->launch(x->queue, bound, options);
-    if (!status) status = rt_fetch_outputs(x, entry);
+    if (!status) status = results_fetch(x, entry, count, picks, &outputs);
     sessions_end(x, entry, requests, count, !status);
   }
   if (status) {
@@ -261,21 +271,26 @@ static weir_status run_claimed(weir_executor *x, const weir_entry *entry, weir_r
     x->measured = before;
     return status;
   }
-  rt_unpack_outputs(x, entry, requests, count);
+  if (outputs) rt_unpack_outputs(x, entry, requests, count);
   (void)rt_memory_total(&x->measured);  // the plan of this call did not overflow
   return WEIR_OK;
 }
 
-weir_status weir_run(weir_executor *x, const weir_entry *entry, weir_request *requests, int request_count,
-                     weir_run_options *options) {
+weir_status rt_run_pick(weir_executor *x, const weir_entry *entry, weir_request *requests, int request_count,
+                        weir_run_options *options, rt_pick *picks) {
   if (entry->model != x->model) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the entry is another model's");
   if (request_count < 1) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "%d requests", request_count);
   if (atomic_exchange(&x->busy, 1)) return weir_status_make(WEIR_CODE_INVALID_ARGUMENT, "the executor is in use");
   weir_status status = sessions_claim(entry, requests, request_count);
   if (!status) {
-    status = run_claimed(x, entry, requests, request_count, options);
+    status = run_claimed(x, entry, requests, request_count, options, picks);
     sessions_release(requests, request_count);
   }
   atomic_store(&x->busy, 0);
   return weir_status_annotate(status, "entry '%s'", entry->program->name);
+}
+
+weir_status weir_run(weir_executor *x, const weir_entry *entry, weir_request *requests, int request_count,
+                     weir_run_options *options) {
+  return rt_run_pick(x, entry, requests, request_count, options, NULL);
 }

@@ -89,26 +89,26 @@ static weir_status weights_upload(loaded *l) {
 
 // ---- programs
 
-static const rt_section *program_find(const loaded *l, const char *entry, const char *folder, char *name,
+// Of |family|, else of all devices, else of processors: that one is there, the manifest was checked against it.
+static const rt_section *program_find(const loaded *l, const char *entry, const char *family, char *name,
                                       size_t bytes) {
+  const char *const folders[] = {family, RT_SECTION_DEVICE, ""};
   const rt_section *section = NULL;
-  if (folder) {
-    snprintf(name, bytes, RT_SECTION_PROGRAM "%s%s", folder, entry);
+  for (int i = family ? 0 : 2; i < 3 && !section; i++) {
+    snprintf(name, bytes, RT_SECTION_PROGRAM "%s%s", folders[i], entry);
     section = rt_package_find(l->package, name);
   }
-  if (section) return section;
-  snprintf(name, bytes, RT_SECTION_PROGRAM "%s", entry);
-  return rt_package_find(l->package, name);  // the manifest was checked against the sections
+  return section;
 }
 
-static weir_status programs_read(loaded *l, const char *folder) {
+static weir_status programs_read(loaded *l, const char *family) {
   int count = rt_package_entry_count(l->package);
   l->programs_bytes = (size_t)count * sizeof *l->programs;
   WEIR_TRY(weir_alloc(l->allocator, l->programs_bytes, 16, true, &l->programs));
   for (int i = 0; i < count; i++) {
     const char *entry = rt_package_entry(l->package, i);
     char name[RT_PACKAGE_NAME_BYTES + 16];
-    const rt_section *section = program_find(l, entry, folder, name, sizeof name);
+    const rt_section *section = program_find(l, entry, family, name, sizeof name);
     WEIR_TRY(rt_package_check(l->package, section));
     rt_program *program;
     WEIR_TRY_CTX(rt_program_parse(&l->arena, (const char *)section->data, section->bytes, &program), "section '%s'",
@@ -143,10 +143,10 @@ static weir_status model_make(loaded *l, const weir_load_options *options, const
                               weir_model **out_model) {
   rt_model_parts parts = {0};
   WEIR_TRY(key_require(l->package, options->require_key));
-  WEIR_TRY(programs_read(l, code->programs));
   WEIR_TRY(code->open(code->context, l->package, options->isa, l->allocator, &parts.provider, &parts.isa));
-  weights_prefetch(l->package);
-  weir_status status = l->device ? weights_upload(l) : WEIR_OK;
+  weir_status status = programs_read(l, code->family ? code->family(parts.isa) : NULL);
+  if (!status) weights_prefetch(l->package);
+  if (!status && l->device) status = weights_upload(l);
   if (status) {
     parts.provider.destroy(parts.provider.context);
     return status;

@@ -17,10 +17,10 @@ typedef struct {
   weir_status (*open)(void *context, const rt_package *package, const char *isa, const weir_allocator *allocator,
                       rt_kernel_provider *out_provider, const char **out_isa);
   void *context;
-  // Null: the host. Else taken, with the package. Where the package has programs of its own for such devices, under
-  // |programs| ("cuda/"), they are the model's.
-  rt_device *device;
-  const char *programs;
+  rt_device *device;  // null: the host. Else taken, with the package
+  // The family of devices that run code of |isa|: "cuda/" or another. Programs of the package for it are the model's,
+  // else those under "cuda/". Null: programs of processors.
+  const char *(*family)(const char *isa);
 } rt_code_source;
 
 // |package| and the device are taken, on failure too; the model lets go of them. Of |options| the allocator, the isa

@@ -13,7 +13,7 @@ extern "C" {
 
 // Exactly one of |native| and |run| is set. Both may be called by several threads at once, for different items of one
 // launch.
-typedef struct {
+typedef struct rt_kernel_entry {
   rt_kernel_fn native;
   // Non-zero fails the whole call with INTERNAL, naming the kernel.
   int (*run)(void *context, void *const *args, const int64_t *dims, int64_t begin, int64_t end, void *scratch);

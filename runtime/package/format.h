@@ -66,6 +66,7 @@ _Static_assert(sizeof(rt_package_signature) == 128, "no padding");
 #define RT_SECTION_SOURCE "source/"    // + path: resolved model and plan text
 #define RT_SECTION_PROGRAM "program/"  // + entry: text of its rt_program
 #define RT_SECTION_DEVICE "cuda/"      // behind it: of the program that GPUs and sim run, where it is another
+#define RT_SECTION_SM_90A "sm_90a/"    // likewise: of that which GPUs with wgmma run, where it is another than that
 #define RT_SECTION_KERNELS "kernels/"  // + isa: emitted C, for readers
 #define RT_SECTION_OBJECT "object/"    // + isa: ELF shared object
 #define RT_SECTION_WEIGHTS_INDEX "weights.index"

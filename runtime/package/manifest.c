@@ -1,7 +1,7 @@
 // The manifest: JSON text for people and tools; the runtime needs the names of the model, the entries and the code
 // objects.
 //
-// Beside the program of an entry there may be one for a kind of device, `program/cuda/ENTRY`, and beside an object
+// Beside the program of an entry there may be some for families of devices, `program/cuda/ENTRY`, and beside an object
 // facts about it, `object/ISA.facts`. Fields that it does not know are left to others (toolchain, hashes of inputs,
 // facts about text), so that a package may say more than this reader understands. Every entry has a program and every
 // program is an entry; the same of objects.
@@ -13,11 +13,22 @@ static weir_status bad(const char *field, const char *what) {
   return weir_status_make(WEIR_CODE_INVALID_DATA, "manifest: '%s' %s", field, what);
 }
 
-// Sections that stand beside another one of the family.
+const char *rt_program_family(const char *rest, const char **out_entry) {
+  static const char *const families[] = {RT_SECTION_DEVICE, RT_SECTION_SM_90A};
+  for (int i = 0; i < 2; i++) {
+    size_t length = strlen(families[i]);
+    *out_entry = rest + length;
+    if (!strncmp(rest, families[i], length)) return families[i];
+  }
+  *out_entry = rest;
+  return NULL;
+}
+
+// Sections that stand beside another one.
 static bool is_beside(const char *rest) {
+  const char *entry;
   size_t length = strlen(rest);
-  return !strncmp(rest, RT_SECTION_DEVICE, strlen(RT_SECTION_DEVICE)) ||
-         (length > 6 && !strcmp(rest + length - 6, ".facts"));
+  return rt_program_family(rest, &entry) || (length > 6 && !strcmp(rest + length - 6, ".facts"));
 }
 
 static int family_count(const rt_package *package, const char *prefix) {

@@ -84,6 +84,9 @@ int rt_package_entry_count(const rt_package *package);
 const char *rt_package_entry(const rt_package *package, int index);
 int rt_package_object_count(const rt_package *package);
 const rt_package_object *rt_package_object_at(const rt_package *package, int index);
+// Of a section's name behind "program/": the family of devices that runs it (RT_SECTION_DEVICE, RT_SECTION_SM_90A) and
+// its entry. Null: it is the one that processors run.
+const char *rt_program_family(const char *rest, const char **out_entry);
 
 // The weights, inside or beside (then |offset| counts from the start of their file). Null: the package has none, or
 // they were not opened.

@@ -18,7 +18,7 @@ struct text_sampler {
   int32_t seen_count;
   float *scores;    // logits after bias and penalties
   int32_t *order;   // heap; then, from its end, the tokens popped
-  double *weights;  // exp((score - max) / temperature), by position in |order| or by id
+  double *weights;  // exp((score - max) / temperature) of the tokens popped
 };
 
 void text_sampler_config_init(text_sampler_config *config) {
@@ -226,24 +226,53 @@ static int32_t pop(text_sampler *s, int32_t popped) {
   return id;
 }
 
-// Draws among the |count| tokens of weights that sum to |total|; ids are positions unless |s->order| holds them.
-static int32_t draw(text_sampler *s, int32_t count, double total, bool popped) {
+// Draws among the |count| tokens popped, whose weights sum to |total|.
+static int32_t draw(text_sampler *s, int32_t count, double total) {
   double target = uniform(s->config.seed, s->draws) * total, sum = 0;
   int32_t chosen = -1;
   for (int32_t i = 0; i < count; i++) {
     if (s->weights[i] <= 0) continue;
-    chosen = popped ? s->order[s->vocab - 1 - i] : i;
+    chosen = s->order[s->vocab - 1 - i];
     sum += s->weights[i];
     if (sum > target) break;
   }
   return chosen;
 }
 
-// Without cut-offs: all tokens, in order of id.
-static int32_t draw_from_all(text_sampler *s, float top) {
+// Of up to RT_PICK_PIECE tokens from |from| on.
+static double sum_piece(const text_sampler *s, int32_t from, float top) {
+  int32_t to = s->vocab - from < RT_PICK_PIECE ? s->vocab : from + RT_PICK_PIECE;
+  double sum = 0;
+  for (int32_t i = from; i < to; i++) sum += weight_of(s, i, top);
+  return sum;
+}
+
+static double sum_all(const text_sampler *s, float top) {
   double total = 0;
-  for (int32_t i = 0; i < s->vocab; i++) total += s->weights[i] = weight_of(s, i, top);
-  return draw(s, s->vocab, total, false);
+  for (int32_t from = 0; from < s->vocab; from += RT_PICK_PIECE) total += sum_piece(s, from, top);
+  return total;
+}
+
+// Without cut-offs: all tokens, in order of id. The piece in which the sum passes the target, or the last that has
+// anything, and in it the token likewise.
+static int32_t draw_from_all(text_sampler *s, float top) {
+  double target = uniform(s->config.seed, s->draws) * sum_all(s, top), base = 0, before = 0, sum = 0;
+  int32_t piece = 0, chosen = -1;
+  for (int32_t from = 0; from < s->vocab && base <= target; from += RT_PICK_PIECE) {
+    double part = sum_piece(s, from, top);
+    if (part <= 0) continue;
+    before = base;
+    piece = from;
+    base += part;
+  }
+  for (int32_t i = piece; i < s->vocab && i - piece < RT_PICK_PIECE; i++) {
+    double weight = weight_of(s, i, top);
+    if (weight <= 0) continue;
+    chosen = i;
+    sum += weight;
+    if (before + sum > target) break;
+  }
+  return chosen;
 }
 
 static int32_t draw_from_best(text_sampler *s, float top) {
@@ -254,7 +283,7 @@ static int32_t draw_from_best(text_sampler *s, float top) {
   if (c->top_k) {
     for (; count < limit; count++) total += s->weights[count] = weight_of(s, pop(s, count), top);
   } else {
-    for (int32_t i = 0; i < s->vocab; i++) total += weight_of(s, i, top);
+    total = sum_all(s, top);
   }
   int32_t kept = 0;
   while (kept < limit) {
@@ -266,17 +295,24 @@ static int32_t draw_from_best(text_sampler *s, float top) {
     sum += s->weights[kept++];
     if (c->top_p < 1 && sum >= (double)c->top_p * total) break;
   }
-  return draw(s, kept, sum, true);
+  return draw(s, kept, sum);
+}
+
+static bool is_plain(const text_sampler_config *c) {
+  return !c->bias_count && c->repetition_penalty == 1 && c->frequency_penalty == 0 && c->presence_penalty == 0;
+}
+
+static weir_status nothing_left(void) {
+  return weir_status_make(WEIR_CODE_INVALID_DATA, "no token is left to choose: all logits are -infinity or NaN");
 }
 
 weir_status text_sampler_next(text_sampler *s, const float *logits, int32_t *out_id) {
   const text_sampler_config *c = &s->config;
-  bool plain = !c->bias_count && c->repetition_penalty == 1 && c->frequency_penalty == 0 && c->presence_penalty == 0;
+  bool plain = is_plain(c);
   bool greedy = c->temperature == 0;
   if (!plain || !greedy) adjust(s, logits);
   int32_t id = arg_max(plain && greedy ? logits : s->scores, s->vocab);
-  if (id < 0)
-    return weir_status_make(WEIR_CODE_INVALID_DATA, "no token is left to choose: all logits are -infinity or NaN");
+  if (id < 0) return nothing_left();
   if (!greedy) {
     bool cut = c->top_k || c->top_p < 1 || c->min_p > 0;
     id = cut ? draw_from_best(s, s->scores[id]) : draw_from_all(s, s->scores[id]);
@@ -286,12 +322,34 @@ weir_status text_sampler_next(text_sampler *s, const float *logits, int32_t *out
   return WEIR_OK;
 }
 
+bool text_sampler_ask(const text_sampler *s, rt_pick *out) {
+  const text_sampler_config *c = &s->config;
+  *out = (rt_pick){.picked = false};
+  out->params[RT_PICK_TEMPERATURE] = c->temperature;
+  out->params[RT_PICK_TOP_P] = c->top_p;
+  out->params[RT_PICK_MIN_P] = c->min_p;
+  out->params[RT_PICK_TOP_K] = c->top_k;
+  out->params[RT_PICK_DRAW] = uniform(c->seed, s->draws);
+  return is_plain(c);
+}
+
+weir_status text_sampler_take(text_sampler *s, const rt_pick *pick, int32_t *out_id) {
+  int32_t id = (int32_t)pick->results[RT_PICK_ID];
+  if (id == RT_PICK_NONE) return nothing_left();
+  WEIR_TRY(text_sampler_accept(s, id));
+  *out_id = id;
+  return WEIR_OK;
+}
+
 double text_logits_logprob(const float *logits, int32_t vocab, int32_t id) {
   int32_t best = arg_max(logits, vocab);
   if (id < 0 || id >= vocab || best < 0 || isnan(logits[id])) return -INFINITY;
   double top = (double)logits[best], sum = 0;
-  for (int32_t i = 0; i < vocab; i++) {
-    if (!isnan(logits[i])) sum += logits[i] == logits[best] ? 1 : exp_same((double)logits[i] - top);
+  for (int32_t from = 0; from < vocab; from += RT_PICK_PIECE) {
+    double part = 0;
+    for (int32_t i = from; i < vocab && i - from < RT_PICK_PIECE; i++)
+      if (!isnan(logits[i])) part += logits[i] == logits[best] ? 1 : exp_same((double)logits[i] - top);
+    sum += part;
   }
   return logits[id] == logits[best] ? -log(sum) : (double)logits[id] - top - log(sum);
 }

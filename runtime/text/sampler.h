@@ -4,7 +4,8 @@
 // 0, else temperature, top-k, top-p, min-p (each on what the one before left, renormalised), then one draw. Ties go to
 // the lower id everywhere. The draw is Philox4x32-10 with the seed as key and the number of the draw as counter, and
 // exp is computed here from IEEE additions and multiplications alone, so that a seed gives the same tokens on every
-// machine.
+// machine. Sums over all tokens are made of sums of RT_PICK_PIECE neighbours, so that a device can make them side by
+// side.
 //
 // A sampler belongs to one sequence and one thread at a time. After creation nothing is allocated.
 #ifndef WEIR_RUNTIME_TEXT_SAMPLER_H
@@ -13,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "runtime/base/status.h"
+#include "runtime/exec/pick.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,6 +57,12 @@ weir_status text_sampler_see_prompt(text_sampler *sampler, const int32_t *ids, s
 // Chooses from |logits| (vocab_size floats, only read; NaN counts as -INFINITY) and notes the choice for the penalties.
 // INVALID_DATA if no token is left with a logit above -INFINITY.
 weir_status text_sampler_next(text_sampler *sampler, const float *logits, int32_t *out_id) WEIR_MUST_USE;
+
+// What a device that has the logits needs to choose as text_sampler_next would (runtime/exec/pick.h); false where
+// biases or penalties are at work, which it does not know of. Nothing changes but |out|.
+bool text_sampler_ask(const text_sampler *sampler, rt_pick *out);
+// Notes what the device has chosen. INVALID_DATA as text_sampler_next.
+weir_status text_sampler_take(text_sampler *sampler, const rt_pick *pick, int32_t *out_id) WEIR_MUST_USE;
 
 // Notes a token chosen elsewhere (forced, or continued from a stored answer) as if it had been drawn: the counter of
 // draws moves on too. OUT_OF_RANGE as above.

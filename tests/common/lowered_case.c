@@ -137,10 +137,17 @@ static void *pack_weight(weir_arena *arena, const cg_weight *weight, const ir_te
   int64_t cols = weight->dims[1];
   if (cg_is_taps(weight->format)) plain = order_taps(arena, weight, tensor, plain, &cols);
   int64_t panel_bytes = 64 * cols, row_bytes = 4 * cols;
+  if (weight->format.layout == CG_LAYOUT_TAPS_PAIRS) {
+    uint16_t *halves = room(arena, 2 * cols * weight->dims[0]);
+    for (int64_t i = 0; i < cols * weight->dims[0]; i++) halves[i] = weir_f32_to_bf16(((const float *)plain)[i]);
+    plain = (unsigned char *)halves, panel_bytes /= 2, row_bytes /= 2;
+  }
   for (int64_t first = 0; first < weight->dims[0]; first += IR_LANES) {
     const void *rows[IR_LANES];
     for (int i = 0; i < IR_LANES; i++) rows[i] = first + i < weight->dims[0] ? plain + (first + i) * row_bytes : NULL;
-    cg_panel_pack(weight->format.storage, rows, cols, out + first / IR_LANES * panel_bytes);
+    if (weight->format.layout == CG_LAYOUT_TAPS_PAIRS)
+      cg_panel_pack_pairs(rows, cols, out + first / IR_LANES * panel_bytes);
+    else cg_panel_pack(weight->format.storage, rows, cols, out + first / IR_LANES * panel_bytes);
   }
   return out;
 }

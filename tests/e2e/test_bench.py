@@ -109,6 +109,41 @@ class Measured(Case):
         self.assertIn("why", text)
 
 
+class Ladder(Case):
+    """bench kernels: each schedule of a template, on the simulator, where nothing is a rate."""
+    shared_home = True
+
+    def rungs(self, *args):
+        return self.json("bench", "kernels", *args, "--repeat", "1")
+
+    def test_a_product_on_a_device(self):
+        got = self.rungs("linear-f32", "--shape", "20x48x64", "--device", "sim")
+        self.assertTrue(got["roof"]["simulated"])
+        for key in ("read_bytes_per_s", "copy_bytes_per_s", "flops_per_s", "bf16_ops_per_s", "fp8_ops_per_s", "int8_ops_per_s"):
+            self.assertGreater(got["roof"][key], 0, key)
+        self.assertEqual([r["rung"] for r in got["rungs"]], ["item kernel", "plain", "tiled", "pipelined"])
+        for r in got["rungs"]:
+            self.assertEqual((r["operations"], r["bytes"]), (2 * 20 * 48 * 64, 4 * (48 * 64 + 20 * (48 + 64))))
+            self.assertNotIn("problem", r)
+            self.assertNotIn("seconds", r)  # the simulator's time is nobody's
+        self.assertEqual(len({r["kernels"] for r in got["rungs"]}), 4)
+
+    def test_matrix_units_and_attention_on_a_device(self):
+        got = self.rungs("linear-bf16-bf16", "--shape", "3x32x64", "--device", "sim")["rungs"]
+        self.assertEqual([r["rung"] for r in got], ["item kernel", "blocks", "of the chip"])
+        self.assertIn("wgmma", got[2]["kernels"])
+        got = self.rungs("attend", "--shape", "9x9x16", "--device", "sim")["rungs"]
+        self.assertEqual([r["rung"] for r in got][:2], ["item kernel", "blocks"])
+
+    def test_a_product_on_the_processor(self):
+        got = self.rungs("linear-q4_1-int8", "--shape", "1x64x64", "--threads", "1")
+        self.assertEqual(got["rungs"][0]["rung"], "default")
+        self.assertGreater(got["rungs"][0]["seconds"], 0)
+        self.assertTrue(all(r["beside"] and r["gain"] > 0 for r in got["rungs"][1:]))
+        self.run_weir("bench", "kernels", "sideways", code=2)
+        self.run_weir("bench", "kernels", "matmul", "--shape", "1x2", code=2)
+
+
 def matches(value, schema):
     """The part of JSON Schema that our schema uses."""
     kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}

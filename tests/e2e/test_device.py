@@ -1,8 +1,10 @@
 """Models on another device than the processor: the code for GPUs, run by the simulator and through the driver of the tests."""
 import os
+import re
 import unittest
 
 import common
+import hostile
 from common import Case
 
 BUILD = os.path.dirname(os.path.abspath(common.WEIR))
@@ -13,6 +15,10 @@ SMALL = ("smollm2", "--random", "5", "--set", "layers=2", "--set", "V=10", "--se
          "--set", "kv_heads=1")
 ENCODER = ("minilm", "--random", "5", "--set", "layers=1", "--set", "V=10", "--set", "D=48", "--set", "F=64", "--set", "heads=3")
 TOKENS = "tokens=[1,5,9,2]"
+# Products by matrix units.
+WIDE = ("smollm2", "--random", "5", "--set", "layers=1", "--set", "V=10", "--set", "D=64", "--set", "F=64", "--set", "heads=2",
+        "--set", "kv_heads=1", "--plan", "bf16")
+LONG = "tokens=[" + ",".join(str(i * 3 % 10) for i in range(70)) + "]"
 # So many rows that products take the schedule for many.
 PROMPT = "tokens=[" + ",".join(str(i * 7 % 10) for i in range(21)) + "]"
 
@@ -27,6 +33,21 @@ class Refusals(Case):
         self.addCleanup(os.environ.pop, "WEIR_CUDA_DRIVER")
         self.run_weir("run", *SMALL, "-e", "score", "-i", TOKENS, "--device", "cuda", code=3)
         self.assertIn("no CUDA driver", self.errors)
+        self.assertIn("weir doctor", self.errors)
+
+    def test_too_little_memory_says_what_would_fit(self):
+        sizes = {"layers": 2, "V": 10, "D": 192, "F": 512, "heads": 3, "kv_heads": 1}
+        large = ("smollm2", "--random", "5", *[f"--set={key}={value}" for key, value in sizes.items()], "-e", "next", "-i", "tokens=[1,2]",
+                 "--device", "sim")
+        self.addCleanup(os.environ.pop, "WEIR_SIM")
+        os.environ["WEIR_SIM"] = "memory=300000"
+        self.run_weir("run", *large, code=3)
+        self.assertIn("no format of weights makes it fit", self.errors)
+        os.environ["WEIR_SIM"] = "memory=2000000"
+        self.run_weir("run", *large, code=3)
+        self.assertRegex(self.errors, r"at least \d+ are missing; 2.0 MB are for it, .*a plan with `store \*\*: q\d_0;` .* with room for \d+ tokens")
+        plan = re.search(r"`(store [^`]*)`", self.errors).group(1)
+        self.run_weir("run", *large, "--plan", self.write("small.weir", "plan small for SmolLM2 { " + plan + " }\n"))
 
     def test_doctor_sees_the_driver(self):
         os.environ["WEIR_CUDA_DRIVER"] = FAKE
@@ -63,6 +84,14 @@ class OnSim(Case):
         cpu, sim = self.both(*SMALL, "-e", "next", "-i", "tokens=[1,5,9]", "--then", "next", "-i", "tokens=[2]")
         self.assert_near(cpu, sim, 1e-4)
 
+    def test_tokens_that_the_device_chooses(self):
+        text, weights = self.write("lm.weir", hostile.LM), self.path("lm.gguf")
+        with open(weights, "wb") as f:
+            f.write(hostile.lm_gguf())
+        for options in (["--temperature", "0"], ["--temperature", "1", "--top-k", "5", "--seed", "4"], ["--temperature", "2", "--top-p", "1"]):
+            args = ("chat", text, "-w", weights, "-p", "hello", "-n", "6", *options)
+            self.assertEqual(self.json(*args)["tokens"], self.json(*args, "--device", "sim")["tokens"])
+
     def test_an_encoder_and_its_batches(self):
         one = self.values(*ENCODER, "-e", "embed", "-i", TOKENS, "--device", "sim")
         self.assert_near(self.values(*ENCODER, "-e", "embed", "-i", TOKENS), one, 1e-4)
@@ -85,6 +114,28 @@ class OnSim(Case):
         cpu, sim = self.both(*ENCODER, "-e", "embed", "-i", PROMPT)
         self.assert_near(cpu, sim, 1e-4)
 
+    def test_architectures_with_wgmma_have_programs_of_their_own(self):
+        package, again = self.path("three.wpk"), self.path("three-again.wpk")
+        self.run_weir("build", *WIDE, "--target", "cpu", "--target", "sim", "--target", "sim:sm_90a", "-o", package)
+        seen = self.run_weir("inspect", package)
+        for name in ("program/cuda/next", "program/sm_90a/next", "object/sim ", "object/sim_sm_90a "):
+            self.assertIn(name, seen)
+        self.assertNotIn("weight:cuda", seen)  # they are there once
+        run = (package, "-e", "next", "-i", LONG, "--device", "sim")
+        own = self.values(*run, "--isa", "sim_sm_90a")
+        self.assert_near(self.values(*run, "--isa", "sim"), own, 1e-2)
+        self.assertEqual(self.values(*run), own)  # the best that it has
+        self.assertEqual(self.values(*run[:3], "-i", TOKENS, *run[3:])[1], own[0])
+        shown = ("--form", "program", "-e", "next", "--device", "cuda")
+        self.assertNotIn("wgmma", self.run_weir("show", package, *shown))
+        self.assertIn("wgmma_many", self.run_weir("show", package, *shown, "--isa", "sm_90a"))
+        self.assertIn("wgmma commit", self.run_weir("show", *WIDE, "--form", "kernel", "--device", "cuda", "--isa", "sm_90a"))
+        self.run_weir("upgrade", package, "-o", again)
+        self.assertIn("no difference", self.run_weir("diff", package, again))
+        self.run_weir("build", *WIDE, "--target", "sim:sm_90a", "-o", again)  # alone: its programs are the package's
+        self.assertNotIn("program/sm_90a", self.run_weir("inspect", again))
+        self.assertEqual(self.values(again, *run[1:]), own)
+
     def test_a_package_has_programs_of_both(self):
         package = self.path("both.wpk")
         self.run_weir("build", *SMALL, "--target", "cpu", "--target", "sim", "-o", package)
@@ -99,6 +150,8 @@ class OnSim(Case):
         self.assertIn("no difference", self.run_weir("diff", package, again))
         alone = self.path("alone.wpk")
         self.run_weir("build", *SMALL, "--target", "sim", "-o", alone)
+        self.assertIn("it is for sim alone", self.run_weir("verify", alone))
+        self.assertIn("2 entries run on sim", self.run_weir("verify", alone, "--device", "sim"))
         self.assertNotIn("program/cuda/", self.run_weir("inspect", alone))
         self.assertEqual(self.values(alone, "-e", "score", "-i", TOKENS, "--device", "sim"),
                          self.values(package, "-e", "score", "-i", TOKENS, "--device", "sim"))

@@ -3,9 +3,10 @@ import os
 import shutil
 import signal
 import time
+import unittest
 
 import common
-from common import Case, save_npy
+from common import Case, load_npy, save_npy
 
 MODEL = """use std.nn;
 
@@ -20,6 +21,20 @@ model Wide {layers = 2, D = 256} {
   }
 }
 """
+
+# Products of many rows cost nothing in the tests' library and much on the simulator.
+LIBRARY = """use std.nn;
+
+model Deep {D = 64} {
+  dim T: seq in 1..=256;
+  first: Linear{D, D, bias = true};
+  last: Linear{D, 40};
+  entry forward(x: f32[T, D]) -> f32[T, 40] { return f32(last(tanh(first(f(x))))); }
+}
+plan mine for Deep { compute **: bf16; library = cublaslt; }
+plan own for Deep { compute **: bf16; }
+"""
+FAKES = os.path.join(os.path.dirname(common.WEIR), "tests", "fake-driver")
 
 ROUNDED = """
 plan int8 for Wide { store **.weight: q8_0; activations **: int8; }
@@ -99,7 +114,48 @@ class Tune(Case):
         anew = self.build("c.wpk", "--tune", "1")["tuning"]
         self.assertFalse(any(trial["remembered"] for trial in anew["trials"][:1]))
 
+    def library(self, path):
+        os.environ["WEIR_CUBLASLT"] = path
+        self.addCleanup(os.environ.pop, "WEIR_CUBLASLT", None)
+
+    def forward(self, package, name="y"):
+        self.run_weir("run", package, "--device", "sim", "-i", "x=x.npy", "-o", f"output={name}.npy")
+        return load_npy(self.path(f"{name}.npy"))[1]
+
+    @unittest.skipUnless(os.path.exists(os.path.join(FAKES, "libfake-blaslt.so")), "the tests' cuBLASLt is not built")
+    def test_a_library_on_a_device(self):
+        self.write("deep.weir", LIBRARY)
+        self.library(os.path.join(FAKES, "libfake-blaslt.so"))
+        save_npy(self.path("x.npy"), "<f4", (100, 64), [((i * 37) % 101) / 50 - 1 for i in range(6400)])
+        build = ("build", "deep.weir", "--random", "3", "-o")
+        explained = self.run_weir("explain", "deep.weir", "--random", "3", "--plan", "mine", "--device", "sim")
+        self.assertIn("without a table of what was measured on a GPU all are Weir's own kernels", explained)
+        self.run_weir(*build, "own.wpk", "--plan", "own", "--target", "sim")
+        self.run_weir(*build, "allowed.wpk", "--plan", "mine", "--target", "sim")
+        self.assertIn("no table", self.run_weir("explain", "allowed.wpk"))
+        own = self.forward("own.wpk")
+        self.assertEqual(self.forward("allowed.wpk").tobytes(), own.tobytes(), "allowed is not chosen")
+        tuning = self.json(*build, "tuned.wpk", "--plan", "mine", "--tune", "8", "--device", "sim")["tuning"]
+        asked = {t["key"] for t in tuning["trials"] if t["parameter"] == "library.rows"}
+        self.assertGreater(len(asked), 0)
+        table = self.run_weir("explain", "tuned.wpk")
+        for key in asked:
+            self.assertIn(key, table)
+        self.assertIn("measured on simulator, sim", table)
+        kept = {t["key"]: t["value"] for t in tuning["trials"] if t["parameter"] == "library.rows" and t["kept"]}
+        rows = self.run_weir("inspect", "tuned.wpk", "--weights").count(":rows ")
+        self.assertEqual(rows, 0 if tuning["dropped"] else len(kept), "each matrix that the table gives to the library once more")
+        most = max(abs(v) for v in own)
+        tuned = self.forward("tuned.wpk")
+        self.assertLess(max(abs(a - b) for a, b in zip(own, tuned)), 0.02 * most)
+        self.library("/there/is/none.so")
+        self.assertLess(max(abs(a - b) for a, b in zip(own, self.forward("tuned.wpk"))), 0.02 * most)
+
     def test_what_cannot_be_tuned(self):
+        self.run_weir("build", "wide.weir", "--random", "3", "-o", "x.wpk", "--target", "sim", "--device", "sim", code=2)
+        self.assertIn("--device says where --tune measures", self.errors)
+        self.run_weir("build", "wide.weir", "--random", "3", "-o", "x.wpk", "--tune", "2", "--target", "cpu", "--device", "sim", code=(1, 2))
+        self.assertIn("one target", self.errors)
         self.run_weir("build", "wide.weir", "--random", "3", "-o", "x.wpk", "--tune", "2", "--target", "cpu,cpu:portable", code=(1, 2))
         self.assertIn("one target", self.errors)
         self.run_weir("build", "wide.weir", "--random", "3", "-o", "x", "--tune", "--standalone", code=2)

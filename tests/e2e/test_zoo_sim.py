@@ -17,6 +17,7 @@ ELSEWHERE = {"smollm2": "llama", "minilm": "bert"}
 
 
 CUTS = "4"
+DEVICE = os.environ.get("WEIR_TEST_DEVICE", "sim")  # tests/device/gpu-check runs this on a GPU
 
 
 def prepare(name, home, parent):
@@ -28,10 +29,10 @@ def prepare(name, home, parent):
     os.mkdir(folder)
     package = os.path.join(folder, "model.wpk")
     test_zoo.run([WEIR, "build", os.path.join(ROOT, case["model"]), *[f"--set={key}={value}" for key, value in case["set"].items()],
-                  *test_zoo.weights(name, case, folder), "-o", package, "--target", "sim"], home)
+                  *test_zoo.weights(name, case, folder), "-o", package, "--target", DEVICE.split(":")[0]], home)
     test_zoo.write_spec(name, case, folder)
     cuts = "1" if "fill" in case else CUTS
-    test_zoo.run(["env", "INVARIANCE_DEVICE=sim", test_zoo.INVARIANCE, package, "1", cuts, os.path.join(folder, "spec"), folder], home)
+    test_zoo.run(["env", "INVARIANCE_DEVICE=" + DEVICE, test_zoo.INVARIANCE, package, "1", cuts, os.path.join(folder, "spec"), folder], home)
     os.remove(package)
     return folder
 

@@ -23,4 +23,12 @@ FAKE_EXPORT int64_t fake_cuda_left(void);
 // of graphs that say so.
 FAKE_EXPORT int64_t fake_cuda_overlaps(void);
 
+// ---- libfake-blaslt, for WEIR_CUBLASLT=PATH
+// Starts to count anew; call |nth| from 1 fails with |code|, 0: none does. Calls that destroy something never fail.
+FAKE_EXPORT void fake_blaslt_fail(int64_t nth, int code);
+FAKE_EXPORT int64_t fake_blaslt_calls(void);
+FAKE_EXPORT int fake_blaslt_failed(void);                 // whether it came to that call
+FAKE_EXPORT int64_t fake_blaslt_products(int algorithm);  // by that proposal; negative: by any
+FAKE_EXPORT int64_t fake_blaslt_live(void);               // objects that nobody has destroyed
+
 #endif

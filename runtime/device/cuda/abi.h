@@ -20,6 +20,9 @@
 // unit: number of the cubin in the section; items: per block; shared: static bytes; dynamic: bytes to ask for at
 // launch; scratch: bytes a team; spills: bytes; occupancy: blocks a multiprocessor can hold; cluster: blocks, 0 none;
 // block: 1 for block kernels, whose grid must be |items|; pdl: 1 where the kernel waits for its predecessors itself.
+// Behind that for each map " map=ARG:BYTES:SWIZZLE:BOX,BOX:OFFSET:DIM:DIM:STRIDE" (maps.c): argument, element, box and
+// dims innermost first, strides in elements from the second dim on, offset in bytes. Of a product that a library may do
+// (docs/kernel-ir.md, `library`), before the maps, outs=N cols=K algorithm=A.
 //
 // Object sections hold several cubins: rt_cuda_object_head, then |units| entries of rt_cuda_unit, then the cubins, each
 // at a multiple of 64 from the section's start. All numbers are little-endian.

@@ -7,6 +7,7 @@
 
 #include "runtime/device/cuda/abi.h"
 #include "runtime/device/cuda/device_internal.h"
+#include "runtime/package/format.h"
 
 #define BAD(...) weir_status_make(WEIR_CODE_INVALID_DATA, __VA_ARGS__)
 
@@ -24,10 +25,17 @@ static int arch_number(const char *arch, bool *out_only) {
   return end > arch + 3 && (!*end || *out_only) && number > 0 && number < 10000 ? (int)number : 0;
 }
 
+static const char sim_of[] = "sim_";  // and an architecture: its kernels on the simulator
+
+const char *rt_cuda_family(const char *arch) {
+  size_t prefix = strncmp(arch, sim_of, strlen(sim_of)) ? 0 : strlen(sim_of);
+  return strcmp(arch + prefix, "sm_90a") ? RT_SECTION_DEVICE : RT_SECTION_SM_90A;
+}
+
 int rt_cuda_arch_rank(const char *own, const char *arch) {
   bool only, ignored;
   int have = arch_number(own, &ignored), made = arch_number(arch, &only);
-  if (!have) return !strcmp(own, arch);
+  if (!have) return !strcmp(own, arch) ? 1 : !strncmp(own, "sim", 4) && !strncmp(arch, sim_of, strlen(sim_of)) ? 2 : 0;
   if (!strcmp(arch, "ptx")) return 1;
   if (!made || (only && made != have)) return 0;
   if (made == have) return only ? 1000 : 900;
@@ -77,8 +85,27 @@ static bool fact_read(const char **at, const char *end, const char *key, int64_t
   return p > digits && value <= most;
 }
 
+static bool maps_parse(weir_pool *pool, const char **at, const char *end, int count, rt_cuda_map **out) {
+  weir_status status = weir_pool_array(pool, (size_t)count, sizeof **out, out);
+  weir_status_release(status);
+  for (int i = 0; !status && i < count; i++)
+    if (!rt_cuda_map_parse(at, end, &(*out)[i])) return false;
+  return !status;
+}
+
+// That the kernel is a product which a library may do: then it has the arguments and the size of one.
+static bool library_parse(const char **at, const char *end, rt_cuda_kernel *k) {
+  int64_t algorithm;
+  k->outs = k->cols = 0;
+  if (end - *at < 6 || memcmp(*at, " outs=", 6)) return true;
+  bool ok = fact_read(at, end, "outs", INT_MAX, &k->outs) && fact_read(at, end, "cols", INT_MAX, &k->cols) &&
+            fact_read(at, end, "algorithm", RT_CUDA_LIBRARY_PROPOSALS - 1, &algorithm);
+  k->algorithm = ok ? (int)algorithm : 0;
+  return ok && k->outs && k->cols;
+}
+
 // One line; |end| is its newline.
-static bool kernel_parse(const char *line, const char *end, int unit_count, rt_cuda_kernel *k) {
+static bool kernel_parse(weir_pool *pool, const char *line, const char *end, int unit_count, rt_cuda_kernel *k) {
   const char *at = memchr(line, ' ', (size_t)(end - line));
   int64_t unit, threads, items, registers, spills, occupancy, maps, cluster, block, waits;
   if (!at || at == line || (size_t)(at - line) >= sizeof k->name) return false;
@@ -89,9 +116,10 @@ static bool kernel_parse(const char *line, const char *end, int unit_count, rt_c
       fact_read(&at, end, "dynamic", INT_MAX, &k->dynamic_bytes) &&
       fact_read(&at, end, "scratch", INT64_C(1) << 40, &k->scratch_bytes) &&
       fact_read(&at, end, "registers", INT_MAX, &registers) && fact_read(&at, end, "spills", INT_MAX, &spills) &&
-      fact_read(&at, end, "occupancy", 1024, &occupancy) && fact_read(&at, end, "maps", RT_MAX_ARGS, &maps) &&
+      fact_read(&at, end, "occupancy", 1024, &occupancy) && fact_read(&at, end, "maps", RT_CUDA_MAX_MAPS, &maps) &&
       fact_read(&at, end, "cluster", 16, &cluster) && fact_read(&at, end, "block", 1, &block) &&
-      fact_read(&at, end, "pdl", 1, &waits) && at == end;
+      fact_read(&at, end, "pdl", 1, &waits) && library_parse(&at, end, k) &&
+      maps_parse(pool, &at, end, (int)maps, &k->map) && at == end;
   if (!ok || !threads || k->scratch_bytes % 64 || (block && k->scratch_bytes) || (!block && !items)) return false;
   k->unit = (int)unit;
   k->threads = (int)threads;
@@ -138,7 +166,7 @@ static weir_status facts_read(code *c, const rt_section *section, int unit_count
   WEIR_TRY(weir_pool_array(&c->pool, lines, sizeof *c->kernels, &c->kernels));
   for (const char *line = text; line < end;) {
     const char *stop = memchr(line, '\n', (size_t)(end - line));
-    if (!stop || !kernel_parse(line, stop, unit_count, &c->kernels[c->kernel_count]))
+    if (!stop || !kernel_parse(&c->pool, line, stop, unit_count, &c->kernels[c->kernel_count]))
       return BAD("section '%s': line %d says no kernel", section->name, c->kernel_count + 1);
     c->kernel_count++;
     line = stop + 1;
@@ -197,18 +225,26 @@ static weir_status units_load(code *c, const rt_section *section, int *out_count
   return WEIR_OK;
 }
 
+static weir_status code_load(code *c, const rt_section *object, const rt_section *facts) {
+  int units = 0;
+  bool products = false;
+  WEIR_TRY(rt_cuda_enter(c->device));
+  weir_status status = units_load(c, object, &units);
+  if (!status) status = facts_read(c, facts, units);
+  for (int i = 0; !status && i < c->kernel_count; i++) products |= c->kernels[i].outs > 0;
+  if (products) rt_cuda_library_start(c->device);
+  rt_cuda_leave(c->device);
+  return status;
+}
+
 static weir_status code_fill(code *c, const rt_package *package, const rt_package_object *object) {
   char name[RT_PACKAGE_NAME_BYTES + 16];
-  int units = 0;
   snprintf(name, sizeof name, RT_SECTION_OBJECT "%s.facts", object->isa);
   const rt_section *facts = rt_package_find(package, name);
   if (!facts) return BAD("no section '%s'", name);
   WEIR_TRY(rt_package_check(package, object->object));
   WEIR_TRY(rt_package_check(package, facts));
-  WEIR_TRY(rt_cuda_enter(c->device));
-  weir_status status = units_load(c, object->object, &units);
-  rt_cuda_leave(c->device);
-  return status ? status : facts_read(c, facts, units);
+  return code_load(c, object->object, facts);
 }
 
 // ---- kernels
@@ -238,7 +274,12 @@ static weir_status code_lookup(void *context, const rt_kernel *kernel, rt_kernel
   rt_cuda_kernel *k = lo < c->kernel_count ? &c->kernels[lo] : NULL;
   if (!k || strcmp(k->name, kernel->symbol))
     return weir_status_make(WEIR_CODE_NOT_FOUND, "code object: no kernel '%s'", kernel->symbol);
-  if (k->maps) return weir_status_make(WEIR_CODE_UNSUPPORTED, "kernel '%s' wants tensor maps", k->name);
+  if (k->maps && !c->device->driver.map_encode)
+    return weir_status_make(WEIR_CODE_UNSUPPORTED, "kernel '%s' wants tensor maps, which the driver does not make",
+                            k->name);
+  for (int i = 0; i < k->maps; i++)
+    if (!rt_cuda_map_fits(&k->map[i], kernel->arg_count, kernel->dim_count))
+      return BAD("kernel '%s': a tensor map of something else", k->name);
   if (rt_cuda_param_bytes(kernel->arg_count, kernel->dim_count, k->maps, NULL) > RT_CUDA_MAX_PARAM_BYTES)
     return BAD("kernel '%s' has too many parameters", k->name);
   if (!k->function) {
@@ -251,20 +292,34 @@ static weir_status code_lookup(void *context, const rt_kernel *kernel, rt_kernel
   return WEIR_OK;
 }
 
+static weir_status code_make(rt_cuda_device *d, code **out) {
+  WEIR_TRY(weir_alloc(d->base.allocator, sizeof **out, 16, true, out));
+  (*out)->device = d;
+  (*out)->pool.allocator = d->base.allocator;
+  return WEIR_OK;
+}
+
+static weir_status code_give(code *c, weir_status status, rt_kernel_provider *out_provider) {
+  if (status) code_destroy(c);
+  else *out_provider = (rt_kernel_provider){.context = c, .lookup = code_lookup, .destroy = code_destroy};
+  return status;
+}
+
+weir_status rt_cuda_code_from(rt_device *device, const void *data, size_t bytes, const char *facts,
+                              rt_kernel_provider *out_provider) {
+  rt_section object = {.name = "object", .data = data, .bytes = bytes};
+  rt_section text = {.name = "facts", .data = (const uint8_t *)facts, .bytes = strlen(facts)};
+  code *c;
+  WEIR_TRY(code_make((rt_cuda_device *)device, &c));
+  return code_give(c, code_load(c, &object, &text), out_provider);
+}
+
 weir_status rt_cuda_code_open(rt_cuda_device *d, const rt_package *package, const char *isa,
                               rt_kernel_provider *out_provider, const char **out_isa) {
   const rt_package_object *object = object_choose(d, package, isa);
   if (!object) return none_fits(d, package, isa);
   code *c;
-  WEIR_TRY(weir_alloc(d->base.allocator, sizeof *c, 16, true, &c));
-  c->device = d;
-  c->pool.allocator = d->base.allocator;
-  weir_status status = code_fill(c, package, object);
-  if (status) {
-    code_destroy(c);
-    return status;
-  }
-  *out_provider = (rt_kernel_provider){.context = c, .lookup = code_lookup, .destroy = code_destroy};
+  WEIR_TRY(code_make(d, &c));
   *out_isa = object->isa;
-  return WEIR_OK;
+  return code_give(c, code_fill(c, package, object), out_provider);
 }

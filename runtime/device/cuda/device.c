@@ -24,6 +24,12 @@ static weir_status lose(rt_cuda_device *d, const char *what, const char *text) {
   return weir_status_make(WEIR_CODE_DEVICE_LOST, "device '%s': %s: %s", d->label, what, text);
 }
 
+weir_status rt_cuda_lose(rt_cuda_device *d, const char *what, const char *text, int code) {
+  char all[160];
+  snprintf(all, sizeof all, "%s (%d)", text, code);
+  return lose(d, what, all);
+}
+
 // What the driver says of every later call too.
 static bool is_fault(int code) {
   switch (code) {
@@ -198,7 +204,9 @@ static void device_destroy(rt_device *device) {
   rt_cuda_device *d = (rt_cuda_device *)device;
   if (!d) return;
   const weir_allocator *allocator = d->base.allocator;
-  if (d->context && !d->driver.context_push(d->context)) {
+  bool entered = d->context && !d->driver.context_push(d->context);
+  rt_cuda_library_stop(d, entered);
+  if (entered) {
     if (d->stream) (void)d->driver.stream_destroy(d->stream);
     rt_cuda_leave(d);
   }
@@ -224,6 +232,7 @@ static const rt_device_ops ops = {
     .fill = rt_cuda_fill,
     .wait = rt_cuda_wait,
     .launch = rt_cuda_launch_bound,
+    .fire = rt_cuda_fire,
     .destroy = device_destroy,
 };
 
@@ -279,11 +288,27 @@ weir_status rt_cuda_describe_named(const char *name, rt_cuda_facts *out_facts) {
   return status;
 }
 
-static weir_status device_by_name(const char *name, const weir_allocator *allocator, rt_device **out_device) {
+weir_status rt_cuda_device_named(const char *name, const weir_allocator *allocator, rt_device **out_device) {
   rt_cuda_driver driver;
   int ordinal;
   WEIR_TRY(driver_by_name(name, &driver, &ordinal));
   return rt_cuda_device_open(&driver, ordinal, allocator, out_device);
+}
+
+weir_status rt_cuda_memory_named(const char *name, int64_t *out_free, int64_t *out_total) {
+  rt_device *device;
+  size_t left = 0, total = 0;
+  WEIR_TRY(rt_cuda_device_named(name, weir_allocator_system(), &device));
+  rt_cuda_device *d = (rt_cuda_device *)device;
+  weir_status status = rt_cuda_enter(d);
+  if (!status) {
+    status = rt_cuda_check(d, d->driver.memory_info(&left, &total), "memory");
+    rt_cuda_leave(d);
+  }
+  device_destroy(device);
+  *out_free = (int64_t)left;
+  *out_total = (int64_t)total;
+  return status;
 }
 
 static weir_status code_open(void *context, const rt_package *package, const char *isa, const weir_allocator *allocator,
@@ -296,11 +321,11 @@ weir_status rt_cuda_model(const char *name, rt_package *package, const weir_load
                           weir_model **out_model) {
   const weir_allocator *allocator = options->allocator ? options->allocator : weir_allocator_system();
   rt_device *device;
-  weir_status status = device_by_name(name, allocator, &device);
+  weir_status status = rt_cuda_device_named(name, allocator, &device);
   if (status) {
     rt_package_close(package);
     return status;
   }
-  const rt_code_source code = {.open = code_open, .context = device, .device = device, .programs = RT_SECTION_DEVICE};
+  const rt_code_source code = {.open = code_open, .context = device, .device = device, .family = rt_cuda_family};
   return rt_model_from_package(package, options, &code, out_model);
 }

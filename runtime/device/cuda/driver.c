@@ -61,7 +61,9 @@ weir_status rt_cuda_driver_open(rt_cuda_driver *out_driver) {
   snprintf(d.path, sizeof d.path, "%s", named && *named ? named : "libcuda.so.1");
   d.library = dlopen(d.path, RTLD_NOW | RTLD_LOCAL);
   if (!d.library) {
-    return weir_status_make(WEIR_CODE_NOT_FOUND, "no CUDA driver: %s. It comes with the NVIDIA display driver",
+    return weir_status_make(WEIR_CODE_NOT_FOUND,
+                            "no CUDA driver: %s. It comes with the NVIDIA display driver; `weir doctor` says what is "
+                            "here, and device sim runs the same code without one",
                             dlerror());
   }
   weir_status status = version_check(&d);

@@ -16,6 +16,7 @@ struct rt_cuda_graph {
   uint8_t *params;  // as the nodes have them, where the entry's are
   void *graph, *exec;
   int capacity;  // launches of the entry
+  bool overlaps;
   int64_t bytes;
 };
 
@@ -72,13 +73,13 @@ static int cluster_set(const rt_cuda_driver *driver, void *node, int cluster) {
   return driver->graph_attribute(node, RT_CUDA_LAUNCH_CLUSTER, &attribute.value);
 }
 
-// |first|..|end| are the nodes that node |g->count| comes after. A kernel that waits by itself may begin before they
-// have ended.
+// |first|..|end| are the nodes that node |g->count| comes after. A kernel that waits by itself may begin before the one
+// has ended; behind several it waits for all, as streams do.
 static int node_add(rt_cuda_queue *q, rt_cuda_graph *g, const rt_cuda_shot *shot, int first, int end) {
   const rt_cuda_driver *driver = &rt_cuda_device_of(&q->base)->driver;
   rt_cuda_node node = node_of(shot, (void *[]){shot->params});
   void **out = &g->nodes[g->count];
-  bool overlaps = shot->kernel->waits && driver->graph_edges;
+  bool overlaps = shot->kernel->waits && g->overlaps && end - first == 1;
   int code =
       driver->graph_add(out, g->graph, overlaps ? NULL : g->nodes + first, overlaps ? 0 : (size_t)(end - first), &node);
   const rt_cuda_edge edge = {.from_port = RT_CUDA_PORT_OVERLAP, .type = RT_CUDA_EDGE_OVERLAP};
@@ -141,10 +142,16 @@ static weir_status graph_patch(rt_cuda_queue *q, const rt_bound *bound, rt_cuda_
 static weir_status graph_make(rt_cuda_queue *q, const rt_bound *bound, rt_cuda_graph **place) {
   rt_cuda_graph *g;
   WEIR_TRY(graph_alloc(q, bound->entry->program->launch_count, entry_of(q, bound)->bytes, &g));
+  g->overlaps = q->overlaps && rt_cuda_device_of(&q->base)->driver.graph_edges;
   weir_status status = graph_fill(q, bound, g);
   if (status) {
+    bool refused = g->overlaps && weir_status_code(status) == WEIR_CODE_UNSUPPORTED;
     rt_cuda_graph_free(q, g, true);
-    return status;
+    if (!refused) return status;
+    // A driver that does not take such edges after all: without them.
+    weir_status_release(status);
+    q->overlaps = false;
+    return graph_make(q, bound, place);
   }
   rt_cuda_graph_free(q, *place, true);
   *place = g;

@@ -2,7 +2,8 @@
 //
 // Between a call's sends and its receives nothing is waited for, unless a loop has flags, which the host reads before
 // each iteration, or the call is timed or checked. A caller who cancels is heard before the launches, between records
-// that are launched one by one, and at each iteration of a loop; a graph under way runs to its end.
+// that are launched one by one, and at each iteration of a loop; a graph under way runs to its end. Calls with products
+// by a library go one by one: their launches are the library's.
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -25,6 +26,26 @@ int64_t rt_cuda_grid(const rt_cuda_device *d, const rt_cuda_kernel *k, int64_t i
   return blocks < INT32_MAX ? blocks : INT32_MAX;
 }
 
+// Maps are made anew where an address or a size is another than that of the last launch, which |params| has.
+static weir_status maps_make(rt_cuda_queue *q, const rt_cuda_kernel *k, const rt_launch *launch,
+                             const rt_record *record, uint8_t *params) {
+  rt_cuda_device *d = rt_cuda_device_of(&q->base);
+  size_t args = (size_t)launch->arg_count * 8, dims = (size_t)launch->dim_count * 8;
+  int64_t at;
+  if (!memcmp(params, record->args, args) && (!dims || !memcmp(params + args, record->dims, dims))) return WEIR_OK;
+  (void)rt_cuda_param_bytes(launch->arg_count, launch->dim_count, k->maps, &at);
+  for (int i = 0; i < k->maps; i++) {
+    int code = RT_CUDA_OK;
+    weir_status status = rt_cuda_map_encode(&d->driver, &k->map[i], record->args, record->dims,
+                                            params + at + (int64_t)i * RT_CUDA_MAP_BYTES, &code);
+    if (!status) status = rt_cuda_check(d, code, "tensor map");
+    if (!status) continue;
+    memset(params, 0, args);  // no addresses: they are half made
+    return weir_status_annotate(status, "kernel '%s'", k->name);
+  }
+  return WEIR_OK;
+}
+
 weir_status rt_cuda_shot_make(rt_cuda_queue *q, const rt_bound *bound, const rt_record *record,
                               rt_cuda_shot *out_shot) {
   const rt_program *p = bound->entry->program;
@@ -39,10 +60,12 @@ weir_status rt_cuda_shot_make(rt_cuda_queue *q, const rt_bound *bound, const rt_
   uint8_t *params = e->params + e->at[record->launch], *next = params;
   size_t args = (size_t)launch->arg_count * 8, dims = (size_t)launch->dim_count * 8;
   const uint64_t rest[] = {(uint64_t)record->grid, (uint64_t)(uintptr_t)q->scratch, (uint64_t)k->scratch_bytes};
+  int64_t bytes = rt_cuda_param_bytes(launch->arg_count, launch->dim_count, k->maps, NULL);
+  if (k->maps) WEIR_TRY(maps_make(q, k, launch, record, params));
   if (args) memcpy(next, record->args, args);
   if (dims) memcpy(next + args, record->dims, dims);
   memcpy(next + args + dims, rest, sizeof rest);
-  *out_shot = (rt_cuda_shot){k, (unsigned)grid, params, (int64_t)(args + dims + sizeof rest)};
+  *out_shot = (rt_cuda_shot){k, (unsigned)grid, params, bytes};
   return WEIR_OK;
 }
 
@@ -55,7 +78,9 @@ static int shot_fire(rt_cuda_queue *q, const rt_cuda_shot *shot) {
     attributes[count].value.cluster[1] = attributes[count].value.cluster[2] = 1;
     count++;
   }
-  if (shot->kernel->waits) {
+  bool overlaps = shot->kernel->waits && q->overlaps && !q->behind_library;
+  q->behind_library = false;
+  if (overlaps) {
     attributes[count].id = RT_CUDA_LAUNCH_OVERLAP;
     attributes[count++].value.overlap = 1;
   }
@@ -66,6 +91,15 @@ static int shot_fire(rt_cuda_queue *q, const rt_cuda_shot *shot) {
                            .attributes = attributes,
                            .attribute_count = count};
   return rt_cuda_device_of(&q->base)->driver.launch(&launch, shot->kernel->function, (void *[]){shot->params}, NULL);
+}
+
+// By the library, if it is its own and it does it. What a library runs is not ours: nothing overlaps with it.
+static weir_status shot_launch(rt_cuda_queue *q, const rt_cuda_shot *shot, const char *what) {
+  rt_cuda_device *d = rt_cuda_device_of(&q->base);
+  bool done = false;
+  if (rt_cuda_is_library(d, shot->kernel)) WEIR_TRY(rt_cuda_library_fire(q, shot, &done));
+  q->behind_library |= done;
+  return done ? WEIR_OK : rt_cuda_check_work(d, shot_fire(q, shot), what);
 }
 
 // ---- one by one
@@ -132,9 +166,9 @@ static weir_status record_time(series *s, rt_record *record, const rt_cuda_shot 
   char what[200];
   float ms = 0;
   snprintf(what, sizeof what, "kernel '%s'", shot->kernel->name);
-  int code = driver->event_record(q->begin, q->stream);
-  if (!code) code = shot_fire(q, shot);
-  if (!code) code = driver->event_record(q->end, q->stream);
+  WEIR_TRY(rt_cuda_check_work(d, driver->event_record(q->begin, q->stream), what));
+  WEIR_TRY(shot_launch(q, shot, what));
+  int code = driver->event_record(q->end, q->stream);
   if (!code) code = driver->event_wait(q->end);
   if (!code) code = driver->event_elapsed(&ms, q->begin, q->end);
   WEIR_TRY(rt_cuda_check_work(d, code, what));
@@ -159,7 +193,7 @@ static weir_status record_run(series *s, rt_record *record) {
   } else {
     char what[200];
     snprintf(what, sizeof what, "launch of '%s'", shot.kernel->name);
-    status = rt_cuda_check_work(d, shot_fire(s->queue, &shot), what);
+    status = shot_launch(s->queue, &shot, what);
   }
   rt_cuda_leave(d);
   return status;
@@ -191,6 +225,8 @@ weir_status rt_cuda_launch_bound(rt_queue *queue, rt_bound *bound, weir_run_opti
   if (options && options->cancel && __atomic_load_n(options->cancel, __ATOMIC_RELAXED))
     return weir_status_make(WEIR_CODE_CANCELLED, "cancelled");
   if (!bound->record_count) return WEIR_OK;
+  for (int i = 0; !single && i < bound->record_count; i++)
+    single = rt_cuda_is_library(rt_cuda_device_of(queue), bound->records[i].kernel.context);
   if (single || q->check || bound->loop_count) return series_run(q, bound, options);
   return rt_cuda_graph_run(q, bound);
 }

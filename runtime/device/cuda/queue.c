@@ -32,6 +32,7 @@ static weir_status entry_make(rt_cuda_queue *q, const weir_entry *entry, rt_cuda
 static bool scratch_note(const rt_cuda_device *d, const rt_cuda_kernel *k, int64_t *most) {
   int64_t teams = (int64_t)d->multiprocessors * k->occupancy * k->items_per_block, bytes;
   if (!weir_mul_i64(teams, k->scratch_bytes, &bytes)) return false;
+  if (rt_cuda_is_library(d, k)) bytes = RT_CUDA_LIBRARY_WORK_BYTES;
   if (bytes > *most) *most = bytes;
   return true;
 }
@@ -51,6 +52,8 @@ static weir_status queue_fill(rt_cuda_queue *q, const weir_model *model) {
   q->base.scratch_bytes = scratch;
   const char *check = getenv("WEIR_CHECK_LAUNCHES");
   q->check = check && !strcmp(check, "1");
+  const char *overlap = getenv("WEIR_OVERLAP");
+  q->overlaps = !overlap || strcmp(overlap, "0") != 0;
   return WEIR_OK;
 }
 
@@ -96,6 +99,7 @@ void rt_cuda_queue_free(rt_queue *queue) {
   rt_cuda_device *d = rt_cuda_device_of(queue);
   bool entered = !d->driver.context_push(d->context);
   if (entered && q->stream) (void)d->driver.stream_wait(q->stream);
+  rt_cuda_plans_free(q);
   for (int i = 0; q->entries && i < q->model->entry_count; i++)
     for (int k = 0; k < RT_CUDA_GRAPHS; k++) rt_cuda_graph_free(q, q->entries[i].graphs[k], entered);
   if (entered) {

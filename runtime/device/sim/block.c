@@ -14,6 +14,7 @@ static void thread_main(void *argument) {
   sim_launch *launch = t->worker->launch;
   rt_sim_entered(&t->worker->fibers);
   launch->entry->enter(launch->params, &t->head);
+  sim_early_end(t);
   sim_copy_end(t);
   sim_tensor_end(t);
   sim_wgmma_end(t);
@@ -93,6 +94,7 @@ static void thread_init(sim_worker *worker, sim_block *block, int index) {
   t->block = block;
   t->team_count = 0;
   t->fenced = false;
+  t->waited = !launch->options->overlaps;
   t->id = block->rank * block->count + index;
   t->epoch = 1;
   t->far = NULL;

@@ -30,6 +30,7 @@ typedef struct node {
   const rt_sim_kernel *kernel;
   unsigned grid, dynamic_bytes;
   int cluster;
+  bool overlaps;  // with a node that it has an edge from
   uint8_t *params;
   struct node *next;
 } node;
@@ -56,6 +57,7 @@ static struct {
   rt_sim *engine;
   rt_team *team;
   bool unchecked;
+  bool complete;  // all that was launched has ended: a copy came behind it
   uint64_t seed;
   int64_t memory, used;
   int fault;  // the context's, for good
@@ -453,6 +455,7 @@ static int sim_host_free(void *memory) {
 static int command(void *stream, uint64_t a, uint64_t b, size_t bytes) {
   int code = enter();
   if (code) return code;
+  sim.complete = true;
   if (!object_find(stream, KIND_STREAM)) return RT_CUDA_INVALID_HANDLE;
   if ((a && !range_known(a, bytes)) || (b && !range_known(b, bytes))) return RT_CUDA_INVALID_VALUE;
   return RT_CUDA_OK;
@@ -568,8 +571,10 @@ static int launch_check(const object *function, const unsigned grid[3], const un
   return RT_CUDA_OK;
 }
 
-static int kernel_run(const rt_sim_kernel *kernel, unsigned grid, unsigned dynamic, int cluster, const void *params) {
+static int kernel_run(const rt_sim_kernel *kernel, unsigned grid, unsigned dynamic, int cluster, bool overlaps,
+                      const void *params) {
   rt_sim_launch_options options = {.grid = grid,
+                                   .overlaps = overlaps,
                                    .cluster = cluster,
                                    .dynamic_bytes = dynamic,
                                    .params = params,
@@ -588,13 +593,17 @@ static int kernel_run(const rt_sim_kernel *kernel, unsigned grid, unsigned dynam
 }
 
 static int sim_launch(const rt_cuda_launch *launch, void *function, void **parameters, void **extra) {
+  bool complete = sim.complete, overlaps = false;
   int code = command(launch->stream, 0, 0, 0), cluster = 0;
   object *f = object_find(function, KIND_FUNCTION);
-  for (unsigned i = 0; i < launch->attribute_count; i++)
+  for (unsigned i = 0; i < launch->attribute_count; i++) {
     if (launch->attributes[i].id == RT_CUDA_LAUNCH_CLUSTER) cluster = (int)launch->attributes[i].value.cluster[0];
+    if (launch->attributes[i].id == RT_CUDA_LAUNCH_OVERLAP) overlaps = launch->attributes[i].value.overlap && !complete;
+  }
   if (!code && extra) code = RT_CUDA_INVALID_VALUE;
   if (!code) code = launch_check(f, launch->grid, launch->block, launch->dynamic_bytes);
-  if (!code) code = kernel_run(f->kernel, launch->grid[0], launch->dynamic_bytes, cluster, parameters[0]);
+  if (!code) code = kernel_run(f->kernel, launch->grid[0], launch->dynamic_bytes, cluster, overlaps, parameters[0]);
+  sim.complete = false;
   return leave(code);
 }
 
@@ -651,10 +660,12 @@ static int sim_graph_add(void **out, void *graph, void *const *before, size_t co
 static int sim_graph_edges(void *graph, void *const *from, void *const *to, const rt_cuda_edge *edges, size_t count) {
   int code = enter();
   object *g = object_find(graph, KIND_GRAPH);
-  (void)edges;
   if (!code && !g) code = RT_CUDA_INVALID_HANDLE;
-  for (size_t i = 0; !code && i < count; i++)
-    if (!node_find(g, from[i]) || !node_find(g, to[i])) code = RT_CUDA_INVALID_VALUE;
+  for (size_t i = 0; !code && i < count; i++) {
+    node *n = node_find(g, to[i]);
+    if (!node_find(g, from[i]) || !n) code = RT_CUDA_INVALID_VALUE;
+    else if (edges && edges[i].type == RT_CUDA_EDGE_OVERLAP) n->overlaps = true;
+  }
   return leave(code);
 }
 
@@ -692,7 +703,9 @@ static int sim_graph_make(void **out, void *graph, unsigned long long flags) {
       return leave(RT_CUDA_OUT_OF_MEMORY);
     }
     memcpy(params, n->params, n->kernel->param_bytes);
-    *c = (copied){.node = {n->kernel, n->grid, n->dynamic_bytes, n->cluster, params, NULL}, .of = n};
+    *c = (copied){.node = *n, .of = n};
+    c->node.params = params;
+    c->node.next = NULL;
     *last = &c->node;
     last = &c->node.next;
   }
@@ -714,7 +727,8 @@ static int sim_graph_launch(void *exec, void *stream) {
   const object *e = object_find(exec, KIND_EXEC);
   if (!code && !e) code = RT_CUDA_INVALID_HANDLE;
   for (const node *n = code ? NULL : e->nodes; n && !code; n = n->next)
-    code = kernel_run(n->kernel, n->grid, n->dynamic_bytes, n->cluster, n->params);
+    code = kernel_run(n->kernel, n->grid, n->dynamic_bytes, n->cluster, n->overlaps, n->params);
+  sim.complete = true;
   return leave(code);
 }
 static int sim_graph_free(void *exec) { return simple_free(exec, KIND_EXEC); }

@@ -92,7 +92,7 @@ static uint64_t stride_of(uint64_t seed, uint64_t count) {
 // A stamp's launch is a number of eight bits; before it comes round again, all is forgotten.
 static void launch_number(rt_sim *sim, sim_launch *launch) {
   if (++sim->launches == 256) {
-    sim->launches = 1;
+    sim->launches = sim->open = 1;
     sim_regions_forget(sim);
     for (int i = 0; i < sim->worker_count; i++) {
       for (int rank = 0; rank < SIM_MAX_CLUSTER; rank++) {
@@ -101,6 +101,8 @@ static void launch_number(rt_sim *sim, sim_launch *launch) {
       }
     }
   }
+  if (!launch->options->overlaps) sim->open = sim->launches;
+  launch->open = sim->open;
   launch->stamp = (sim_stamp)sim->launches << STAMP_LAUNCH;
 }
 

@@ -39,6 +39,7 @@ typedef struct rt_sim_object rt_sim_object;  // a loaded shared object
   CHECK(tensor_map, "box, coordinates or map of a tensor copy that the hardware refuses")               \
   CHECK(matrix_operands, "operands of a matrix operation in flight, or their fences, missing or wrong") \
   CHECK(argument, "an operand that the instruction does not take")                                      \
+  CHECK(early, "data of earlier launches, or an end, before the thread has waited for them")            \
   CHECK(steps, "more steps than the launch allows")
 
 typedef enum {
@@ -67,6 +68,8 @@ typedef struct {
   uint64_t seed;         // of the order of blocks, warps and threads; 0: ascending
   bool unchecked;        // memory is accessed directly: no bounds, races, uninitialised bytes or pending copies
   bool count;            // bank conflicts and sectors
+  bool overlaps;         // may begin before the launches before it have ended, back to the last one without this; what
+                         // its threads do before they wait may touch nothing of theirs
   uint64_t steps;        // most accesses and synchronisations of one block; 0: RT_SIM_STEPS
   rt_team *team;         // runs blocks in parallel; null: the caller runs them in order
 } rt_sim_launch_options;

@@ -89,7 +89,8 @@ typedef struct {
   rt_sim_stack *stack;  // null before it began
   uint8_t state;
   bool fenced;
-  int id;  // in the group
+  bool waited;  // for the launches before
+  int id;       // in the group
   uint32_t epoch;
   // what it waits for
   uint32_t line, operation, width;
@@ -201,6 +202,7 @@ struct sim_launch {
   int threads, cluster;
   int64_t groups;
   sim_stamp stamp;  // its bits of a stamp
+  uint32_t open;    // number of the first launch that may still run
   bool track_groups;
   atomic_llong next;
   atomic_bool stop;
@@ -219,7 +221,7 @@ struct rt_sim {
   bool required;
   sim_worker **workers;
   int worker_count;
-  uint32_t launches;
+  uint32_t launches, open;       // the latest; the first that the next one may overlap with
   struct sim_release *releases;  // atomic operations of the running launch, see atomic.c
   int release_count;
 };
@@ -262,6 +264,7 @@ void sim_access(rt_sim_head *self, const void *base, const void *at, uint32_t by
 void sim_extent_state(rt_sim_head *self, const void *at, int64_t bytes, const char *name, int32_t written);
 void sim_index(rt_sim_head *self, int64_t index, int64_t count, uint32_t line);
 void sim_slots_clear(sim_worker *worker);
+void sim_early_end(sim_thread *t);  // at the end of the thread
 const sim_slot *sim_slot_of(sim_thread *t, const void *base, uint32_t line);
 // Where an access is, for the report of a race.
 typedef struct {

@@ -146,7 +146,7 @@ void sim_touch(sim_thread *t, sim_cell *cell, unsigned mask, bool write, bool at
   }
   for (int i = 0; write && i < 2; i++) {
     sim_stamp r = atomic_load_explicit(&cell->reads[i], memory_order_relaxed);
-    if (conflicts(t, r, mask, false, place->shared)) race(t, r, false, true, place);
+    if (conflicts(t, r, mask, atomic, place->shared)) race(t, r, false, true, place);
   }
   if ((first ^ stamp) <= 15 && (first & 15) && (stamp & 15)) {
     atomic_store_explicit(&list[0], first | stamp, memory_order_relaxed);
@@ -188,6 +188,40 @@ void sim_stamp_async(const sim_thread *t, sim_cell *cell) {
   atomic_store_explicit(&cell->reads[1], 0, memory_order_relaxed);
 }
 
+// ---- before the thread has waited for earlier launches
+
+// Whether a launch that may still run has written the word.
+static bool is_recent(const sim_thread *t, const sim_cell *cell) {
+  const sim_launch *launch = t->worker->launch;
+  for (int i = 0; i < 2; i++) {
+    sim_stamp w = atomic_load_explicit(&cell->writes[i], memory_order_relaxed);
+    if (w && w >> STAMP_LAUNCH >= launch->open && w >> STAMP_LAUNCH != launch->stamp >> STAMP_LAUNCH) return true;
+  }
+  return false;
+}
+
+static void early_access(sim_thread *t, const sim_slot *slot, const void *base, uintptr_t at, uint32_t bytes,
+                         bool write, int64_t index, uint32_t line) {
+  sim_worker *w = t->worker;
+  const char *name = sim_buffer_name(w, base);
+  sim_region region;
+  if (write) {
+    sim_fault(t, RT_SIM_early, line, name, index, "writes %s[%lld] before it waits for the launches before", name,
+              (long long)index);
+  }
+  if (!sim_region_find(w->sim, slot->low, &region) || !region.cells || at + bytes > region.high) return;
+  const sim_cell *cell = region.cells + (at - (region.low & ~(uintptr_t)3)) / 4;
+  for (uint32_t i = 0; i < bytes; i += 4, cell++) {
+    if (!is_recent(t, cell)) continue;
+    sim_fault(t, RT_SIM_early, line, name, index,
+              "reads %s[%lld], which a launch before has written, before it waits for it", name, (long long)index);
+  }
+}
+
+void sim_early_end(sim_thread *t) {
+  if (!t->waited) sim_fault(t, RT_SIM_early, 0, NULL, 0, "a thread ends and has not waited for the launches before");
+}
+
 static void global_access(sim_thread *t, const void *base, const void *at, uint32_t bytes, uint32_t flags,
                           uint32_t line) {
   sim_worker *w = t->worker;
@@ -211,6 +245,7 @@ static void global_access(sim_thread *t, const void *base, const void *at, uint3
               sim_buffer_name(w, base), (long long)index);
   }
   if (w->launch->options->count) sim_count(t, at, bytes, false, line);
+  if (!t->waited) early_access(t, slot, base, a, bytes, write, index, line);
   if (!slot->cells) return;
   sim_cell *cell = slot->cells + (a - slot->cells_low) / 4;
   const bool atomic = flags & RT_SIM_ATOMIC;

@@ -54,7 +54,8 @@ void sim_operation(rt_sim_head *self, uint32_t operation, int64_t *args, uint32_
       map_shared(t, args, line);
       break;
     case RT_SIM_GRID:
-      break;  // what came before in the stream is complete: launches are done one at a time
+      if (args[0]) t->waited = true;  // launches are done one at a time; memory.c says what may be touched before
+      break;
     default:
       sim_fault(t, RT_SIM_argument, line, NULL, 0, "operation %u", operation);
   }

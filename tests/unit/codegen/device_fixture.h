@@ -27,7 +27,7 @@ static inline char *sim_build(const char *flags, size_t *out_bytes) {
   fwrite(kernel_text, 1, bytes, file);
   fclose(file);
   free(kernel_text);
-  snprintf(command, sizeof command, "cc -std=gnu11 -O1 -w -shared -fPIC %s '%s' -o '%s' -lm", flags,
+  snprintf(command, sizeof command, "cc -std=gnu11 -O1 -w -Wno-psabi -shared -fPIC %s '%s' -o '%s' -lm", flags,
            scratch_path("sim.c"), scratch_path("sim.so"));
   cr_assert_eq(system(command), 0);
   OK(weir_file_read(scratch_path("sim.so"), 1 << 24, &data, out_bytes));
@@ -43,9 +43,9 @@ static inline void sim_package_write(const char *path, fixture *f, const char *f
   char *host = object_build(&host_bytes), *sim = sim_build(flags, &sim_bytes);
   for (int i = 0; i < KERNELS; i++) {
     snprintf(facts + strlen(facts), sizeof facts - strlen(facts),
-             "%s unit=0 threads=32 items=32 shared=0 dynamic=0 scratch=%d registers=32 spills=0 occupancy=2 maps=0 "
-             "cluster=0 block=0 pdl=%d\n",
-             kernels[i].symbol, i ? 0 : 128, i == 1);
+             "%s unit=0 threads=32 items=32 shared=0 dynamic=0 scratch=%d registers=32 spills=0 occupancy=2 maps=%d "
+             "cluster=0 block=0 pdl=%d%s\n",
+             kernels[i].symbol, i ? 0 : 128, !i, i == 1, i ? "" : " map=0:1:0:80:0:$0,40,*");
   }
   OK(cg_package_create(path, &w));
   OK(cg_package_add(w, RT_SECTION_MANIFEST, DEVICE_MANIFEST, strlen(DEVICE_MANIFEST)));

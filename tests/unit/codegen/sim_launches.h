@@ -8,6 +8,9 @@
 
 #include "codegen/cuda/print.h"
 #include "codegen/lower/lower.h"
+#include "runtime/device/cuda/abi.h"
+#include "runtime/device/cuda/maps.h"
+#include "runtime/device/sim/driver.h"
 #include "tests/unit/runtime/sim_harness.h"
 
 typedef struct {
@@ -20,6 +23,8 @@ typedef struct {
   uint64_t seed;
   int requests;  // of a call: how many pointers a table has
   int blocks;    // launches of block kernels so far
+  void (*counted)(void *user, const ir_kernel *kernel, const rt_sim_report *report);  // of each launch; null: none
+  void *counted_user;
 } sim_launches;
 
 static const cg_cuda_kernel *sim_launches_find(const sim_launches *s, const char *name) {
@@ -72,6 +77,23 @@ static inline void sim_launches_tables(sim_launches *s, const ir_kernel *kernel,
   }
 }
 
+// Its tensor maps, as the launcher makes them of its facts.
+static inline void sim_launches_maps(const cg_cuda_kernel *k, void *const *args, const int64_t *dims, uint8_t *params) {
+  const char *at = k->map_facts, *end = at + strlen(at);
+  rt_cuda_driver driver;
+  int64_t maps_at;
+  rt_sim_driver(&driver);
+  (void)rt_cuda_param_bytes(k->args, k->dims, k->maps, &maps_at);
+  for (int i = 0; i < k->maps; i++) {
+    rt_cuda_map map;
+    int code;
+    cr_assert(rt_cuda_map_parse(&at, end, &map) && rt_cuda_map_fits(&map, k->args, k->dims), "%s", k->map_facts);
+    OK(rt_cuda_map_encode(&driver, &map, args, dims, params + maps_at + i * RT_CUDA_MAP_BYTES, &code));
+    cr_assert_eq(code, 0);
+  }
+  cr_assert_eq(at, end);
+}
+
 // As ir_program_call.launch; |user| is a sim_launches.
 static inline weir_status sim_launches_run(void *user, const ir_kernel *kernel, void *const *args, const size_t *bytes,
                                            const int64_t *dims, int64_t grid) {
@@ -79,7 +101,7 @@ static inline weir_status sim_launches_run(void *user, const ir_kernel *kernel, 
   sim_launches *s = user;
   const cg_cuda_kernel *k = sim_launches_find(s, kernel->name);
   const rt_sim_kernel *found;
-  uint64_t params[64] = {0};
+  _Alignas(64) uint64_t params[RT_CUDA_MAX_PARAM_BYTES / 8] = {0};
   int at = 0;
   if (!grid) return WEIR_OK;
   cr_assert(k && k->args + k->dims + 3 <= 64, "%s", kernel->name);
@@ -92,13 +114,19 @@ static inline weir_status sim_launches_run(void *user, const ir_kernel *kernel, 
   params[at++] = (uint64_t)grid;
   params[at++] = (uint64_t)(uintptr_t)scratch;
   params[at++] = (uint64_t)k->scratch_bytes;
-  rt_sim_launch_options options = {
-      .grid = blocks, .params = params, .seed = s->seed++, .dynamic_bytes = (size_t)k->dynamic_bytes};
+  sim_launches_maps(k, args, dims, (uint8_t *)params);
+  rt_sim_launch_options options = {.grid = blocks,
+                                   .params = params,
+                                   .seed = s->seed++,
+                                   .dynamic_bytes = (size_t)k->dynamic_bytes,
+                                   .count = s->counted != NULL};
+  rt_sim_report report;
   weir_status status = rt_sim_object_find(s->object, kernel->name, &found);
   sim_launches_tables(s, kernel, args, bytes, true);
-  if (!status) status = rt_sim_launch(s->sim, found, &options, NULL);
+  if (!status) status = rt_sim_launch(s->sim, found, &options, &report);
   sim_launches_tables(s, kernel, args, bytes, false);
   s->blocks += k->block;
+  if (!status && s->counted) s->counted(s->counted_user, kernel, &report);
   free(scratch);
   return status;
 }

@@ -6,13 +6,18 @@
 #include <math.h>
 #include <string.h>
 
+#include "codegen/cuda/compile.h"
+#include "codegen/cuda/nvrtc.h"
+#include "codegen/cuda/compile.h"
+#include "codegen/cuda/nvrtc.h"
 #include "codegen/lower/lower.h"
+#include "ir/kernel_block.h"
 #include "ir/program_interp.h"
 #include "runtime/base/blocks.h"
 #include "runtime/base/half.h"
 #include "tests/unit/codegen/sim_launches.h"
 
-enum { ROWS = 70, OUTS = 40, MAX_COLS = 768 };
+enum { ROWS = 70, OUTS = 40, MAX_COLS = 768, EXPERTS = 37 };
 
 typedef struct {
   weir_storage storage;
@@ -29,6 +34,8 @@ static const linear_case cases[] = {
     {WEIR_STORAGE_Q5_K, CG_COMPUTE_F32, 256},   {WEIR_STORAGE_Q6_K, CG_COMPUTE_F32, 256},
     {WEIR_STORAGE_F32, CG_COMPUTE_BF16, 96},    {WEIR_STORAGE_Q4_1, CG_COMPUTE_BF16, 64},
     {WEIR_STORAGE_Q8_0, CG_COMPUTE_BF16, 32},   {WEIR_STORAGE_Q6_K, CG_COMPUTE_BF16, 256},
+    {WEIR_STORAGE_Q4_K, CG_COMPUTE_BF16, 512},  {WEIR_STORAGE_Q5_K, CG_COMPUTE_BF16, 256},
+    {WEIR_STORAGE_BF16, CG_COMPUTE_BF16, 192},  {WEIR_STORAGE_Q5_1, CG_COMPUTE_BF16, 128},
     {WEIR_STORAGE_W8, CG_COMPUTE_F32, 64},      {WEIR_STORAGE_W8, CG_COMPUTE_BF16, 96},
     {WEIR_STORAGE_Q4_0, CG_COMPUTE_INT8, 64},   {WEIR_STORAGE_Q4_1, CG_COMPUTE_INT8, 96},
     {WEIR_STORAGE_Q5_0, CG_COMPUTE_INT8, 32},   {WEIR_STORAGE_Q5_1, CG_COMPUTE_INT8, 64},
@@ -61,9 +68,8 @@ static cg_compute compute_of(void *user, const char *path) {
 
 // ---- data
 
-static void make_rows(const linear_case *c, weir_storage storage, unsigned char *rows, int64_t row_bytes,
-                      float *values) {
-  uint64_t state = 5;
+static void make_rows(const linear_case *c, weir_storage storage, uint64_t state, unsigned char *rows,
+                      int64_t row_bytes, float *values) {
   float row[MAX_COLS];
   int64_t block_bytes = weir_storage_info(storage)->block_bytes;
   for (int r = 0; r < OUTS; r++) {
@@ -89,15 +95,13 @@ static void *room(weir_arena *arena, int64_t bytes) {
   return (void *)((at + 63) & ~(uintptr_t)63);
 }
 
-static void *pack(weir_arena *arena, const cg_weight *weight, const unsigned char *rows, int64_t row_bytes, int cols) {
-  char *out = room(arena, weight->bytes);
+static void pack(const cg_weight *weight, const unsigned char *rows, int64_t row_bytes, int cols, char *out) {
   for (int first = 0; first < OUTS; first += IR_LANES) {
     const void *of_panel[IR_LANES];
     for (int i = 0; i < IR_LANES; i++) of_panel[i] = first + i < OUTS ? rows + (first + i) * row_bytes : NULL;
     if (weight->format.layout == CG_LAYOUT_PAIRS) cg_panel_pack_pairs(of_panel, cols, out + first * row_bytes);
     else cg_panel_pack(weight->format.storage, of_panel, cols, out + first * row_bytes);
   }
-  return out;
 }
 
 // ---- one module
@@ -107,10 +111,11 @@ typedef struct {
   const linear_case *c;
   const ir_module *module;
   cg_module *code;
-  bool gated;
+  bool gated, routed;
   sim_launches *sim;  // runs launches; null: the interpreter
-  float w[OUTS * MAX_COLS];
+  float w[EXPERTS * OUTS * MAX_COLS];
   float *x;
+  int32_t *index;  // routed: of each row
   void *weight;
 } rig;
 
@@ -128,13 +133,34 @@ static const char *module_text(weir_arena *arena, int cols, bool gated) {
                            head, OUTS, cols, OUTS, OUTS, OUTS, OUTS);
 }
 
+static unsigned family = IR_KNEEDS_BLOCK;  // what kernels may need
+enum { WITH_WGMMA = IR_KNEEDS_BLOCK | IR_KNEEDS_SM_90A };
+
+// Each row has one of EXPERTS matrices.
+static const char *routed_text(weir_arena *arena, int cols) {
+  const char *weights = "", *all = "";
+  for (int e = 0; e < EXPERTS; e++) {
+    weights = weir_arena_printf(arena, "%s  weight %%%d: f32[%d, %d] \"w%d\"\n", weights, e + 2, OUTS, cols, e);
+    all = weir_arena_printf(arena, "%s%s%%%d", all, e ? ", " : "", e + 2);
+  }
+  return weir_arena_printf(arena,
+                           "module M\n\ndim T: seq in 1..=1000\n\nblock Linear {\n  input %%0: f32[%d] \"x\"\n"
+                           "  weight %%1: f32[%d, %d] \"w\"\n  %%2 = linear %%0, %%1 : f32[%d]\n"
+                           "  result %%2 \"\"\n}\n\n"
+                           "entry main {\n  input %%0: f32[T, %d] \"x\"\n  input %%1: i32[T] \"i\" in 0..=%d\n%s"
+                           "  %%%d = stack %s : f32[%d, %d, %d]\n  %%%d = route Linear %%1, %%0, %%%d : f32[T, %d]\n"
+                           "  result %%%d \"y\"\n}\n",
+                           cols, OUTS, cols, OUTS, cols, EXPERTS - 1, weights, EXPERTS + 2, all, EXPERTS, OUTS, cols,
+                           EXPERTS + 3, EXPERTS + 2, OUTS, EXPERTS + 3);
+}
+
 static void lower(rig *r, const cg_choice *choice) {
   cg_lower_options options = {.storage_of = storage_of,
                               .compute_of = compute_of,
                               .user = (void *)(uintptr_t)r->c,
                               .choices = choice,
                               .choice_count = choice ? 1 : 0,
-                              .blocks = true};
+                              .blocks = family};
   must(cg_lower(&r->arena, r->module, &options, &r->code));
 }
 
@@ -143,7 +169,7 @@ static void init(rig *r, const linear_case *c, bool gated) {
   r->c = c;
   r->gated = gated;
   r->sim = NULL;
-  const char *text = module_text(&r->arena, c->cols, gated);
+  const char *text = r->routed ? routed_text(&r->arena, c->cols) : module_text(&r->arena, c->cols, gated);
   ir_module *module;
   must(ir_parse_module(&r->arena, text, strlen(text), &module));
   r->module = module;
@@ -152,8 +178,14 @@ static void init(rig *r, const linear_case *c, bool gated) {
   int64_t row_bytes;
   must(weir_storage_row_bytes(weight->format.storage, c->cols, &row_bytes));
   unsigned char *rows = weir_arena_alloc(&r->arena, (size_t)(OUTS * row_bytes));
-  make_rows(c, weight->format.storage, rows, row_bytes, r->w);
-  r->weight = pack(&r->arena, weight, rows, row_bytes, c->cols);
+  r->weight = room(&r->arena, weight->bytes);
+  int count = r->routed ? EXPERTS : 1;
+  for (int e = 0; e < count; e++) {
+    make_rows(c, weight->format.storage, 5 + (uint64_t)e, rows, row_bytes, r->w + e * OUTS * c->cols);
+    pack(weight, rows, row_bytes, c->cols, (char *)r->weight + weight->bytes / count * e);
+  }
+  r->index = room(&r->arena, 4 * ROWS);
+  for (int m = 0; m < ROWS; m++) r->index[m] = m < ROWS / 2 ? m * 5 % 7 : (m * m + 11) % EXPERTS;  // some have none
   r->x = room(&r->arena, (int64_t)4 * ROWS * c->cols);
   uint64_t state = 17;
   for (int i = 0; i < ROWS * c->cols; i++) r->x[i] = random_value(&state);
@@ -166,13 +198,14 @@ static void run(rig *r, int rows, float *y) {
     for (int i = 0; i < r->code->kernel_count; i++)
       if (!strcmp(r->code->kernels[i]->name, program->kernels[k].symbol)) kernels[k] = r->code->kernels[i];
   int64_t values[1] = {rows};
-  const void *inputs[] = {r->x}, *weights[] = {r->weight, r->weight};
+  const void *inputs[] = {r->x, r->index}, *weights[] = {r->weight, r->weight};
   void *outputs[] = {y};
-  size_t in = (size_t)4 * (size_t)rows * (size_t)r->c->cols, out = (size_t)4 * (size_t)rows * OUTS;
+  size_t in[] = {(size_t)4 * (size_t)rows * (size_t)r->c->cols, (size_t)4 * (size_t)rows};
+  size_t out = (size_t)4 * (size_t)rows * OUTS;
   ir_program_call call = {.requests = 1,
                           .values = values,
                           .inputs = inputs,
-                          .input_bytes = &in,
+                          .input_bytes = in,
                           .outputs = outputs,
                           .output_bytes = &out,
                           .weights = weights,
@@ -182,9 +215,9 @@ static void run(rig *r, int rows, float *y) {
   must(ir_program_interpret(program, kernels, &call, &options));
 }
 
-static bool has_blocks(const rig *r) {
+static bool has_kernel(const rig *r, const char *word) {
   for (int i = 0; i < r->code->kernel_count; i++)
-    if (strstr(r->code->kernels[i]->name, "block_linear")) return true;
+    if (strstr(r->code->kernels[i]->name, word)) return true;
   return false;
 }
 
@@ -209,7 +242,8 @@ static void check_values(const rig *r, const float *y) {
     for (int n = 0; n < OUTS; n++) {
       double sum = 0, size = 0;
       for (int k = 0; k < r->c->cols; k++) {
-        double product = rounded(r, r->w[n * r->c->cols + k]) * input(r, m, k);
+        int row = (r->routed ? r->index[m] * OUTS : 0) + n;
+        double product = rounded(r, r->w[row * r->c->cols + k]) * input(r, m, k);
         sum += product, size += fabs(product);
       }
       double want = r->gated ? -sum * sum : sum,
@@ -221,11 +255,13 @@ static void check_values(const rig *r, const float *y) {
   }
 }
 
-static void check(const linear_case *c, bool gated) {
+static void check_form(const linear_case *c, bool gated, bool routed) {
   static rig r;
   static float all[ROWS * OUTS], some[ROWS * OUTS];
+  r.routed = routed;
   init(&r, c, gated);
-  cr_assert(has_blocks(&r), "%s", weir_storage_name(c->storage));
+  const char *word = family == WITH_WGMMA ? "wgmma_many" : routed ? "block_route" : "block_linear";
+  cr_assert(has_kernel(&r, word), "%s", weir_storage_name(c->storage));
   run(&r, ROWS, all);
   check_values(&r, all);
   for (int i = 0; i < COUNTS; i++) {
@@ -236,8 +272,30 @@ static void check(const linear_case *c, bool gated) {
   weir_arena_deinit(&r.arena);
 }
 
+static void check(const linear_case *c, bool gated) { check_form(c, gated, false); }
+
+static const linear_case routed_cases[] = {
+    {WEIR_STORAGE_F32, CG_COMPUTE_F32, 72},   {WEIR_STORAGE_F32, CG_COMPUTE_F32, 21},
+    {WEIR_STORAGE_Q4_1, CG_COMPUTE_F32, 96},  {WEIR_STORAGE_Q6_K, CG_COMPUTE_F32, 256},
+    {WEIR_STORAGE_W8, CG_COMPUTE_F32, 64},    {WEIR_STORAGE_F32, CG_COMPUTE_BF16, 96},
+    {WEIR_STORAGE_Q4_0, CG_COMPUTE_BF16, 64}, {WEIR_STORAGE_Q8_0, CG_COMPUTE_BF16, 96},
+    {WEIR_STORAGE_W8, CG_COMPUTE_BF16, 64},   {WEIR_STORAGE_Q4_K, CG_COMPUTE_BF16, 256},
+};
+enum { ROUTED = sizeof routed_cases / sizeof *routed_cases };
+
+Test(block_linear, matrices_chosen_at_run_time) {
+  for (int i = 0; i < ROUTED; i++) check_form(&routed_cases[i], false, true);
+}
+
 Test(block_linear, every_format_and_number_of_rows) {
   for (int i = 0; i < CASES; i++) check(&cases[i], false);
+}
+
+// Where there is wgmma, rows enough for a tile of many, too.
+Test(block_linear, every_format_by_wgmma) {
+  family = WITH_WGMMA;
+  for (int i = 0; i < CASES; i++)
+    if (cases[i].compute == CG_COMPUTE_BF16 || cases[i].compute == CG_COMPUTE_INT8_ROW) check(&cases[i], false);
 }
 
 Test(block_linear, two_matrices_in_one_kernel) {
@@ -249,16 +307,12 @@ Test(block_linear, two_matrices_in_one_kernel) {
 }
 
 // The rungs of the ladder, tiles of other sizes, other limits between few and many rows.
-Test(block_linear, choices_change_no_bit) {
-  static const linear_case chosen[] = {{WEIR_STORAGE_Q4_1, CG_COMPUTE_F32, 96},
-                                       {WEIR_STORAGE_F32, CG_COMPUTE_F32, 72},
-                                       {WEIR_STORAGE_Q4_K, CG_COMPUTE_F32, 256},
-                                       {WEIR_STORAGE_Q4_1, CG_COMPUTE_BF16, 64},
-                                       {WEIR_STORAGE_Q6_K, CG_COMPUTE_INT8, 256}};
+static void check_choices(const linear_case *chosen, size_t chosen_count) {
   static rig r;
   static float all[ROWS * OUTS], some[ROWS * OUTS];
-  for (size_t i = 0; i < sizeof chosen / sizeof *chosen; i++) {
-    init(&r, &chosen[i], false);
+  for (size_t i = 0; i < 2 * chosen_count; i++) {
+    r.routed = i % 2 && chosen[i / 2].compute < CG_COMPUTE_INT8;
+    init(&r, &chosen[i / 2], false);
     run(&r, ROWS, all);
     const cg_module *code = r.code;
     cr_assert_gt(code->question_count, 0);
@@ -274,6 +328,22 @@ Test(block_linear, choices_change_no_bit) {
       }
     weir_arena_deinit(&r.arena);
   }
+}
+
+Test(block_linear, choices_change_no_bit) {
+  static const linear_case chosen[] = {{WEIR_STORAGE_Q4_1, CG_COMPUTE_F32, 96},
+                                       {WEIR_STORAGE_F32, CG_COMPUTE_F32, 72},
+                                       {WEIR_STORAGE_Q4_K, CG_COMPUTE_F32, 256},
+                                       {WEIR_STORAGE_Q4_1, CG_COMPUTE_BF16, 64},
+                                       {WEIR_STORAGE_Q6_K, CG_COMPUTE_INT8, 256}};
+  check_choices(chosen, sizeof chosen / sizeof *chosen);
+}
+
+Test(block_linear, choices_of_wgmma_change_no_bit) {
+  static const linear_case chosen[] = {{WEIR_STORAGE_Q4_1, CG_COMPUTE_BF16, 64},
+                                       {WEIR_STORAGE_W8, CG_COMPUTE_INT8_ROW, 96}};
+  family = WITH_WGMMA;
+  check_choices(chosen, 2);
 }
 
 // ---- on sim
@@ -308,12 +378,13 @@ static void compare_on_sim(rig *r, sim_launches *sim) {
   }
 }
 
-static void check_on_sim(const linear_case *list, int count, bool gated, const cg_choice *rung) {
+static void check_on_sim_form(const linear_case *list, int count, bool gated, bool routed, const cg_choice *rung) {
   rig *rigs = calloc((size_t)count, sizeof *rigs);
   sim_launches sim;
   cr_assert(rigs);
   sim_launches_init(&sim);
   for (int i = 0; i < count; i++) {
+    rigs[i].routed = routed;
     init(&rigs[i], &list[i], gated);
     if (rung) {
       cg_choice choice = *rung;
@@ -333,12 +404,102 @@ static void check_on_sim(const linear_case *list, int count, bool gated, const c
   free(rigs);
 }
 
+static void check_on_sim(const linear_case *list, int count, bool gated, const cg_choice *rung) {
+  check_on_sim_form(list, count, gated, false, rung);
+}
+
+Test(block_linear, routed_on_sim) { check_on_sim_form(routed_cases, ROUTED, false, true, NULL); }
 Test(block_linear, formats_on_sim) { check_on_sim(cases, CASES / 2, false, NULL); }
 Test(block_linear, more_formats_on_sim) { check_on_sim(cases + CASES / 2, CASES - CASES / 2, false, NULL); }
+// The cases that wgmma takes, and two matrices.
+Test(block_linear, wgmma_on_sim) {
+  linear_case list[CASES];
+  int count = 0;
+  family = WITH_WGMMA;
+  for (int i = 0; i < CASES; i++)
+    if (cases[i].compute == CG_COMPUTE_BF16 || cases[i].compute == CG_COMPUTE_INT8_ROW) list[count++] = cases[i];
+  check_on_sim(list, count, false, NULL);
+  check_on_sim(&gated_on_sim[1], 1, true, NULL);
+}
 Test(block_linear, two_matrices_on_sim) {
   check_on_sim(gated_on_sim, sizeof gated_on_sim / sizeof *gated_on_sim, true, NULL);
 }
 Test(block_linear, rungs_on_sim) {
   static const linear_case chosen[] = {{WEIR_STORAGE_Q4_1, CG_COMPUTE_F32, 96}, {WEIR_STORAGE_F32, CG_COMPUTE_F32, 72}};
   for (size_t i = 0; i < sizeof rungs / sizeof *rungs; i++) check_on_sim(chosen, 2, false, &rungs[i]);
+}
+
+// ---- for sm_90a: no spill, no wgmma that is serialised
+
+Test(block_linear, wgmma_compiles, .timeout = 600) {
+  weir_arena arena;
+  weir_arena_init(&arena);
+  cg_nvrtc library;
+  weir_status status = cg_nvrtc_open(&arena, &library);
+  if (status) {
+    printf("skipped: %s\n", weir_status_message(status));
+    weir_status_release(status);
+    weir_arena_deinit(&arena);
+    return;
+  }
+  static rig rigs[CASES];
+  const ir_kernel *kernels[CASES * 4];
+  int count = 0, found;
+  family = WITH_WGMMA;
+  for (int i = 0; i < CASES; i++) {
+    if (cases[i].compute != CG_COMPUTE_BF16 && cases[i].compute != CG_COMPUTE_INT8_ROW) continue;
+    init(&rigs[i], &cases[i], false);
+    for (int k = 0; k < rigs[i].code->kernel_count; k++)
+      if (strstr(rigs[i].code->kernels[k]->name, "wgmma")) kernels[count++] = rigs[i].code->kernels[k];
+  }
+  cg_cuda_arch archs[CG_CUDA_MAX_ARCHS];
+  cg_cuda_options options = {.cache_dir = WEIR_CUDA_CACHE, .cache_bytes = (int64_t)512 << 20};
+  cg_cuda_built built;
+  must(cg_cuda_archs_find("cuda:sm_90a", archs, &found));
+  must(cg_cuda_compile(&arena, kernels, count, archs, 1, &options, &built));
+  cr_assert_eq(built.objects[0].units, count);
+  cr_assert_gt(count, 20);
+  for (int i = 0; i < CASES; i++)
+    if (rigs[i].code) weir_arena_deinit(&rigs[i].arena);
+  weir_arena_deinit(&arena);
+}
+
+// ---- as machine code: spills are errors of the compilation
+
+Test(block_linear, routed_and_coded_ones_compile) {
+  enum { KERNELS = 32 };
+  static const linear_case chosen[] = {{WEIR_STORAGE_Q4_1, CG_COMPUTE_F32, 512},
+                                       {WEIR_STORAGE_Q4_0, CG_COMPUTE_BF16, 512},
+                                       {WEIR_STORAGE_Q6_K, CG_COMPUTE_BF16, 512}};
+  static rig rigs[3];
+  const ir_kernel *kernels[KERNELS];
+  cg_cuda_arch archs[2], found[CG_CUDA_MAX_ARCHS];
+  cg_nvrtc library;
+  cg_cuda_built built;
+  int count = 0, one;
+  char folder[] = "/tmp/weir-cuda-XXXXXX";
+  for (int i = 0; i < 3; i++) {
+    rigs[i].routed = true;
+    init(&rigs[i], &chosen[i], false);
+    for (int k = 0; k < rigs[i].code->kernel_count; k++)
+      if (strstr(rigs[i].code->kernels[k]->name, "route") && count < KERNELS &&
+          (!i || !strstr(rigs[i].code->kernels[k]->name, "order")))
+        kernels[count++] = rigs[i].code->kernels[k];
+  }
+  weir_status status = cg_nvrtc_open(&rigs->arena, &library);
+  if (status) {
+    printf("skipped: %s\n", weir_status_message(status));
+    weir_status_release(status);
+  } else {
+    cr_assert(mkdtemp(folder));
+    cg_cuda_options options = {.cache_dir = folder};
+    must(cg_cuda_archs_find("cuda:sm_80", found, &one));
+    archs[0] = *found;
+    must(cg_cuda_archs_find("cuda:sm_90a", found, &one));
+    archs[1] = *found;
+    status = cg_cuda_compile(&rigs->arena, kernels, count, archs, 2, &options, &built);
+    cr_assert_eq(system(weir_arena_printf(&rigs->arena, "rm -rf '%s'", folder)), 0);
+    must(status);
+  }
+  for (int i = 0; i < 3; i++) weir_arena_deinit(&rigs[i].arena);
 }

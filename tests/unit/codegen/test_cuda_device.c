@@ -52,6 +52,42 @@ Test(device, sim_answers_as_the_host_does) {
   life_compare(&host, &sim);
 }
 
+// Call |n| of a first step fails, or none; whether it was that which makes a map.
+static bool map_fails_at(int64_t n) {
+  weir_model *model;
+  weir_executor *x;
+  life l = {.count = 0};
+  OK(weir_model_load(package, &(weir_load_options){.device = "cuda"}, &model));
+  OK(weir_executor_create(model, NULL, &x));
+  const weir_entry *score = weir_model_find_entry(model, "score");
+  fake.fail(n, 1, 0);
+  weir_status status = life_step(&l, x, score, NULL, (int[]){5}, 1, NULL);
+  bool found = fake.failed() && !strcmp(fake.failed(), "cuTensorMapEncodeTiled");
+  if (found) {
+    bool again = getenv("WEIR_CHECK_LAUNCHES")[0] == '0';  // a graph is tried once more, without overlaps
+    cr_assert_eq(weir_status_code(status), again ? WEIR_CODE_OK : WEIR_CODE_UNSUPPORTED);
+    cr_assert(again || strstr(weir_status_message(status), "kernel 'embed'"), "%s", weir_status_message(status));
+    fake.fail(0, 0, 0);
+    OK(life_step(&l, x, score, NULL, (int[]){5}, 1, NULL));
+  }
+  weir_status_release(status);
+  weir_executor_destroy(x);
+  weir_model_release(model);
+  return found;
+}
+
+// A map that the driver refuses is told with its kernel, and costs nothing but the call.
+Test(device, a_map_that_fails_is_told) {
+  static const char *const one_by_one[] = {"0", "1"};
+  for (int i = 0; i < 2; i++) {
+    int64_t n = 1;
+    setenv("WEIR_CHECK_LAUNCHES", one_by_one[i], 1);
+    fake_use(WEIR_FAKE_CUDA);
+    while (!map_fails_at(n)) cr_assert_lt(n++, 100);
+  }
+  unsetenv("WEIR_CHECK_LAUNCHES");
+}
+
 Test(device, a_driver_is_the_same_code_path) {
   life host, cuda;
   fake_use(WEIR_FAKE_CUDA);
@@ -62,6 +98,8 @@ Test(device, a_driver_is_the_same_code_path) {
   cr_assert(fake.count("cuGraphLaunch") > 0);
   cr_assert_eq(fake.count("cuGraphInstantiateWithFlags"), 2, "one graph for each list of launches");
   cr_assert_eq(fake.count("cuLaunchKernelEx"), 0);
+  int64_t maps = fake.count("cuTensorMapEncodeTiled");
+  cr_assert(maps >= 2 && maps < fake.count("cuGraphLaunch"), "%ld maps", (long)maps);
   cr_assert_eq(fake.count("cuGraphInstantiateWithFlags"), fake.count("cuGraphExecDestroy"));
   cr_assert_eq(fake.count("cuMemAlloc_v2"), fake.count("cuMemFree_v2"));
 }
@@ -85,6 +123,30 @@ Test(device, a_kernel_that_waits_may_begin_early) {
     else cr_assert_eq(fake.overlaps(), edges);
   }
   unsetenv("WEIR_CHECK_LAUNCHES");
+}
+
+// A kernel of which the facts say that it waits, and which does not: what it reads may not be there yet.
+Test(device, a_kernel_that_does_not_wait_is_found) {
+  weir_model *model;
+  weir_executor *x;
+  weir_session *s;
+  life l = {.count = 0};
+  sim_package_write(package, &f, "-DHASTY");
+  OK(weir_model_load(package, &(weir_load_options){.device = "sim"}, &model));
+  OK(weir_executor_create(model, NULL, &x));
+  OK(weir_session_open(model, NULL, 0, &s));
+  FAILS(life_step(&l, x, weir_model_find_entry(model, "next"), &s, (int[]){5}, 1, NULL), WEIR_CODE_DEVICE_LOST,
+        "which a launch before has written");
+  weir_session_close(s);
+  weir_executor_destroy(x);
+  weir_model_release(model);
+  // Launches that do not overlap have no reason to.
+  setenv("WEIR_OVERLAP", "0", 1);
+  life host, sim;
+  OK(life_run(package, "cpu", NULL, &host));
+  OK(life_run(package, "sim", NULL, &sim));
+  life_compare(&host, &sim);
+  unsetenv("WEIR_OVERLAP");
 }
 
 // Every call of the driver fails once: a status that says so, everything is let go, and no wrong answer.
@@ -310,6 +372,10 @@ Test(device, loops_run_as_written) {
   loops_run_as_written();  // on the host, as they stand there
 }
 
+#define EMBED_WITH_MAP                                                                                               \
+  "embed unit=0 threads=32 items=32 shared=0 dynamic=0 scratch=0 registers=1 spills=0 occupancy=1 maps=1 cluster=0 " \
+  "block=0 pdl=0"
+
 // What facts and objects say is not believed.
 Test(device, what_is_wrong_in_the_code_is_refused) {
   static const char *const wrong[] = {
@@ -323,7 +389,15 @@ Test(device, what_is_wrong_in_the_code_is_refused) {
       "embed unit=0 threads=32 items=32 shared=0 dynamic=0 scratch=99999999999999999999 registers=1 spills=0 "
       "occupancy=1 maps=0 cluster=0 block=0 pdl=0\n",
       "embed unit=0 threads=32 items=0 shared=0 dynamic=0 scratch=0 registers=1 spills=0 occupancy=1 maps=0 cluster=0 "
-      "block=0 pdl=0\n"};
+      "block=0 pdl=0\n",
+      EMBED_WITH_MAP "\n",                      // no map
+      EMBED_WITH_MAP " map=0:1:0:80:0\n",       // no dims
+      EMBED_WITH_MAP " map=0:1:0:80:0:80,*\n",  // an operation without operands
+      EMBED_WITH_MAP " map=0:1:0:80:0:80,1\n",  // two values
+      EMBED_WITH_MAP " map=9:1:0:80:0:80\n",    // no such argument
+      EMBED_WITH_MAP " map=0:1:0:80:0:$9\n",    // no such size
+      EMBED_WITH_MAP " map=0:3:0:80:0:80\n",    // no such element
+      EMBED_WITH_MAP " map=0:1:0:1,1,1,1,1,1:0:1:1:1:1:1:1:1:1:1:1:1\n"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     facts_text = wrong[i];
     sim_package_write(package, &f, "");

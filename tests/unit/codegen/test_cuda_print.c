@@ -61,6 +61,31 @@ static const char staged[] =
     "  }\n"
     "}\n";
 
+static const char last_one[] =
+    "kernel k_last \"rows doubled, and by the last of them their sum\"\n"
+    "sizes R\n"
+    "in x: R * 64 @0\n"
+    "inout y: R * 64 @1\n"
+    "inout arrived: 4 @2\n"
+    "out all: 64 @3\n"
+    "grid r: R\n"
+    "{\n"
+    "  lanes i in 0..16 {\n"
+    "    store y:f32[r * 16 + i] = x:f32[r * 16 + i] * 2.0\n"
+    "  }\n"
+    "  reg last: i64 = 0\n"
+    "  arrive last = arrived:i32[0] of R\n"
+    "  if last != 0 {\n"
+    "    lanes i in 0..16 {\n"
+    "      reg sum: f32 = 0.0\n"
+    "      for n in 0..R {\n"
+    "        set sum = sum + y:f32[n * 16 + i]\n"
+    "      }\n"
+    "      store all:f32[i] = sum\n"
+    "    }\n"
+    "  }\n"
+    "}\n";
+
 static cg_cuda_kernel print_text(weir_arena *arena, const char *text, cg_cuda_prelude_kind prelude) {
   ir_kernel *kernel;
   cg_cuda_kernel printed;
@@ -152,10 +177,10 @@ Test(cuda_compile, sections_and_cache, .timeout = 120) {
   cg_lower_options lower = {.storage_of = storage_of};
   cpu_must(cg_lower(&arena, module, &lower, &code));
   int count = code->kernel_count;
-  const ir_kernel **kernels = WEIR_NEW_ARRAY(&arena, const ir_kernel *, count + 3);
+  const ir_kernel **kernels = WEIR_NEW_ARRAY(&arena, const ir_kernel *, count + 4);
   for (int i = 0; i < count; i++) kernels[i] = code->kernels[i];
-  const char *const texts[] = {softmax, serial, staged};
-  for (int i = 0; i < 3; i++) {
+  const char *const texts[] = {softmax, serial, staged, last_one};
+  for (int i = 0; i < 4; i++) {
     ir_kernel *kernel;
     cpu_must(ir_kernel_parse(&arena, texts[i], strlen(texts[i]), &kernel));
     kernels[count++] = kernel;

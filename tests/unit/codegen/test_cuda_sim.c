@@ -28,6 +28,12 @@ static const char *const texts[] = {
     "local s: 65536\ngrid row: T\n{\n  lanes i in 0..K {\n    store s:f32[i * 7] = x:f32[row * K + i]\n  }\n"
     "  reg sum: f32 = 0.0\n  for i in 0..K {\n    set sum = sum + s:f32[i * 7]\n    store y:f32[row * K + i] = sum\n  "
     "}\n}\n",
+    "kernel k_last \"rows, and by the last of them the sum of all\"\nsizes T, K\nin x: T * K * 4 @0\n"
+    "inout y: T * K * 4 @1\ninout arrived: 4 @2\nout all: K * 4 @3\ngrid row: T\n{\n  lanes i in 0..K {\n"
+    "    store y:f32[row * K + i] = x:f32[row * K + i] * 2.0\n  }\n  reg last: i64 = 0\n"
+    "  arrive last = arrived:i32[0] of T\n  if last != 0 {\n    lanes i in 0..K {\n      reg sum: f32 = 0.0\n"
+    "      for n in 0..T {\n        set sum = sum + y:f32[n * K + i]\n      }\n      store all:f32[i] = sum\n    }\n"
+    "  }\n}\n",
 };
 
 enum { TEXTS = sizeof(texts) / sizeof(*texts), MOST = 160, FLOATS = 4096 };
@@ -118,6 +124,7 @@ static void check(rt_sim *sim, const rt_sim_object *object, const ir_kernel *k, 
   const int64_t sizes[2] = {rows, columns};
   for (int a = 0; a < 8; a++) {
     fill(data[0][a], seed + (uint64_t)a, strstr(k->name, "_i32_") || strstr(k->name, "_cast_i"));
+    if (!strcmp(k->name, "k_last") && a == 2) data[0][a][0] = 0;  // the counter
     memcpy(data[1][a], data[0][a], sizeof(data[0][a]));
     args[0][a] = data[0][a];
     args[1][a] = data[1][a];

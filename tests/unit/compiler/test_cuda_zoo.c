@@ -1,8 +1,9 @@
 // Every kernel that the zoo needs on a GPU, through NVRTC: the small models of tests/data/zoo as they are tested, and
-// every text of models/ at its own size. Each distinct kernel is compiled for sm_80 and sm_90a; a spill, local memory
-// or an advisory of ptxas is a failure (codegen/cuda/compile.h). Of kernels at their own size whose texts differ in
-// numbers alone, one is compiled, another one each day. No weights are made, so this costs the compiler alone; what was
-// compiled stays in the build folder for the next run.
+// every text of models/ at its own size. Each distinct kernel, also of the programs for sm_90a, is compiled for sm_80
+// and sm_90a as far as they hold it; a spill, local memory or an advisory of ptxas is a failure
+// (codegen/cuda/compile.h). Of kernels at their own size whose texts differ in numbers alone, one is compiled, another
+// one each day. No weights are made, so this costs the compiler alone; what was compiled stays in the build folder for
+// the next run.
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <jansson.h>
@@ -14,6 +15,7 @@
 #include "codegen/cuda/nvrtc.h"
 #include "codegen/cuda/print.h"
 #include "compiler/plan/build.h"
+#include "compiler/plan/device_roof.h"
 
 enum { MOST = 8192, MOST_SETTINGS = 64 };
 static const int64_t cache_bytes = (int64_t)512 << 20;
@@ -75,13 +77,24 @@ static void sample(collection *c) {
   c->count = count;
 }
 
-static void collect(collection *c, const char *text, const char *weights, const char *const *overrides, int count) {
+static void collect_kernels(collection *c, const cg_module *code) {
+  for (int i = 0; i < code->kernel_count; i++) {
+    const ir_kernel *kernel = code->kernels[i];
+    c->seen++;
+    if (!is_new(c, kernel)) continue;
+    cr_assert_lt(c->count, MOST);
+    c->families[c->count] = family_of(kernel);
+    c->kernels[c->count++] = kernel;
+  }
+}
+
+static void collect(collection *c, const char *text, const char *plan, const char *const *overrides, int count) {
   lang_diags diags;
   lang_diags_init(&diags, &c->arena);
   plan_request *request = WEIR_NEW(&c->arena, plan_request);
   *request = (plan_request){.text = text,
-                            .weights = weights,
-                            .random = !weights,
+                            .random = true,
+                            .plan = plan,
                             .overrides = overrides,
                             .override_count = count,
                             .models_folder = WEIR_SOURCE_DIR "/models"};
@@ -89,15 +102,10 @@ static void collect(collection *c, const char *text, const char *weights, const 
   weir_status status = plan_read(&c->arena, request, &diags, &unit);
   if (!status) status = plan_front(&unit);
   if (!status) status = plan_lower_device(&unit);
+  if (!status) status = plan_lower_sm_90a(&unit);
   cr_assert(!status, "%s: %s\n%s", text, weir_status_message(status), lang_diags_render(&diags, &c->arena, false));
-  for (int i = 0; i < unit.device_code->kernel_count; i++) {
-    const ir_kernel *kernel = unit.device_code->kernels[i];
-    c->seen++;
-    if (!is_new(c, kernel)) continue;
-    cr_assert_lt(c->count, MOST);
-    c->families[c->count] = family_of(kernel);
-    c->kernels[c->count++] = kernel;
-  }
+  collect_kernels(c, unit.device_code);
+  collect_kernels(c, unit.sm_90a_code);
   c->models++;
   plan_close(&unit);
 }
@@ -138,15 +146,31 @@ static int list(weir_arena *arena, const char *path, const char *suffix, const c
   return count;
 }
 
+// What measures a device's limits.
+static void collect_roofs(collection *c) {
+  ir_kernel **kernels;
+  int count;
+  ok(plan_device_roof_kernels(&c->arena, &kernels, &count), "roofs");
+  cr_assert_gt(count, 5);
+  for (int i = 0; i < count; i++) {
+    c->families[c->count] = family_of(kernels[i]);
+    c->kernels[c->count++] = kernels[i];
+  }
+}
+
 static void collect_all(collection *c) {
   enum { NAMES = 256 };
   const char *names[NAMES];
   int count = list(&c->arena, WEIR_SOURCE_DIR "/tests/data/zoo", "", names, NAMES);
   for (int i = 0; i < count; i++) collect_case(c, names[i]);
+  collect_roofs(c);
   c->small = c->count;
   count = list(&c->arena, WEIR_SOURCE_DIR "/models", ".weir", names, NAMES);
   for (int i = 0; i < count; i++)
     collect(c, weir_arena_printf(&c->arena, WEIR_SOURCE_DIR "/models/%s", names[i]), NULL, NULL, 0);
+  // Products by matrix units.
+  static const char *const plans[] = {"bf16", "w8a8"};
+  for (int i = 0; i < 2; i++) collect(c, WEIR_SOURCE_DIR "/models/smollm2.weir", plans[i], NULL, 0);
   sample(c);
   for (int i = 0; i < c->count; i++) c->blocks += c->kernels[i]->threads > 0;
 }

@@ -1,6 +1,7 @@
 // Every op of the table on every dtype that its rule takes, on odd shapes (empty, one, ragged) and on special values:
 // what the graph interpreter says of it must come out of the lowered program, under the kernel interpreter and
-// compiled, several requests together and each alone (tests/common/op_cases.h).
+// compiled, several requests together and each alone (tests/common/op_cases.h). Of each op one dtype also as the code
+// for GPUs, with block kernels where there are any, on the simulator.
 //
 // Integers, bools and moved elements must be equal; a float may be off by what the row's case says. NaN is NaN whatever
 // its payload; the sign of a zero counts where elements are only moved.
@@ -12,9 +13,11 @@
 #include "codegen/cpu/compile.h"
 #include "compiler/passes/pass.h"
 #include "ir/eval.h"
+#include "ir/kernel_block.h"
 #include "tests/common/lowered_case.h"
 #include "tests/common/op_cases.h"
 #include "tests/common/scratch.h"
+#include "tests/unit/codegen/sim_launches.h"
 
 enum { MAX_PROGRAMS = 2000, MAX_REASONS = 32 };
 
@@ -37,6 +40,7 @@ typedef struct {
   int program_count, case_count, skipped, refused;
   const ir_kernel **kernels;
   int kernel_count, kernel_capacity;
+  bool sim;  // for the simulator: not interpreted
   const char *reasons[MAX_REASONS];
   int reason_counts[MAX_REASONS], reason_count;
 } matrix;
@@ -129,13 +133,13 @@ static weir_storage plain_f32(void *user, const char *path) {
   return WEIR_STORAGE_F32;
 }
 
-static weir_status lower(weir_arena *arena, ir_module *module, cg_module **out) {
+static weir_status lower(weir_arena *arena, ir_module *module, bool sim, cg_module **out) {
   pass_options options = {.verify = true};
   pass_context context;
   pass_context_init(&context, &options);
   WEIR_TRY(pass_run(&context, module, PASS_route));
   WEIR_TRY(pass_run(&context, module, PASS_expand));
-  cg_lower_options lowering = {.storage_of = plain_f32};
+  cg_lower_options lowering = {.storage_of = plain_f32, .blocks = sim ? IR_KNEEDS_BLOCK : 0};
   return cg_lower(arena, module, &lowering, out);
 }
 
@@ -169,7 +173,7 @@ static bool make_run(matrix *m, op_program *p, const op_case *which, ir_dtype dt
   c->user = y;
   weir_status status = lowered_case_finish(c);
   if (!status) status = measure(c, y);
-  const char *wrong = status ? weir_status_message(status) : lowered_case_check_interpreted(c, 0);
+  const char *wrong = status ? weir_status_message(status) : m->sim ? NULL : lowered_case_check_interpreted(c, 0);
   cr_expect(!wrong, "%s of %s, run %d, interpreted: %s", which->node, ir_dtype_name(dtype), run, wrong);
   bool good = !wrong;
   weir_status_release(status);
@@ -188,7 +192,7 @@ static void make_program(matrix *m, const op_case *which, ir_dtype dtype) {
     return;
   }
   copy = op_case_module(&m->arena, which, dtype, &error);
-  weir_status status = lower(&m->arena, copy, &code);
+  weir_status status = lower(&m->arena, copy, m->sim, &code);
   if (status) {
     bool unsupported = weir_status_code(status) == WEIR_CODE_UNSUPPORTED;
     if (unsupported) count_reason(m, weir_status_message(status));
@@ -201,7 +205,7 @@ static void make_program(matrix *m, const op_case *which, ir_dtype dtype) {
   }
   op_program *p = &m->programs[m->program_count];
   cr_assert(++m->program_count < MAX_PROGRAMS);
-  add_kernels(m, code);
+  if (!m->sim) add_kernels(m, code);
   for (int run = 0; run < OP_CASE_RUNS; run++)
     if (!make_run(m, p, which, dtype, run, ir_function_find(module, "main"), code)) return;
 }
@@ -238,6 +242,12 @@ static void run_compiled(matrix *m) {
   dlclose(library);
 }
 
+static bool varies(const op_case *which) {
+  bool any = strchr(which->result, '$') || strchr(which->node, '$');
+  for (int p = 0; p < OP_CASE_OPERANDS && which->types[p]; p++) any |= strchr(which->types[p], '$') != NULL;
+  return any;
+}
+
 // All cases of the ops |first|..|last|.
 static void check_ops(ir_op first, ir_op last) {
   static op_program programs[MAX_PROGRAMS];
@@ -251,9 +261,8 @@ static void check_ops(ir_op first, ir_op last) {
     int before = m.program_count + m.skipped;
     if (op < first || op > last) continue;
     if (only && !strstr(all[i].node, only)) continue;
-    bool varies = strchr(all[i].result, '$') || strchr(all[i].node, '$');
-    for (int p = 0; p < OP_CASE_OPERANDS && all[i].types[p]; p++) varies |= strchr(all[i].types[p], '$') != NULL;
-    for (int dtype = 0; dtype < (varies ? IR_DTYPE_COUNT : 1); dtype++) make_program(&m, &all[i], (ir_dtype)dtype);
+    for (int dtype = 0; dtype < (varies(&all[i]) ? IR_DTYPE_COUNT : 1); dtype++)
+      make_program(&m, &all[i], (ir_dtype)dtype);
     cr_expect(m.program_count + m.skipped > before, "no dtype fits '%s'", all[i].node);
   }
   run_compiled(&m);
@@ -262,6 +271,46 @@ static void check_ops(ir_op first, ir_op last) {
   for (int i = 0; i < m.reason_count; i++) fprintf(stderr, "  %d: %s\n", m.reason_counts[i], m.reasons[i]);
   weir_arena_deinit(&m.arena);
 }
+
+// float32, or the first dtype that the op takes. Compiling is most of the time.
+static void check_on_sim(int part, int parts) {
+  static const ir_dtype order[] = {IR_f32, IR_i32, IR_bool, IR_f64, IR_u8, IR_i64};
+  static op_program programs[MAX_PROGRAMS];
+  int count, cases = 0;
+  const op_case *all = op_cases(&count);
+  matrix m = {.programs = programs, .sim = true};
+  sim_launches sim;
+  weir_arena_init(&m.arena);
+  sim_launches_init(&sim);
+  sim.optimize = "-O0";
+  for (int i = part; i < count; i += parts) {
+    int before = m.program_count + m.skipped;
+    for (int k = 0; k < (varies(&all[i]) ? 6 : 1) && m.program_count + m.skipped == before; k++)
+      make_program(&m, &all[i], order[k]);
+  }
+  for (int i = 0; i < m.program_count; i++)
+    if (m.programs[i].run_count) sim_launches_add(&sim, m.programs[i].runs[0].code);
+  sim_launches_compile(&sim);
+  for (int i = 0; i < m.program_count; i++) {
+    op_program *p = &m.programs[i];
+    for (int run = 0; run < p->run_count; run++, cases++) {
+      lowered_case *c = &p->runs[run];
+      c->launch = sim_launches_run;
+      c->launch_user = &sim;
+      sim.requests = c->requests;
+      const char *wrong = lowered_case_check_interpreted(c, 0);
+      cr_expect(!wrong, "%s of %s, run %d, on sim: %s", p->yards[run].which->node, ir_dtype_name(p->yards[run].dtype),
+                run, wrong);
+    }
+  }
+  fprintf(stderr, "on sim: %d programs, %d cases, %d launches of block kernels\n", m.program_count, cases, sim.blocks);
+  cr_assert_gt(m.program_count, count / parts * 8 / 10);
+  sim_launches_deinit(&sim);
+  weir_arena_deinit(&m.arena);
+}
+
+Test(op_matrix, on_sim_one_half) { check_on_sim(0, 2); }
+Test(op_matrix, on_sim_the_other_half) { check_on_sim(1, 2); }
 
 Test(op_matrix, every_op_has_a_case) {
   int count;

@@ -562,3 +562,19 @@ Test(interp, dot_products) {
             weir_status_message(status));
   weir_status_release(status);
 }
+
+Test(interp, arrivals) {
+  static const char text[] =
+      "kernel k \"\"\ninout c: 8 @0\nout y: 24 @1\ngrid n: 6\n{\n  reg last: i64 = 7\n"
+      "  arrive last = c:i32[n % 2] of 3\n  store y:i32[n] = i32(last)\n}\n";
+  int32_t count[2] = {0, 0}, y[6];
+  void *args[] = {count, y};
+  size_t bytes[] = {sizeof count, sizeof y};
+  const ir_kernel *kernel = parse(text);
+  cr_assert_eq(ir_kernel_hash(kernel), ir_kernel_hash(parse(ir_kernel_print(&arena, kernel))), "prints as it was");
+  for (int again = 0; again < 2; again++) {
+    ok(ir_kernel_interpret(kernel, args, bytes, NULL, 0, 6));
+    for (int i = 0; i < 6; i++) cr_assert_eq(y[i], i >= 4, "the third of each");
+    cr_assert_eq(count[0] + count[1], 0, "counting starts anew");
+  }
+}

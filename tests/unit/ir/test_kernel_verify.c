@@ -163,3 +163,10 @@ Test(verify, the_message_points_at_the_line) {
                    "    ^ 'x' is read only\n  }\n}\n");
   weir_status_release(status);
 }
+
+Test(verify, arrive) {
+  refuses("  reg r: i64 = 0\n  arrive r = y:i32[0] of 1\n", "'y' does not count arrivals");
+  refuses("  reg r: f32 = 0.0\n  arrive r = y:i32[0] of 1\n", "arrive sets a register of i64");
+  refuses("  reg r: i64 = 0\n  lanes l in 0..16 {\n    arrive r = y:i32[0] of 1\n  }\n",
+          "arrive stands outside of lanes ranges");
+}

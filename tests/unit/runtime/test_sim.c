@@ -57,6 +57,9 @@ static const char kernels[] =
     "K(k_race_bytes, 32) { u8 *y = (u8 *)p.args[1]; EXTENT(y, 128, 1); st_u8(y, THREAD / (p.dims[0] ? 2 : 1), 1); }\n"
     "K(k_read_write, 32) { OUT(128); f32 v = ld_f32(y, (THREAD + 1) % 32); if (p.dims[0]) WARP_FENCE();\n"
     "  st_f32(y, THREAD, v); }\n"
+    "K(k_write, 32) { OUT(128); if (p.dims[0]) GRID_WAIT(); st_f32(y, THREAD, 1); GRID_WAIT(); }\n"
+    "K(k_early, 32) { IN(128); OUT(128); const f32 v = p.dims[0] ? 0 : ld_f32(y, THREAD), w = ld_f32(x, THREAD);\n"
+    "  if (p.dims[1]) GRID_WAIT(); if (p.dims[1]) st_f32(y, THREAD, v + w + ld_f32(y, THREAD)); }\n"
     "K(k_half_barrier, 64) { if (THREAD < 32 || p.dims[0]) BARRIER(); }\n"
     "K(k_other_barrier, 64) {\n"
     "  if (THREAD < 32) BARRIER();\n"
@@ -246,6 +249,27 @@ Test(sim, races) {
   p = params(1, 0);
   r = sim_run(sim, object, "k_race_blocks", &p, (rt_sim_launch_options){.grid = 4});
   cr_assert_eq(r.check, RT_SIM_race, "%s", r.text);
+}
+
+static rt_sim_check early(const char *name, int64_t a, int64_t b, bool overlaps) {
+  sim_params p = params(a, b);
+  return sim_run(sim, object, name, &p, (rt_sim_launch_options){.grid = 1, .overlaps = overlaps}).check;
+}
+
+// What a launch does before it waits for those before, back to the last that overlaps with none.
+Test(sim, launches_overlap) {
+  OK(rt_sim_register(sim, y, sizeof(y)));  // what a launch has written is known of memory that stays
+  cr_assert_eq(early("k_write", 1, 0, false), RT_SIM_none);
+  cr_assert_eq(early("k_early", 0, 1, true), RT_SIM_early, "reads what the launch before writes");
+  cr_assert_eq(early("k_early", 1, 1, true), RT_SIM_none, "reads what nobody writes");
+  cr_assert_eq(early("k_early", 1, 0, true), RT_SIM_early, "ends without waiting");
+  cr_assert_eq(early("k_early", 1, 0, false), RT_SIM_none);
+  cr_assert_eq(early("k_early", 0, 1, true), RT_SIM_none, "the writing launch has ended");
+  cr_assert_eq(early("k_write", 0, 0, true), RT_SIM_early, "writes");
+  cr_assert_eq(early("k_write", 0, 0, false), RT_SIM_none);
+  cr_assert_eq(early("k_early", 1, 1, true), RT_SIM_none);
+  cr_assert_eq(early("k_early", 0, 1, true), RT_SIM_early, "one of two launches back");
+  OK(rt_sim_unregister(sim, y));
 }
 
 Test(sim, fences_order_teams) {

@@ -1,10 +1,10 @@
-// int8 in the products of block_mma.c. A sub-block's codes times those of the input add up in an integer, exactly, by
+// int8 in the products of mma.c. A sub-block's codes times those of the input add up in an integer, exactly, by
 // mma.sync m16n8k32; then, as in linear_dot.c,
 //   acc = fma(minimum, scaled sum of codes, acc) where the format has minima
 //   acc = fma(float(sum) * weight scale, input scale, acc)
 // Sub-blocks of 16 inputs take an operation each, with zeros for the others. The unit's bytes are signed: codes of a
 // whole byte lose their 128 there, others start from minus the offset times the sum of the input's codes.
-#include "codegen/lower/block_mma.h"
+#include "codegen/lower/block/mma.h"
 
 void cg_int8_registers(mma_kernel *f, int eights) {
   ir_kbuilder *b = mma_builder(f);

@@ -3,7 +3,7 @@
 // A quad of threads has one panel's outputs, four each, for one run of the inputs, so that each read is 16 bytes and
 // many are under way; codes are decoded in registers. A block has all runs of some panels, for one row or four. The
 // sums of runs meet in shared memory, where they are added in order.
-#include "codegen/lower/block.h"
+#include "codegen/lower/block/block.h"
 
 enum { THREADS = 128, ROWS = 4, QUAD = 4 };
 

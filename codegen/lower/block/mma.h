@@ -1,16 +1,16 @@
-// Shared by the products of block kernels that use matrix units: block_mma.c has their schedules, block_int8.c what is
+// Shared by the products of block kernels that use matrix units: mma.c has their schedules, int8.c what is
 // special to codes of one byte.
 #ifndef WEIR_CODEGEN_LOWER_BLOCK_MMA_H
 #define WEIR_CODEGEN_LOWER_BLOCK_MMA_H
 
-#include "codegen/lower/block.h"
+#include "codegen/lower/block/block.h"
 
 enum { CG_MMA_HIGH = 4, CG_MMA_WIDE = 4 };  // panels of all matrices and eights of rows of a warp
 
 typedef struct {
   block_linear *p;
   const packed_rows *x;
-  bool int8;            // codes with a scale for each sub-block (block_int8.c)
+  bool int8;            // codes with a scale for each sub-block (int8.c)
   bool row;             // codes with a scale for each row: integers are added up to the end
   bool direct;          // weights are multiplied as they lie: pairs, or codes of |row|
   bool ahead;           // weights are copied asynchronously
@@ -20,10 +20,10 @@ typedef struct {
   int inputs, weights;  // SHARED
   block_packed packed;
   const ir_kexpr *lane, *warp, *group, *quad;  // of the thread: in its warp; lane / 4, lane % 4
-  const ir_kexpr *slab;
-  const ir_kexpr *base;  // words in front of the weights
-  block_lane to;         // what is being decoded
-  const ir_kexpr *even;  // bf16: weight of the even input before
+  const ir_kexpr *slab, *copied;               // at hand; being copied
+  const ir_kexpr *base;                        // words in front of the weights
+  block_lane to;                               // what is being decoded
+  const ir_kexpr *even;                        // bf16: weight of the even input before
   ir_kvar *acc, *total, *a, *b;
   // int8. Scales of weights and their minima stand behind the words of |weights|: [vector][sub-block][lane].
   int subs, offset;  // sub-blocks of a slab; what the format subtracts from a code
@@ -42,7 +42,7 @@ const ir_kexpr *cg_mma_weight_at(mma_kernel *f, const ir_kexpr *vector, const ir
 const ir_kexpr *cg_mma_row_of(mma_kernel *f, int i);
 const ir_kexpr *cg_mma_lane_of(mma_kernel *f, int i);
 
-// ---- block_int8.c
+// ---- int8.c
 // Registers for |eights| eights of rows; words of scales that |copies| warps' weights need behind their codes.
 void cg_int8_registers(mma_kernel *f, int eights);
 int64_t cg_int8_scale_words(const mma_kernel *f);

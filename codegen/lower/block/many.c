@@ -7,7 +7,7 @@
 // Tiled: rows stand as [row][input], a little apart, weights as [panel][input][lane] like a panel of float32. A thread
 // has four lanes each of panels p and p + panels / 2, for four rows that stand a quarter of the block's rows apart, so
 // that neighbouring threads read neighbouring words.
-#include "codegen/lower/block.h"
+#include "codegen/lower/block/block.h"
 
 enum {
   PLAIN,
@@ -29,7 +29,8 @@ typedef struct {
   const ir_kexpr *length;             // inputs in it
   const ir_kexpr *quad, *pair, *row;  // of the thread: first lane, first panel, first row
   ir_kvar *acc, *total, *x, *w;
-  block_lane to;  // what is being decoded
+  const ir_kexpr *copied;  // slab that is being copied
+  block_lane to;           // what is being decoded
 } many_kernel;
 
 static ir_kbuilder *builder(many_kernel *f) { return &f->p->k.e.b; }
@@ -45,6 +46,11 @@ static const ir_kexpr *input_at(many_kernel *f, const ir_kexpr *slab, const ir_k
   ir_kbuilder *b = builder(f);
   const ir_kexpr *stage = bk_scaled(b, stage_of(f, slab), (int64_t)f->p->rows * ROW);
   return ir_kb_add(b, ir_kb_add(b, stage, bk_scaled(b, row, ROW)), at);
+}
+
+static const ir_kexpr *copied_at(void *user, const ir_kexpr *row, const ir_kexpr *at) {
+  many_kernel *f = user;
+  return input_at(f, f->copied, row, at);
 }
 
 static void stage_inputs(many_kernel *f, const ir_kexpr *slab) {
@@ -76,7 +82,9 @@ static void stage_inputs(many_kernel *f, const ir_kexpr *slab) {
 
 static void stage_ahead(many_kernel *f, const ir_kexpr *slab) {
   ir_kbuilder *b = builder(f);
-  stage_inputs(f, slab);
+  f->copied = slab;
+  if (f->p->windows) cg_windows_copy(f->p, f->inputs, slab, copied_at, f);
+  else stage_inputs(f, slab);
   if (f->raw) cg_block_stage_packed(f->p, &f->packed, slab, stage_of(f, slab));
   ir_kb_commit(b);
 }
@@ -242,14 +250,14 @@ static const ir_kexpr *plain_sum(void *user, int matrix, const ir_kexpr *row, co
   many_kernel *f = user;
   block_linear *p = f->p;
   ir_kbuilder *b = builder(f);
-  cg_weight_format format = p->k.fl->out->formats[p->k.linears[matrix]->operands[1]->result];
   ir_kvar *total = ir_kb_reg(b, "total", IR_KT_f32, false, 0, NULL, bk_zero(b));
   const ir_kexpr *lo = bk_for(b, "run", bk_int(b, 0), bk_int(b, p->k.cols), p->runs.length);
   ir_kvar *acc = ir_kb_reg(b, "acc", IR_KT_f32, false, 0, NULL, bk_zero(b));
   const ir_kexpr *k = bk_for(b, "k", lo, ir_kb_min(b, bk_plus(b, lo, p->runs.length), bk_int(b, p->k.cols)), 1);
-  const ir_kexpr *x = ir_kb_let(b, "x", cg_block_input(p, ir_kb_add(b, p->row_lo, row), k));
+  const ir_kexpr *x = ir_kb_let(b, "x", cg_block_input(p, cg_block_place(p, row), k));
   const ir_kexpr *n = cg_block_column(p, column);
-  const ir_kexpr *w = ir_kb_let(b, "w", cg_weight_element(b, format, cg_block_weight(p, matrix), p->k.cols, n, k));
+  if (p->route.experts) n = ir_kb_add(b, bk_scaled(b, p->route.panel, IR_LANES), n);
+  const ir_kexpr *w = ir_kb_let(b, "w", cg_weight_element(b, p->format, cg_block_weight(p, matrix), p->k.cols, n, k));
   const ir_kexpr *sum = ir_kb_op(b, IR_K_fma, IR_KT_f32, x, w, ir_kb_read(b, acc, NULL, NULL, NULL));
   ir_kb_set(b, acc, sum, NULL, NULL, NULL);
   ir_kb_end(b);
@@ -278,7 +286,7 @@ weir_status cg_block_many(block_linear *p, int64_t few_rows) {
   cg_block_begin(p, names[schedule]);
   many_kernel f = {.p = p, .vectors = p->k.matrices * p->panels};
   f.fours = cg_block_reads_fours(p);
-  f.ahead = schedule == PIPELINED && f.fours;
+  f.ahead = schedule == PIPELINED && (p->windows ? cg_windows_bind(p) : f.fours);
   f.raw = f.ahead && cg_block_has_slabs(p->k.storage);
   f.direct = f.raw && p->k.storage == WEIR_STORAGE_F32;
   if (schedule == PLAIN) cg_block_store(p, plain_sum, &f);

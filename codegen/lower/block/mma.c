@@ -4,12 +4,12 @@
 // rows of a fragment, in the order 0, 2, 4 .. 14, 1, 3 .. 15, so that what a thread holds of them stands side by side
 // in memory. bf16: a slab of 32 inputs is two operations, the first 16 inputs first; a run is a chain of them from
 // zeros. What one operation adds up is the machine's, the same for any number of rows: one row takes a fragment of
-// eight. int8: see block_int8.c; int8_row: integers are added up to the end of a row, then scaled once.
+// eight. int8: see int8.c; int8_row: integers are added up to the end of a row, then scaled once.
 //
 //   few   a warp has two panels for eight rows and every so manieth run; sums of runs meet in shared memory
 //   many  a warp has four panels for 32 rows; slabs of both factors stand in shared memory, copied ahead where they lie
 //         in one place
-#include "codegen/lower/block_mma.h"
+#include "codegen/lower/block/mma.h"
 
 enum {
   FEW_PANELS = 2,
@@ -30,7 +30,7 @@ static bool rows_are_contiguous(const function_lowering *fl, const ir_value *val
 
 // Both kernels are opened by this; their panels, rows and threads are chosen.
 static mma_kernel begin(block_linear *p, const packed_rows *x, const char *schedule, int vectors) {
-  cg_weight_format format = p->k.fl->out->formats[p->k.linears[0]->operands[1]->result];
+  cg_weight_format format = p->format;
   bool int8 = format.compute == CG_COMPUTE_INT8, row = format.compute == CG_COMPUTE_INT8_ROW;
   mma_kernel f = {.p = p, .x = x, .int8 = int8, .row = row, .vectors = vectors};
   f.direct = row || format.layout == CG_LAYOUT_PAIRS;
@@ -181,17 +181,15 @@ static const ir_kexpr *part_at(mma_kernel *f, const ir_kexpr *run, const ir_kexp
   return ir_kb_add(b, bk_scaled(b, ir_kb_add(b, bk_scaled(b, run, FEW_ROWS), row), width), column);
 }
 
-// The finished sum of an element: of rows with one scale it is scaled at last.
-static const ir_kexpr *finished(mma_kernel *f, int matrix, const ir_kexpr *row, const ir_kexpr *column,
-                                const ir_kexpr *sum) {
-  block_linear *p = f->p;
-  ir_kbuilder *b = builder(f);
-  if (!f->row) return sum;
+const ir_kexpr *cg_block_finished(block_linear *p, const packed_rows *x, int matrix, const ir_kexpr *row,
+                                  const ir_kexpr *column, const ir_kexpr *sum) {
+  ir_kbuilder *b = &p->k.e.b;
+  if (x->compute != CG_COMPUTE_INT8_ROW) return sum;
   const ir_kexpr *n = cg_block_column(p, column), *words = bk_int(b, cg_panel_words(p->k.storage, p->k.cols));
   const ir_kexpr *at = ir_kb_add(b, ir_kb_mul(b, bk_div(b, n, IR_LANES), words), bk_mod(b, n, IR_LANES));
   const ir_kexpr *of_weight = ir_kb_load(b, IR_KT_f32, cg_block_weight(p, matrix), at);
-  const ir_kexpr *m = ir_kb_add(b, p->row_lo, row);
-  const ir_kexpr *of_row = cg_linear_packed(&p->k, f->x->scales, IR_KT_f32, m, bk_int(b, 0));
+  const ir_kexpr *m = cg_block_place(p, row);
+  const ir_kexpr *of_row = cg_linear_packed(&p->k, x->scales, IR_KT_f32, m, bk_int(b, 0));
   return cg_linear_row_total(&p->k, sum, of_weight, of_row);
 }
 
@@ -204,7 +202,7 @@ static const ir_kexpr *few_sum(void *user, int matrix, const ir_kexpr *row, cons
   const ir_kexpr *part = ir_kb_load(b, sum_type(f), f->inputs, at);
   ir_kb_set(b, total, ir_kb_add(b, ir_kb_read(b, total, NULL, NULL, NULL), part), NULL, NULL, NULL);
   ir_kb_end(b);
-  return finished(f, matrix, row, column, ir_kb_read(b, total, NULL, NULL, NULL));
+  return cg_block_finished(f->p, f->x, matrix, row, column, ir_kb_read(b, total, NULL, NULL, NULL));
 }
 
 const ir_kexpr *cg_mma_row_of(mma_kernel *f, int i) {
@@ -217,6 +215,7 @@ const ir_kexpr *cg_mma_lane_of(mma_kernel *f, int i) {
 }
 
 weir_status cg_block_mma_few(block_linear *p, const packed_rows *x, int64_t most_rows) {
+  if (cg_block_codes_takes(p)) return cg_block_codes_few(p, x, most_rows);
   int warps = p->runs.count < FEW_WARPS ? p->runs.count : FEW_WARPS, vectors = FEW_PANELS * p->k.matrices;
   cg_block_fit_panels(p, FEW_PANELS);
   p->rows = FEW_ROWS;
@@ -262,7 +261,12 @@ static const ir_kexpr *input_at(mma_kernel *f, const ir_kexpr *slab, const ir_ke
   return ir_kb_add(b, ir_kb_add(b, stage, bk_scaled(b, row, row_stride(f))), word);
 }
 
-static void stage(mma_kernel *f, const ir_kexpr *slab) {
+static const ir_kexpr *copied_at(void *user, const ir_kexpr *row, const ir_kexpr *word) {
+  mma_kernel *f = user;
+  return input_at(f, f->copied, row, word);
+}
+
+static void stage_rows(mma_kernel *f, const ir_kexpr *slab) {
   block_linear *p = f->p;
   ir_kbuilder *b = builder(f);
   const ir_kexpr *i = bk_for(b, "i", p->thread, bk_int(b, (int64_t)p->rows * f->words / 4), p->threads);
@@ -272,8 +276,15 @@ static void stage(mma_kernel *f, const ir_kexpr *slab) {
   ir_kb_async(b, ir_kb_place(f->inputs, IR_KT_u32, input_at(f, slab, row, word)),
               input_word(f, cg_block_row(p, row), at), 16, bk_less(b, at, bk_int(b, input_words(f))), IR_KHINT_NONE);
   ir_kb_end(b);
+}
+
+static void stage(mma_kernel *f, const ir_kexpr *slab) {
+  block_linear *p = f->p;
+  f->copied = slab;
+  if (p->windows) cg_windows_copy(p, f->inputs, slab, copied_at, f);
+  else stage_rows(f, slab);
   if (f->ahead) cg_block_stage_packed(p, &f->packed, slab, stage_of(f, slab));
-  ir_kb_commit(b);
+  ir_kb_commit(builder(f));
 }
 
 // The warp's first panel and row.
@@ -348,7 +359,7 @@ static const ir_kexpr *many_sum(void *user, int matrix, const ir_kexpr *row, con
   mma_kernel *f = user;
   ir_kbuilder *b = builder(f);
   const ir_kexpr *at = sum_at(f, row, bk_plus(b, column, (int64_t)matrix * f->p->panels * IR_LANES));
-  return finished(f, matrix, row, column, ir_kb_load(b, sum_type(f), f->inputs, at));
+  return cg_block_finished(f->p, f->x, matrix, row, column, ir_kb_load(b, sum_type(f), f->inputs, at));
 }
 
 static void store_sums(mma_kernel *f) {
@@ -398,6 +409,7 @@ weir_status cg_block_mma_many(block_linear *p, const packed_rows *x, int64_t few
   f.packed.exchanged = f.direct;
   f.high = high;
   bind_thread(&f);
+  if (p->windows && !cg_windows_bind(p)) p->k.e.unsupported = "a convolution of this image";
   add_memory(&f, tiles);
   for (int s = 0; s < CG_BLOCK_STAGES - 1; s++) stage(&f, bk_int(b, s));
   f.slab = bk_for(b, "slab", bk_int(b, 0), bk_int(b, p->k.cols / CG_BLOCK_SLAB), 1);

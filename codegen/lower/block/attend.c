@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "codegen/lower/attend_internal.h"
-#include "codegen/lower/block.h"
+#include "codegen/lower/block/block.h"
 
 enum { KEYS = 64, WARPS = CG_ATTEND_THREADS / IR_WARP, PAD = 4 };
 

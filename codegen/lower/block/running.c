@@ -92,6 +92,7 @@ static void emit_thread(running *r, ir_value *x, const ir_value *root) {
   ir_kb_end(b);
   ir_kb_end(b);
   ir_kb_end(b);
+  ir_kb_end(b);  // of the line
 }
 
 // ---- a line by a block
